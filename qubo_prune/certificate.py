@@ -1,0 +1,78 @@
+"""The checks by which a spectrum certifies itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qubo_prune.errors import SpectrumError
+from qubo_prune.spectrum import Spectrum, lexicographic_order
+from qubo_prune.status import Status
+
+if TYPE_CHECKING:
+    from qubo_prune.problem import Problem
+
+
+def check(spectrum: Spectrum, problem: Problem) -> None:
+    """Raise `SpectrumError` where the spectrum contradicts the problem or itself."""
+    if spectrum.num_blocks != problem.num_blocks:
+        raise SpectrumError(
+            f"the spectrum is of {spectrum.num_blocks} blocks, the problem of {problem.num_blocks}."
+        )
+    for what, claimed, actual in (
+        ("hessian_sha256", spectrum.hessian_sha256, problem.hessian_sha256),
+        ("remove", spectrum.remove, problem.remove),
+        ("num_states_total", spectrum.num_states_total, problem.num_states),
+    ):
+        if claimed != actual:
+            raise SpectrumError(
+                f"{what} of the spectrum and of the problem differ; "
+                "it is the result of another problem."
+            )
+    infeasible = np.flatnonzero(~problem.is_feasible(spectrum.states))
+    if infeasible.size:
+        raise SpectrumError(
+            f"state {infeasible[0]} does not satisfy the constraint: it removes blocks "
+            f"{spectrum.removed(infeasible[0])}."
+        )
+    expected = problem.energies(spectrum.states)
+    wrong = np.flatnonzero(expected.view(np.int64) != spectrum.energies.view(np.int64))
+    if wrong.size:
+        raise SpectrumError(
+            f"the energy of state {wrong[0]} is {float(expected[wrong[0]])!r}, not "
+            f"{float(spectrum.energies[wrong[0]])!r}."
+        )
+    check_consistency(spectrum)
+
+
+def check_consistency(spectrum: Spectrum) -> None:
+    """Raise `SpectrumError` where the spectrum contradicts itself."""
+    order = lexicographic_order(spectrum.states, spectrum.energies)
+    misplaced = np.flatnonzero(order != np.arange(len(spectrum)))
+    if misplaced.size:
+        raise SpectrumError(
+            f"states are not in the order of energy and then removed blocks: state "
+            f"{order[misplaced[0]]} belongs to position {misplaced[0]}."
+        )
+    if len({row.tobytes() for row in np.packbits(spectrum.states, axis=1)}) < len(spectrum):
+        raise SpectrumError("a state is listed twice.")
+    if len(spectrum) > spectrum.num_states_total:
+        raise SpectrumError(
+            f"{len(spectrum)} states are listed, but only {spectrum.num_states_total} exist."
+        )
+    if spectrum.status is Status.PROVEN and spectrum.num_proven < len(spectrum):
+        raise SpectrumError(
+            f"the status is proven, but only {spectrum.num_proven} of {len(spectrum)} states are."
+        )
+    if spectrum.status is Status.HEURISTIC and spectrum.num_proven:
+        raise SpectrumError(
+            f"the status is heuristic, but {spectrum.num_proven} states are said to be proven."
+        )
+    if spectrum.num_proven and spectrum.lower_bound < spectrum.energies[spectrum.num_proven - 1]:
+        raise SpectrumError(
+            f"states up to energy {spectrum.energies[spectrum.num_proven - 1]:.17g} are said to be "
+            f"proven, but states outside the list may reach down to {spectrum.lower_bound:.17g}."
+        )
+    if spectrum.ties_truncated and len(spectrum) in (0, spectrum.num_states_total):
+        raise SpectrumError("ties are said to be cut off, but no state is left to tie with.")

@@ -1,0 +1,61 @@
+"""Numbers and lists of blocks as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_LONGEST_VALUE = 71
+
+
+def format_count(count: int) -> str:
+    """Return a count exactly up to a million and rounded above, whatever its size.
+
+    Examples
+    --------
+    >>> format_count(76904685), format_count(9139)
+    ('7.69e7', '9,139')
+    """
+    if abs(count) < 1_000_000:
+        return f"{count:,}"
+    # math.log10 takes integers of any size; float() and str() do not.
+    logarithm = math.log10(abs(count))
+    exponent = math.floor(logarithm)
+    mantissa = f"{10 ** (logarithm - exponent):.2f}"
+    if mantissa == "10.00":
+        mantissa, exponent = "1.00", exponent + 1
+    return f"{'-' if count < 0 else ''}{mantissa}e{exponent}"
+
+
+def format_blocks(indices: Sequence[int]) -> str:
+    """Return ascending block indices with runs of three and more shortened.
+
+    Examples
+    --------
+    >>> format_blocks([2, 16, 18, 19, 20, 30, 31])
+    '2, 16, 18-20, 30, 31'
+    """
+    parts: list[str] = []
+    start = 0
+    for position in range(1, len(indices) + 1):
+        if position < len(indices) and indices[position] == indices[position - 1] + 1:
+            continue
+        run = indices[start:position]
+        parts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(index) for index in run]
+        start = position
+    return ", ".join(parts)
+
+
+def format_value(value: object) -> str:
+    """Return any value as it would be typed, on one line and not much longer than that.
+
+    Examples
+    --------
+    >>> format_value("mlp"), format_value(list(range(100)))
+    ("'mlp'", '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,...')
+    """
+    # repr() of an integer refuses thousands of digits.
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return format_count(value)
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
