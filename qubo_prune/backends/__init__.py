@@ -1,0 +1,110 @@
+"""The registry of backends: an explicit tuple of built-ins, entry points for everybody else.
+
+Importing this package loads no solver library. A third party registers a `Backend` subclass under the entry point group
+``qubo_prune.backends``::
+
+    [project.entry-points."qubo_prune.backends"]
+    my-solver = "my_package:MySolver"
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from qubo_prune.backends.base import Backend
+from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
+
+DEFAULT_BACKEND = "branch-and-bound"
+ENTRY_POINT_GROUP = "qubo_prune.backends"
+
+_BUILT_INS = (
+    ("branch-and-bound", "qubo_prune.backends.branch_and_bound", "BranchAndBound"),
+    ("enumeration", "qubo_prune.backends.enumeration", "Enumeration"),
+)
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends: built-ins first, then those that other packages registered.
+
+    Examples
+    --------
+    >>> backend_names()[:2]
+    ('branch-and-bound', 'enumeration')
+    """
+    built_in = tuple(name for name, _, _ in _BUILT_INS)
+    return built_in + tuple(sorted(set(_outside()) - set(built_in)))
+
+
+@lru_cache(maxsize=1)
+def _outside() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def backend_class(name: str) -> type[Backend]:
+    """Return the class of a backend.
+
+    Parameters
+    ----------
+    name : str
+        One of `backend_names`.
+
+    Raises
+    ------
+    InputError
+        If there is no such backend.
+    BackendError
+        If another package registered something that is not a backend or cannot be imported.
+    """
+    for built_in, module, attribute in _BUILT_INS:
+        if name == built_in:
+            found: type[Backend] = getattr(import_module(module), attribute)
+            return found
+    point = _outside().get(name)
+    if point is None:
+        raise InputError(f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}.")
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise BackendError(
+            f"backend {name!r} is registered as {point.value!r} but cannot be imported: {error}."
+        ) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
+        raise BackendError(
+            f"backend {name!r} is registered as {point.value!r}, which is not a subclass of Backend."
+        )
+    return loaded
+
+
+def get_backend(name: str, **options: Any) -> Backend:
+    """Return a configured backend that can run here.
+
+    Parameters
+    ----------
+    name : str
+        One of `backend_names`.
+    **options
+        The backend's options; an unknown one is an error.
+
+    Raises
+    ------
+    InputError
+        If the backend or an option is unknown or a value is out of range.
+    BackendUnavailableError
+        If a library, licence or device is missing; says how to get it.
+
+    Examples
+    --------
+    >>> get_backend("enumeration", threads=1).threads
+    1
+    """
+    found = backend_class(name)
+    availability = found.availability()
+    if not availability.usable:
+        remedy = f"; install it with: {availability.install}" if availability.install else ""
+        raise BackendUnavailableError(
+            f"backend {name!r} cannot run here: {availability.detail or 'something is missing'}{remedy}."
+        )
+    return found.configured(**options)

@@ -1,0 +1,120 @@
+"""The arrays that the branch-and-bound kernel works on: constant tables, one thread's scratch and the root node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from qubo_prune.backends.branch_and_bound.kernel import FREE, Tables, Workspace
+from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
+from qubo_prune.backends.branch_and_bound.search import OpenNode
+from qubo_prune.kernels.energy import read_only
+from qubo_prune.kernels.pool import new_pool, num_words, pack
+from qubo_prune.problem import Problem, ReducedProblem
+
+
+_PREPARED_DEPTHS = 10
+
+
+def make_tables(
+    problem: Problem, max_steps: int, anchor_interval: int, should_stop: Callable[[], bool]
+) -> Tables:
+    """Order the variables by descending diagonal and prepare the shifts."""
+    reduced = problem.reduced()
+    order = np.argsort(-np.diagonal(reduced.matrix), kind="stable")
+    matrix = np.ascontiguousarray(reduced.matrix[np.ix_(order, order)])
+    group_of = np.ascontiguousarray(reduced.group_of[order])
+    stride = -(-len(matrix) // _PREPARED_DEPTHS)
+    shifts = diagonal_shifts(matrix, group_of, stride, should_stop)
+    return Tables(
+        matrix=matrix,
+        shifts=shifts,
+        stride=stride,
+        group_of=group_of,
+        counts=reduced.counts.astype(np.int64),
+        block_of=reduced.variables[order],
+        by_block=np.argsort(order, kind="stable").astype(np.int64),
+        base_word=pack(problem.state(problem.fixed_removed)[None])[0],
+        offset=reduced.offset,
+        epsilon=rounding_allowance(reduced, float(np.abs(shifts).max()), anchor_interval),
+        quantum=energy_quantum(problem),
+        max_steps=max_steps,
+        anchor_interval=anchor_interval,
+        hessian=read_only(problem.hessian),
+        linear=read_only(problem.linear),
+    )
+
+
+def rounding_allowance(reduced: ReducedProblem, largest_shift: float, anchor_interval: int) -> float:
+    """Bound the float64 error of a node bound or of an incremental energy.
+
+    A field ``h_j = 2 sum_i Q_ij x_i`` is a sum of at most n terms after an anchor and of two more per later step; each addition is off by at most one
+    unit roundoff of ``2 sum_i |Q_ij|``. Fields enter a bound with weights of at most 3/2 each, shifts with at most 2.
+    """
+    n = len(reduced.matrix)
+    magnitude = 2.0 * float(np.abs(reduced.matrix).sum()) + 2.0 * n * largest_shift
+    additions = 2 * (anchor_interval + 2 * n) + 4 * n + 64
+    return 2.0 * additions * 2.0**-53 * (magnitude + abs(reduced.offset))
+
+
+def energy_quantum(problem: Problem) -> float:
+    """Return the largest q of which every energy is a multiple; 0 if sums of such multiples would be rounded.
+
+    Graphs and integer matrices have one; then ties are exact and can be told from near ties.
+    """
+    terms = np.concatenate(
+        [
+            np.diagonal(problem.hessian) + problem.linear,
+            2.0 * problem.hessian[np.tril_indices(problem.num_blocks, -1)],
+        ]
+    )
+    terms = np.abs(terms[terms != 0.0])
+    if not terms.size:
+        return 1.0
+    unit = float(np.ldexp(1.0, int(np.frexp(terms.max())[1]) - 50))
+    multiples = terms / unit
+    if (multiples != np.floor(multiples)).any():
+        return 0.0
+    divisor = float(np.gcd.reduce(multiples.astype(np.int64)))
+    return unit * divisor if (multiples / divisor).sum() < 2.0**52 else 0.0
+
+
+def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspace:
+    """Return one thread's scratch."""
+    n = len(tables.matrix)
+    groups = len(tables.counts)
+    levels = n + 2
+    pool_energies, pool_words, pool_size = new_pool(num_states, num_blocks)
+    return Workspace(
+        x=np.zeros((levels, n)),
+        fields=np.zeros((levels, n)),
+        fixed=np.zeros((levels, n), np.int8),
+        updates=np.zeros(levels, np.int64),
+        bound=np.full(levels, -np.inf),
+        branch=np.zeros(levels, np.int64),
+        pending=np.full(levels, -1, np.int8),
+        remaining=np.zeros((levels, groups), np.int64),
+        free=np.zeros((levels, groups), np.int64),
+        gradient=np.zeros(n),
+        scratch=np.zeros(n),
+        positions=np.zeros(n, np.int64),
+        cut=np.zeros((groups, 2)),
+        word=np.zeros(num_words(num_blocks), np.uint64),
+        removed=np.zeros(num_blocks, np.int64),
+        cut_energy=np.full(1, np.inf),
+        cut_word=np.zeros(num_words(num_blocks), np.uint64),
+        pool_energies=pool_energies,
+        pool_words=pool_words,
+        pool_size=pool_size,
+        nodes=np.zeros(1, np.int64),
+    )
+
+
+def make_root(tables: Tables) -> OpenNode:
+    """Return the root: nothing fixed, every group spread evenly."""
+    sizes = np.bincount(tables.group_of, minlength=len(tables.counts))
+    n = len(tables.matrix)
+    return OpenNode(
+        -np.inf, 0, np.full(n, FREE, np.int8), (tables.counts / sizes)[tables.group_of]
+    )

@@ -1,0 +1,543 @@
+"""The branch-and-bound kernel: depth-first search below one node, with a safe bound at every node.
+
+Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free ones in [0, 1]. With ``h = 2 Q x`` and the
+shifts u of the first free position,
+
+    q(x) = x'Qx + sum_free u_j x_j (1 - x_j),      g_j = h_j + u_j (1 - 2 x_j),
+
+q is convex along count-preserving directions and equals the energy at binary points. Hence for *any* feasible x
+
+    E(y) >= q(x) + sum_free g_j (y_j - x_j) >= q(x) - g'x + (sum of the r smallest g per group),
+
+and no solver tolerance is trusted: pairwise steps only move x to where this bound is higher.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.kernels.jit import kernel
+from qubo_prune.kernels.pool import copy_word, packed_energy, precedes, push
+
+FREE = 2
+PRUNED, LEAF, OPEN = 0, 1, 2
+
+
+class Tables(NamedTuple):
+    """What does not change during a search."""
+
+    matrix: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    stride: int
+    group_of: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    block_of: NDArray[np.int64]
+    by_block: NDArray[np.int64]
+    base_word: NDArray[np.uint64]
+    offset: float
+    epsilon: float
+    quantum: float
+    max_steps: int
+    anchor_interval: int
+    hessian: NDArray[np.float64]
+    linear: NDArray[np.float64]
+
+
+class Workspace(NamedTuple):
+    """One thread's scratch: a level per branching decision, the pool of its best states and its counters."""
+
+    x: NDArray[np.float64]
+    fields: NDArray[np.float64]
+    fixed: NDArray[np.int8]
+    updates: NDArray[np.int64]
+    bound: NDArray[np.float64]
+    branch: NDArray[np.int64]
+    pending: NDArray[np.int8]
+    remaining: NDArray[np.int64]
+    free: NDArray[np.int64]
+    gradient: NDArray[np.float64]
+    scratch: NDArray[np.float64]
+    positions: NDArray[np.int64]
+    cut: NDArray[np.float64]
+    word: NDArray[np.uint64]
+    removed: NDArray[np.int64]
+    cut_energy: NDArray[np.float64]
+    cut_word: NDArray[np.uint64]
+    pool_energies: NDArray[np.float64]
+    pool_words: NDArray[np.uint64]
+    pool_size: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+
+
+class Shared(NamedTuple):
+    """What all threads see: the upper bound on the last wanted energy, and the request to stop."""
+
+    threshold: NDArray[np.float64]
+    stop: NDArray[np.bool_]
+
+
+@kernel
+def explore(
+    tables: Tables,
+    work: Workspace,
+    shared: Shared,
+    fixed: NDArray[np.int8],
+    x: NDArray[np.float64],
+    budget: int,
+    out_fixed: NDArray[np.int8],
+    out_x: NDArray[np.float64],
+    out_bound: NDArray[np.float64],
+) -> int:
+    """Search below the node (`fixed`, `x`) for at most `budget` nodes.
+
+    Returns the number of open nodes left, written to the `out_*` arrays with valid lower bounds; 0 means that the subtree is finished.
+    """
+    work.fixed[0, :] = fixed
+    work.x[0, :] = x
+    level = np.int64(0)
+    anchor(tables.matrix, work.x[0], work.fields[0])
+    work.updates[0] = 0
+    end = work.nodes[0] + budget
+    if not begin_node(tables, work, level) or evaluate(tables, work, shared, level) != OPEN:
+        return 0
+    choose_branch(work, level)
+    while level >= 0:
+        value = work.pending[level]
+        if value < 0:
+            level -= 1
+            continue
+        if work.nodes[0] >= end or shared.stop[0]:
+            return export_open(work, level, out_fixed, out_x, out_bound)
+        # The second value is tried after the first: 1, then 0, then none.
+        work.pending[level] = value - 1
+        if work.bound[level] > shared.threshold[0] + tables.epsilon:
+            work.pending[level] = -1
+            continue
+        work.fixed[level + 1, :] = work.fixed[level]
+        work.fixed[level + 1, work.branch[level]] = value
+        work.x[level + 1, :] = work.x[level]
+        work.fields[level + 1, :] = work.fields[level]
+        work.updates[level + 1] = work.updates[level]
+        if not begin_node(tables, work, level + 1):
+            continue
+        if evaluate(tables, work, shared, level + 1) == OPEN:
+            level += 1
+            choose_branch(work, level)
+    return 0
+
+
+@kernel
+def export_open(
+    work: Workspace,
+    level: int,
+    out_fixed: NDArray[np.int8],
+    out_x: NDArray[np.float64],
+    out_bound: NDArray[np.float64],
+) -> int:
+    """Write every child not yet tried, from the root down."""
+    count = 0
+    for at in range(level + 1):
+        for value in range(work.pending[at] + 1):
+            out_fixed[count] = work.fixed[at]
+            out_fixed[count, work.branch[at]] = value
+            out_x[count] = work.x[at]
+            out_bound[count] = work.bound[at]
+            count += 1
+    return count
+
+
+@kernel
+def choose_branch(work: Workspace, level: int) -> None:
+    """Branch on the first free position: the shifts are prepared for this order."""
+    p = 0
+    while work.fixed[level, p] != FREE:
+        p += 1
+    work.branch[level] = p
+    work.pending[level] = 1
+
+
+@kernel
+def begin_node(tables: Tables, work: Workspace, level: int) -> bool:
+    """Propagate the counts and move x to a feasible point; False if there is none."""
+    n = tables.group_of.shape[0]
+    fixed = work.fixed[level]
+    x = work.x[level]
+    groups = tables.counts.shape[0]
+    remaining = work.remaining[level]
+    free = work.free[level]
+    for g in range(groups):
+        remaining[g] = tables.counts[g]
+        free[g] = 0
+    for j in range(n):
+        if fixed[j] == FREE:
+            free[tables.group_of[j]] += 1
+        elif fixed[j] == 1:
+            remaining[tables.group_of[j]] -= 1
+    for g in range(groups):
+        if remaining[g] < 0 or remaining[g] > free[g]:
+            return False
+    for j in range(n):
+        g = tables.group_of[j]
+        if fixed[j] == FREE and (remaining[g] == 0 or remaining[g] == free[g]):
+            fixed[j] = 1 if remaining[g] > 0 else 0
+    for g in range(groups):
+        if remaining[g] == free[g]:
+            remaining[g] = 0
+        if remaining[g] == 0:
+            free[g] = 0
+    for j in range(n):
+        if fixed[j] != FREE and x[j] != fixed[j]:
+            move(work.fields[level], tables.matrix[j], fixed[j] - x[j])
+            work.updates[level] += 1
+            x[j] = fixed[j]
+    for g in range(groups):
+        if free[g] > 0:
+            work.updates[level] += balance(
+                tables.matrix, tables.group_of, g, remaining[g], fixed, x, work.fields[level]
+            )
+    return True
+
+
+@kernel
+def balance(
+    matrix: NDArray[np.float64],
+    group_of: NDArray[np.int64],
+    group: int,
+    wanted: int,
+    fixed: NDArray[np.int8],
+    x: NDArray[np.float64],
+    fields: NDArray[np.float64],
+) -> int:
+    """Move free variables of a group, the best first, until they sum to `wanted`; return the number of moves."""
+    n = x.shape[0]
+    moves = 0
+    excess = -float(wanted)
+    for j in range(n):
+        if fixed[j] == FREE and group_of[j] == group:
+            excess += x[j]
+    while abs(excess) > 1e-12:
+        best = -1
+        for j in range(n):
+            if fixed[j] != FREE or group_of[j] != group:
+                continue
+            if excess > 0.0:
+                if x[j] > 0.0 and (best < 0 or fields[j] > fields[best]):
+                    best = j
+            elif x[j] < 1.0 and (best < 0 or fields[j] < fields[best]):
+                best = j
+        if best < 0:
+            break
+        change = -min(excess, x[best]) if excess > 0.0 else min(-excess, 1.0 - x[best])
+        move(fields, matrix[best], change)
+        x[best] += change
+        excess += change
+        moves += 1
+    return moves
+
+
+@kernel
+def move(fields: NDArray[np.float64], row: NDArray[np.float64], change: float) -> None:
+    """Update h = 2 Q x for a change of the variable that `row` of Q belongs to."""
+    twice = 2.0 * change
+    for j in range(fields.shape[0]):
+        fields[j] += twice * row[j]
+
+
+@kernel
+def anchor(
+    matrix: NDArray[np.float64], x: NDArray[np.float64], fields: NDArray[np.float64]
+) -> None:
+    """Recompute h = 2 Q x from scratch, so that rounding cannot accumulate."""
+    fields[:] = 0.0
+    for i in range(x.shape[0]):
+        if x[i] != 0.0:
+            move(fields, matrix[i], x[i])
+
+
+@kernel
+def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int:
+    """Bound the node: PRUNED, LEAF (its states were enumerated) or OPEN (to be branched on)."""
+    work.nodes[0] += 1
+    if work.updates[level] > tables.anchor_interval:
+        anchor(tables.matrix, work.x[level], work.fields[level])
+        work.updates[level] = 0
+    if is_small(work, level):
+        enumerate_leaf(tables, work, shared, level)
+        return LEAF
+    n = tables.group_of.shape[0]
+    fixed = work.fixed[level]
+    x = work.x[level]
+    fields = work.fields[level]
+    gradient = work.gradient
+    first = 0
+    while fixed[first] != FREE:
+        first += 1
+    shifts = tables.shifts[first // tables.stride]
+    value = tables.offset
+    for j in range(n):
+        value += 0.5 * fields[j] * x[j]
+    for j in range(first, n):
+        if fixed[j] == FREE:
+            value += shifts[j] * x[j] * (1.0 - x[j])
+    limit = shared.threshold[0] + tables.epsilon
+    best = work.bound[max(level - 1, 0)]
+    for step in range(tables.max_steps + 1):
+        # The pair of one group with the steepest descent.
+        up, down, gap = -1, -1, 0.0
+        for g in range(tables.counts.shape[0]):
+            if work.free[level, g] == 0:
+                continue
+            low, high = -1, -1
+            for j in range(first, n):
+                if fixed[j] != FREE or tables.group_of[j] != g:
+                    continue
+                gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
+                if x[j] < 1.0 and (low < 0 or gradient[j] < gradient[low]):
+                    low = j
+                if x[j] > 0.0 and (high < 0 or gradient[j] > gradient[high]):
+                    high = j
+            if gradient[high] - gradient[low] > gap:
+                up, down, gap = low, high, gradient[high] - gradient[low]
+        last = step == tables.max_steps or up < 0 or (value <= limit and step >= 8)
+        if last or step % 4 == 3:
+            bound = value + linear_minimum(tables, work, level, first)
+            if bound > best:
+                best = bound
+            if bound > limit or only_later_ties(tables, work, level, bound):
+                work.bound[level] = bound
+                return PRUNED
+            if last:
+                fix_by_reduced_cost(tables, work, level, first, bound, limit)
+                break
+        curvature = (
+            tables.matrix[up, up]
+            + tables.matrix[down, down]
+            - 2.0 * tables.matrix[up, down]
+            - shifts[up]
+            - shifts[down]
+        )
+        length = min(1.0 - x[up], x[down])
+        if 2.0 * curvature * length > gap:
+            length = gap / (2.0 * curvature)
+        x[up] = 1.0 if length == 1.0 - x[up] else x[up] + length
+        x[down] = 0.0 if length == x[down] else x[down] - length
+        value -= length * (gap - curvature * length)
+        up_row = tables.matrix[up]
+        down_row = tables.matrix[down]
+        twice = 2.0 * length
+        for j in range(n):
+            fields[j] += twice * (up_row[j] - down_row[j])
+        work.updates[level] += 1
+    work.bound[level] = best
+    if not begin_node(tables, work, level):
+        return PRUNED
+    if is_small(work, level):
+        enumerate_leaf(tables, work, shared, level)
+        return LEAF
+    return OPEN
+
+
+@kernel
+def linear_minimum(tables: Tables, work: Workspace, level: int, first: int) -> float:
+    """min over feasible y of g'(y - x); leaves each group's two middle gradients in `work.cut`."""
+    n = tables.group_of.shape[0]
+    fixed = work.fixed[level]
+    x = work.x[level]
+    gradient = work.gradient
+    scratch = work.scratch
+    total = 0.0
+    for g in range(tables.counts.shape[0]):
+        count = 0
+        for j in range(first, n):
+            if fixed[j] == FREE and tables.group_of[j] == g:
+                scratch[count] = gradient[j]
+                count += 1
+                total -= gradient[j] * x[j]
+        if count == 0:
+            continue
+        wanted = work.remaining[level, g]
+        select_smallest(scratch, count, wanted)
+        highest = scratch[0]
+        for k in range(wanted):
+            total += scratch[k]
+            highest = max(highest, scratch[k])
+        lowest = scratch[wanted]
+        for k in range(wanted, count):
+            lowest = min(lowest, scratch[k])
+        work.cut[g, 0] = highest
+        work.cut[g, 1] = lowest
+    return total
+
+
+@kernel
+def select_smallest(values: NDArray[np.float64], count: int, wanted: int) -> None:
+    """Reorder so that the `wanted` smallest values come first (quickselect)."""
+    low, high = 0, count - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if wanted - 1 <= j:
+            high = j
+        elif wanted - 1 >= i:
+            low = i
+        else:
+            return
+
+
+@kernel
+def fix_by_reduced_cost(
+    tables: Tables, work: Workspace, level: int, first: int, bound: float, limit: float
+) -> None:
+    """Fix what no state below the limit can have otherwise: moving j across the cut costs |g_j - g_cut| more."""
+    fixed = work.fixed[level]
+    for j in range(first, fixed.shape[0]):
+        if fixed[j] != FREE:
+            continue
+        g = tables.group_of[j]
+        if bound + (work.gradient[j] - work.cut[g, 0]) > limit:
+            fixed[j] = 0
+        elif bound + (work.cut[g, 1] - work.gradient[j]) > limit:
+            fixed[j] = 1
+
+
+@kernel
+def is_small(work: Workspace, level: int) -> bool:
+    """Whether at most one group is open and at most two of its variables are still to be picked, or to be left out."""
+    groups = 0
+    small = True
+    for g in range(work.free.shape[1]):
+        if work.free[level, g] > 0:
+            groups += 1
+            picks = min(work.remaining[level, g], work.free[level, g] - work.remaining[level, g])
+            small = small and picks <= 2
+    return groups == 0 or (groups == 1 and small)
+
+
+@kernel
+def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) -> None:
+    """Visit all completions of a small node: one or two variables of one group differ from all the others."""
+    n = tables.group_of.shape[0]
+    fixed = work.fixed[level]
+    x = work.x[level]
+    fields = work.fields[level]
+    none = np.int64(-1)
+    picks = 0
+    common = 0
+    for g in range(tables.counts.shape[0]):
+        if work.free[level, g] > 0:
+            picks = work.remaining[level, g]
+            common = 0
+            if 2 * picks > work.free[level, g]:
+                picks = work.free[level, g] - picks
+                common = 1
+    positions = work.positions
+    count = 0
+    for j in range(n):
+        if fixed[j] == FREE:
+            if x[j] != common:
+                move(fields, tables.matrix[j], common - x[j])
+                x[j] = common
+            positions[count] = j
+            count += 1
+    base = tables.offset
+    for j in range(n):
+        base += 0.5 * fields[j] * x[j]
+    if picks == 0:
+        offer(tables, work, shared, level, none, none, base)
+        return
+    cost = work.gradient
+    for a in range(count):
+        j = positions[a]
+        if common == 1:
+            cost[j] = tables.matrix[j, j] - fields[j]
+        else:
+            cost[j] = tables.matrix[j, j] + fields[j]
+    limit = shared.threshold[0] + tables.epsilon
+    if picks == 1:
+        for a in range(count):
+            j = positions[a]
+            if base + cost[j] <= limit:
+                offer(tables, work, shared, level, j, none, base + cost[j])
+        return
+    for a in range(count):
+        i = positions[a]
+        row = tables.matrix[i]
+        room = limit - base - cost[i]
+        for b in range(a):
+            j = positions[b]
+            if cost[j] + 2.0 * row[j] <= room:
+                offer(tables, work, shared, level, i, j, base + cost[i] + cost[j] + 2.0 * row[j])
+
+
+@kernel
+def offer(
+    tables: Tables, work: Workspace, shared: Shared, level: int, i: int, j: int, energy: float
+) -> None:
+    """Evaluate the level's binary point with i and j toggled (-1: none); keep it if it belongs to the best."""
+    if energy > shared.threshold[0] + tables.epsilon:
+        return
+    x = work.x[level]
+    work.word[:] = tables.base_word
+    for p in range(x.shape[0]):
+        if (x[p] > 0.5) != (p == i or p == j):
+            block = tables.block_of[p]
+            work.word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
+    exact = packed_energy(tables.hessian, tables.linear, work.word, work.removed)
+    full = work.pool_size[0] == work.pool_energies.shape[0]
+    if full and not precedes(exact, work.word, work.pool_energies[0], work.pool_words[0]):
+        return
+    push(work.pool_energies, work.pool_words, work.pool_size, exact, work.word)
+    if work.pool_size[0] == work.pool_energies.shape[0]:
+        lower_cut(work.cut_energy, work.cut_word, work.pool_energies[0], work.pool_words[0])
+        if work.pool_energies[0] < shared.threshold[0]:
+            shared.threshold[0] = work.pool_energies[0]
+
+
+@kernel
+def lower_cut(
+    cut_energy: NDArray[np.float64],
+    cut_word: NDArray[np.uint64],
+    energy: float,
+    word: NDArray[np.uint64],
+) -> None:
+    """Keep the lower of two upper bounds on the last wanted state, in the order of a spectrum."""
+    if precedes(energy, word, cut_energy[0], cut_word):
+        cut_energy[0] = energy
+        copy_word(cut_word, word)
+
+
+@kernel
+def only_later_ties(tables: Tables, work: Workspace, level: int, bound: float) -> bool:
+    """Whether the node holds at best states that tie with the cut and come after it in a spectrum.
+
+    Energies that are multiples of a quantum cannot lie strictly between the cut's and the next one below.
+    """
+    if tables.quantum == 0.0 or not bound > work.cut_energy[0] - tables.quantum + tables.epsilon:
+        return False
+    fixed = work.fixed[level]
+    remaining = work.remaining[level].copy()
+    word = work.word
+    copy_word(word, tables.base_word)
+    for p in tables.by_block:
+        g = tables.group_of[p]
+        take = fixed[p] == 1
+        if fixed[p] == FREE and remaining[g] > 0:
+            remaining[g] -= 1
+            take = True
+        if take:
+            block = tables.block_of[p]
+            word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
+    energy = work.cut_energy[0]
+    return not precedes(energy, word, energy, work.cut_word)

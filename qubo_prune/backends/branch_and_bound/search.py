@@ -1,0 +1,131 @@
+"""Best-first over subtrees, depth-first inside them: threads take the open node with the lowest bound and search below it for a while."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.branch_and_bound.kernel import (
+    Shared,
+    Tables,
+    Workspace,
+    explore,
+    lower_cut,
+)
+from qubo_prune.backends.workers import run_workers
+from qubo_prune.stopping import Stop
+
+_FIRST_BUDGET = 200
+_LAST_BUDGET = 20_000
+
+
+@dataclass(order=True)
+class OpenNode:
+    """A node to be searched: positions fixed to 0 or 1 (2 = free), a point to start from, and a valid lower bound."""
+
+    bound: float
+    serial: int
+    fixed: NDArray[np.int8] = field(compare=False)
+    x: NDArray[np.float64] = field(compare=False)
+
+
+class Frontier:
+    """The open nodes and the lowest known upper bound on the last wanted state, shared by the workers."""
+
+    def __init__(
+        self, root: OpenNode, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]
+    ) -> None:
+        self._cut = cut_energy, cut_word
+        self._heap = [root]
+        self._running = 0
+        self._serial = 1
+        self._tasks = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def take(self, work: Workspace) -> tuple[OpenNode, int] | None:
+        """Return the lowest open node and a node budget; None once everything is searched or closed.
+
+        Blocks while other workers may still add nodes.
+        """
+        with self._changed:
+            while not self._heap and self._running and not self._closed:
+                self._changed.wait()
+            if self._closed or not self._heap:
+                return None
+            self._running += 1
+            self._tasks += 1
+            lower_cut(*self._cut, work.cut_energy[0], work.cut_word)
+            lower_cut(work.cut_energy, work.cut_word, self._cut[0][0], self._cut[1])
+            return heapq.heappop(self._heap), min(_LAST_BUDGET, _FIRST_BUDGET * self._tasks)
+
+    def give_back(
+        self, fixed: NDArray[np.int8], x: NDArray[np.float64], bound: NDArray[np.float64]
+    ) -> None:
+        """Add what a search left open and end the turn that `take` began."""
+        with self._changed:
+            for i in range(len(bound)):
+                node = OpenNode(float(bound[i]), self._serial, fixed[i].copy(), x[i].copy())
+                heapq.heappush(self._heap, node)
+                self._serial += 1
+            self._running -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let no more nodes be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def lowest_bound(self) -> float:
+        """Return the lowest bound of an open node; inf if there is none."""
+        with self._changed:
+            return self._heap[0].bound if self._heap else np.inf
+
+
+def search(
+    tables: Tables,
+    workspaces: list[Workspace],
+    shared: Shared,
+    root: OpenNode,
+    cut_word: NDArray[np.uint64],
+    stop: Stop,
+) -> float:
+    """Search below `root`; return the lowest bound left open, inf if the search is complete.
+
+    `cut_word` is a state whose energy is ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf).
+    """
+    frontier = Frontier(root, shared.threshold.copy(), cut_word)
+    n = len(root.fixed)
+
+    def work(index: int) -> None:
+        workspace = workspaces[index]
+        out_fixed = np.empty((2 * n + 2, n), np.int8)
+        out_x = np.empty((2 * n + 2, n))
+        out_bound = np.empty(2 * n + 2)
+        while (taken := frontier.take(workspace)) is not None:
+            node, budget = taken
+            count = 0
+            if node.bound <= shared.threshold[0] + tables.epsilon:
+                workspace.bound[0] = node.bound
+                count = explore(
+                    tables, workspace, shared, node.fixed, node.x, budget, out_fixed, out_x, out_bound
+                )
+            frontier.give_back(out_fixed[:count], out_x[:count], out_bound[:count])
+
+    def poll() -> None:
+        nodes = sum(int(w.nodes[0]) for w in workspaces)
+        if stop.should_stop(nodes):
+            abort()
+        stop.report(nodes, None, "searching")
+
+    def abort() -> None:
+        shared.stop[0] = True
+        frontier.close()
+
+    run_workers(work, len(workspaces), poll, abort)
+    return frontier.lowest_bound()

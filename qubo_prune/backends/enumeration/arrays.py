@@ -1,0 +1,64 @@
+"""The arrays that the enumeration kernels work on: constant tables and one thread's scratch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qubo_prune.backends.enumeration.kernel import Tables, Workspace
+from qubo_prune.backends.enumeration.layout import Layout
+from qubo_prune.kernels.energy import read_only
+from qubo_prune.kernels.pool import new_pool, num_words
+from qubo_prune.problem import Problem
+
+
+def make_tables(layout: Layout, problem: Problem) -> Tables:
+    """Return the constant arrays of a layout in the order that kernels take them."""
+    return Tables(
+        block_of=layout.block_of,
+        base_words=layout.base_words,
+        floor=layout.floor,
+        ceiling=layout.ceiling,
+        remaining=layout.remaining,
+        half_width=layout.tile_size // 2,
+        couplings=layout.couplings,
+        field_a=layout.half_tables[0],
+        field_b=layout.half_tables[1],
+        patterns_a=layout.half_patterns[0],
+        patterns_b=layout.half_patterns[1],
+        tile_stop=layout.tile_stop,
+        pair_table=layout.pair_table,
+        blocks=layout.blocks,
+        block_range=layout.block_range,
+        scale=layout.scale,
+        margin=layout.margin,
+        hessian=read_only(problem.hessian),
+        linear=read_only(problem.linear),
+    )
+
+
+def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspace:
+    """Return one thread's scratch, with the root level filled in."""
+    levels = len(layout.floor) + 1
+    padded = len(layout.diagonal)
+    pool_energies, pool_words, pool_size = new_pool(num_states, num_blocks)
+    work = Workspace(
+        energy=np.zeros(levels, np.float32),
+        fields=np.full((levels, padded), np.inf, np.float32),
+        tile_a=np.zeros((levels, len(layout.half_start[0])), np.float32),
+        tile_b=np.zeros((levels, len(layout.half_start[1])), np.float32),
+        picks=np.zeros(levels, np.int64),
+        cursor=np.zeros(levels, np.int64),
+        limit=np.zeros(levels, np.int64),
+        best=np.zeros(max(padded, len(layout.half_start[0]), len(layout.half_start[1])), np.float32),
+        word=np.zeros(num_words(num_blocks), np.uint64),
+        removed=np.zeros(num_blocks, np.int64),
+        pool_energies=pool_energies,
+        pool_words=pool_words,
+        pool_size=pool_size,
+        visited=np.zeros(1, np.int64),
+    )
+    work.energy[0] = layout.constant
+    work.fields[0] = layout.diagonal
+    work.tile_a[0] = layout.half_start[0] + np.float32(layout.constant)
+    work.tile_b[0] = layout.half_start[1]
+    return work

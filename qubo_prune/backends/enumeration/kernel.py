@@ -1,0 +1,395 @@
+"""The enumeration kernels: walk prefixes, screen whole rows in float32, look again at the few rows that can matter.
+
+Three node shapes, by the number k of inner picks still to make (`last` is one past the highest position still allowed):
+
+- k = 1: one row, ``E + c_i`` for i < last;
+- k = 2: the triangle of pairs j < i < last, ``(E + c_i) + (c_j + C_ij)``, one padded row per i;
+- k >= 3: the tile, ``t1[a] + t2[b] + X[a, b]``, and one child per i in [tile, last).
+
+Every state is visited exactly once and counted; nothing is pruned.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.kernels.jit import kernel
+from qubo_prune.kernels.pool import packed_energy, precedes, push
+
+_F32 = np.float32
+
+
+class Tables(NamedTuple):
+    """The constant arrays of a `Layout`, as kernels take them."""
+
+    block_of: NDArray[np.int64]
+    base_words: NDArray[np.uint64]
+    floor: NDArray[np.int64]
+    ceiling: NDArray[np.int64]
+    remaining: NDArray[np.int64]
+    half_width: int
+    couplings: NDArray[np.float32]
+    field_a: NDArray[np.float32]
+    field_b: NDArray[np.float32]
+    patterns_a: NDArray[np.int64]
+    patterns_b: NDArray[np.int64]
+    tile_stop: NDArray[np.int64]
+    pair_table: NDArray[np.float32]
+    blocks: NDArray[np.int64]
+    block_range: NDArray[np.int64]
+    scale: float
+    margin: float
+    hessian: NDArray[np.float64]
+    linear: NDArray[np.float64]
+
+
+class Workspace(NamedTuple):
+    """One thread's scratch: a level per pick, the pool of its best states and its counters."""
+
+    energy: NDArray[np.float32]
+    fields: NDArray[np.float32]
+    tile_a: NDArray[np.float32]
+    tile_b: NDArray[np.float32]
+    picks: NDArray[np.int64]
+    cursor: NDArray[np.int64]
+    limit: NDArray[np.int64]
+    best: NDArray[np.float32]
+    word: NDArray[np.uint64]
+    removed: NDArray[np.int64]
+    pool_energies: NDArray[np.float64]
+    pool_words: NDArray[np.uint64]
+    pool_size: NDArray[np.int64]
+    visited: NDArray[np.int64]
+
+
+class Shared(NamedTuple):
+    """What all threads see: the scaled upper bound on the last wanted energy, and the request to stop."""
+
+    threshold: NDArray[np.float64]
+    stop: NDArray[np.bool_]
+
+
+# Hot functions take bare arrays and have no cold branches: reference counting of captured tuples would cost more than the arithmetic.
+
+
+@kernel
+def extend_row(
+    fields: NDArray[np.float32], couplings: NDArray[np.float32], depth: int, i: int
+) -> None:
+    """c[depth + 1] = c[depth] + C[i] for the positions below i (+inf from i on)."""
+    padded = (i + 15) // 16 * 16
+    old = fields[depth, :padded]
+    row = couplings[i, :padded]
+    new = fields[depth + 1, :padded]
+    for j in range(padded):
+        new[j] = old[j] + row[j]
+
+
+@kernel
+def extend_tile(
+    tile: NDArray[np.float32],
+    table: NDArray[np.float32],
+    depth: int,
+    i: int,
+    stop: int,
+    own: np.float32,
+) -> None:
+    """t[depth + 1] = t[depth] + (own + L[i]) for the first `stop` patterns of one half."""
+    old = tile[depth, :stop]
+    row = table[i, :stop]
+    new = tile[depth + 1, :stop]
+    for p in range(stop):
+        new[p] = old[p] + (own + row[p])
+
+
+@kernel
+def screen_row(
+    fields: NDArray[np.float32], depth: int, last: int, threshold: np.float32
+) -> bool:
+    """Whether any c[j], j < last, is below the threshold."""
+    row = fields[depth, :last]
+    hits = 0
+    for j in range(last):
+        hits += np.int64(row[j] < threshold)
+    return hits > 0
+
+
+@kernel
+def screen_pairs(
+    fields: NDArray[np.float32],
+    couplings: NDArray[np.float32],
+    best: NDArray[np.float32],
+    depth: int,
+    last: int,
+    threshold: np.float32,
+) -> bool:
+    """Whether any c[i] + C[i, j] + c[j], j < i < last, is below the threshold: four rows i at a time into a minimum over i."""
+    padded = (last + 15) // 16 * 16
+    row = fields[depth, :padded]
+    for j in range(padded):
+        best[j] = np.inf
+    i = 0
+    while i + 4 <= last:
+        width = (i + 18) // 16 * 16
+        e0, e1, e2, e3 = row[i], row[i + 1], row[i + 2], row[i + 3]
+        x0 = couplings[i, :width]
+        x1 = couplings[i + 1, :width]
+        x2 = couplings[i + 2, :width]
+        x3 = couplings[i + 3, :width]
+        for j in range(width):
+            v0 = e0 + x0[j]
+            v1 = e1 + x1[j]
+            v2 = e2 + x2[j]
+            v3 = e3 + x3[j]
+            v0 = v0 if v0 < v1 else v1
+            v2 = v2 if v2 < v3 else v3
+            v0 = v0 if v0 < v2 else v2
+            best[j] = v0 if v0 < best[j] else best[j]
+        i += 4
+    while i < last:
+        width = (i + 15) // 16 * 16
+        e0 = row[i]
+        x0 = couplings[i, :width]
+        for j in range(width):
+            v0 = e0 + x0[j]
+            best[j] = v0 if v0 < best[j] else best[j]
+        i += 1
+    hits = 0
+    for j in range(padded):
+        hits += np.int64(best[j] + row[j] < threshold)
+    return hits > 0
+
+
+@kernel
+def screen_block(
+    pair_table: NDArray[np.float32],
+    start: int,
+    rows: NDArray[np.float32],
+    first_row: int,
+    count: int,
+    columns: NDArray[np.float32],
+    first_column: int,
+    width: int,
+    best: NDArray[np.float32],
+    depth: int,
+    threshold: np.float32,
+) -> bool:
+    """Whether any t_row[r] + X[r, w] + t_column[w] is below the threshold."""
+    for w in range(width):
+        best[w] = np.inf
+    row = rows[depth, first_row : first_row + count]
+    column = columns[depth, first_column : first_column + width]
+    block = pair_table[start : start + count * width]
+    r = 0
+    while r + 4 <= count:
+        e0, e1, e2, e3 = row[r], row[r + 1], row[r + 2], row[r + 3]
+        x0 = block[r * width : (r + 1) * width]
+        x1 = block[(r + 1) * width : (r + 2) * width]
+        x2 = block[(r + 2) * width : (r + 3) * width]
+        x3 = block[(r + 3) * width : (r + 4) * width]
+        for w in range(width):
+            v0 = e0 + x0[w]
+            v1 = e1 + x1[w]
+            v2 = e2 + x2[w]
+            v3 = e3 + x3[w]
+            v0 = v0 if v0 < v1 else v1
+            v2 = v2 if v2 < v3 else v3
+            v0 = v0 if v0 < v2 else v2
+            best[w] = v0 if v0 < best[w] else best[w]
+        r += 4
+    while r < count:
+        e0 = row[r]
+        x0 = block[r * width : (r + 1) * width]
+        for w in range(width):
+            v0 = e0 + x0[w]
+            best[w] = v0 if v0 < best[w] else best[w]
+        r += 1
+    hits = 0
+    for w in range(width):
+        hits += np.int64(best[w] + column[w] < threshold)
+    return hits > 0
+
+
+@kernel
+def walk(
+    tables: Tables,
+    work: Workspace,
+    shared: Shared,
+    prefix: NDArray[np.int64],
+    first: int,
+    stop: int,
+    with_node: bool,
+) -> bool:
+    """Visit the states below `prefix` whose next pick lies in [first, stop), and the node's own rows if `with_node`.
+
+    Returns False if stopped early; `work.visited[0]` counts the states in any case.
+    """
+    floor, ceiling, remaining = tables.floor, tables.ceiling, tables.remaining
+    couplings, field_a, field_b = tables.couplings, tables.field_a, tables.field_b
+    tile_stop, pair_table = tables.tile_stop, tables.pair_table
+    blocks, block_range, margin = tables.blocks, tables.block_range, tables.margin
+    energy, fields, tile_a, tile_b = work.energy, work.fields, work.tile_a, work.tile_b
+    picks, cursor, limit, best = work.picks, work.cursor, work.limit, work.best
+    visited, threshold, stopping = work.visited, shared.threshold, shared.stop
+    root = prefix.shape[0]
+    depth = 0
+    fresh = with_node and root == 0
+    cursor[0] = first
+    limit[0] = stop
+    while True:
+        if fresh:
+            fresh = False
+            k = remaining[depth]
+            last = ceiling[depth] if ceiling[depth] >= 0 else picks[depth - 1]
+            level = _F32(threshold[0] + margin)
+            if k == 1:
+                visited[0] += last
+                if screen_row(fields, depth, last, level - energy[depth]):
+                    collect_row(tables, work, shared, depth, last)
+            elif k == 2:
+                visited[0] += last * (last - 1) // 2
+                if screen_pairs(fields, couplings, best, depth, last, level - energy[depth]):
+                    collect_pairs(tables, work, shared, depth, last)
+            else:
+                for b in range(block_range[k], block_range[k + 1]):
+                    visited[0] += blocks[b, 6]
+                    rows, columns = tile_a, tile_b
+                    if blocks[b, 1] == 1:
+                        rows, columns = tile_b, tile_a
+                    if screen_block(
+                        pair_table,
+                        blocks[b, 0],
+                        rows,
+                        blocks[b, 2],
+                        blocks[b, 3],
+                        columns,
+                        blocks[b, 4],
+                        blocks[b, 5],
+                        best,
+                        depth,
+                        level,
+                    ):
+                        collect_block(tables, work, shared, depth, b)
+        if depth < root:
+            i = prefix[depth]
+        else:
+            i = cursor[depth]
+            if i >= limit[depth]:
+                if depth == root:
+                    return True
+                depth -= 1
+                continue
+            cursor[depth] = i + 1
+            if stopping[0]:
+                return False
+        own = fields[depth, i]
+        picks[depth] = i
+        energy[depth + 1] = energy[depth] + own
+        extend_row(fields, couplings, depth, i)
+        if tile_stop[depth + 1, 0] > 0:
+            extend_tile(tile_a, field_a, depth, i, tile_stop[depth + 1, 0], own)
+            extend_tile(tile_b, field_b, depth, i, tile_stop[depth + 1, 1], _F32(0.0))
+        depth += 1
+        if depth < root:
+            continue
+        if depth == root:
+            cursor[depth] = first
+            limit[depth] = stop
+            fresh = with_node
+        else:
+            fresh = remaining[depth] > 0
+            cursor[depth] = 0
+            limit[depth] = 0
+            if floor[depth] >= 0:
+                cursor[depth] = floor[depth]
+                limit[depth] = ceiling[depth] if ceiling[depth] >= 0 else picks[depth - 1]
+
+
+@kernel
+def collect_row(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
+    """Offer the states of a row that pass the screen."""
+    for j in range(last):
+        if work.energy[depth] + work.fields[depth, j] < shared.threshold[0] + tables.margin:
+            start_candidate(tables, work, depth)
+            toggle(work.word, tables.block_of[j])
+            offer(tables, work, shared)
+
+
+@kernel
+def collect_pairs(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
+    """Offer the pairs that pass the screen."""
+    energy = work.energy[depth]
+    row = work.fields[depth]
+    for i in range(1, last):
+        for j in range(i):
+            pair = energy + (row[i] + tables.couplings[i, j] + row[j])
+            if pair < shared.threshold[0] + tables.margin:
+                start_candidate(tables, work, depth)
+                toggle(work.word, tables.block_of[i])
+                toggle(work.word, tables.block_of[j])
+                offer(tables, work, shared)
+
+
+@kernel
+def collect_block(tables: Tables, work: Workspace, shared: Shared, depth: int, b: int) -> None:
+    """Offer the states of a tile block that pass the screen."""
+    rows_are_b = tables.blocks[b, 1] == 1
+    rows, columns = work.tile_a, work.tile_b
+    row_patterns, column_patterns = tables.patterns_a, tables.patterns_b
+    row_shift, column_shift = np.int64(0), tables.half_width
+    if rows_are_b:
+        rows, columns = work.tile_b, work.tile_a
+        row_patterns, column_patterns = tables.patterns_b, tables.patterns_a
+        row_shift, column_shift = tables.half_width, np.int64(0)
+    at = tables.blocks[b, 0]
+    for r in range(tables.blocks[b, 2], tables.blocks[b, 2] + tables.blocks[b, 3]):
+        for w in range(tables.blocks[b, 4], tables.blocks[b, 4] + tables.blocks[b, 5]):
+            energy = rows[depth, r] + tables.pair_table[at] + columns[depth, w]
+            at += 1
+            if energy < shared.threshold[0] + tables.margin:
+                start_candidate(tables, work, depth)
+                toggle_pattern(tables, work, row_patterns[r], row_shift)
+                toggle_pattern(tables, work, column_patterns[w], column_shift)
+                offer(tables, work, shared)
+
+
+@kernel
+def start_candidate(tables: Tables, work: Workspace, depth: int) -> None:
+    """Pack the state of the prefix into `work.word`."""
+    work.word[:] = tables.base_words
+    for d in range(depth):
+        toggle(work.word, tables.block_of[work.picks[d]])
+
+
+@kernel
+def toggle(word: NDArray[np.uint64], block: int) -> None:
+    """Flip one block of a packed state."""
+    word[block // 64] ^= np.uint64(1) << np.uint64(block % 64)
+
+
+@kernel
+def toggle_pattern(tables: Tables, work: Workspace, pattern: int, first: int) -> None:
+    """Flip the blocks of a half tile's bit pattern."""
+    position = first
+    while pattern > 0:
+        if pattern & 1:
+            toggle(work.word, tables.block_of[position])
+        pattern >>= 1
+        position += 1
+
+
+@kernel
+def offer(tables: Tables, work: Workspace, shared: Shared) -> None:
+    """Evaluate the packed candidate in float64, keep it if it belongs to the best, and tighten the shared threshold."""
+    energy = packed_energy(tables.hessian, tables.linear, work.word, work.removed)
+    full = work.pool_size[0] == work.pool_energies.shape[0]
+    if full and not precedes(energy, work.word, work.pool_energies[0], work.pool_words[0]):
+        return
+    push(work.pool_energies, work.pool_words, work.pool_size, energy, work.word)
+    if work.pool_size[0] == work.pool_energies.shape[0]:
+        bound = work.pool_energies[0] * tables.scale
+        if bound < shared.threshold[0]:
+            shared.threshold[0] = bound

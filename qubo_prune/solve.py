@@ -1,0 +1,284 @@
+"""From a problem to a checked spectrum: run a backend, recompute its energies, believe nothing.
+
+This is the paper's section 4.1 with any solver: equation 5, solved for the K lowest states instead of one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qubo_prune.backends import DEFAULT_BACKEND, get_backend
+from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.backends.warm_start import nearest_feasible
+from qubo_prune.errors import BackendError, InputError, QuboPruneError
+from qubo_prune.problem import Problem
+from qubo_prune.spectrum import Spectrum, lexicographic_order
+from qubo_prune.status import Status
+from qubo_prune.stopping import Progress, Stop, StopReason
+from qubo_prune.validation import as_count, as_states
+
+Remove = int | Mapping[str, int]
+
+
+def solve(
+    problem: Problem,
+    *,
+    num_states: int = 100,
+    backend: str | Backend = DEFAULT_BACKEND,
+    time_limit: float | None = None,
+    max_evaluations: int | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Stop | None = None,
+    warm_start: ArrayLike | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Spectrum:
+    """Find the `num_states` lowest states of a problem and say what is proven about them.
+
+    Ctrl-C ends the search and returns what was found; a second Ctrl-C raises KeyboardInterrupt.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    num_states : int
+        K, at least 1. If the problem has fewer states, all are returned.
+    backend : str or Backend
+        A name (see `backend_names`) or a configured backend.
+    time_limit : float, optional
+        Seconds.
+    max_evaluations : int, optional
+        Limit on the states (or nodes) that the backend looks at.
+    seed : int
+        Seed of every random choice, at least 0.
+    progress : callable, optional
+        Called with a `Progress` now and then.
+    stop : Stop, optional
+        In place of `time_limit`, `max_evaluations` and `progress`; lets another thread cancel the run. Its clock is started afresh.
+    warm_start : (W, N) bool, optional
+        Feasible states known to be good; only used by backends with `Capability.WARM_START`.
+    options : mapping, optional
+        Options of a backend given by name.
+
+    Returns
+    -------
+    Spectrum
+        At most `num_states` states; `Spectrum.status` says what is proven.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    BackendUnavailableError
+        If the backend cannot run here.
+    BackendError
+        If the backend failed or returned something that is not a spectrum of the problem.
+
+    Examples
+    --------
+    >>> from qubo_prune import Problem, solve
+    >>> problem = Problem.load("bytelm-40-branch", remove=8)
+    >>> spectrum = solve(problem, num_states=3)
+    >>> spectrum.status.value, spectrum.num_proven
+    ('proven', 3)
+    >>> spectrum.removed(0)
+    [24, 47, 53, 59, 62, 64, 68, 74]
+    """
+    num_states = as_count(num_states, "num_states")
+    if num_states < 1:
+        raise InputError(f"num_states must be at least 1, not {num_states}; ask for one state or more.")
+    seed = as_count(seed, "seed")
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, not {seed}; choose another one.")
+    stop = _as_stop(stop, time_limit, max_evaluations, progress)
+    known = None
+    if warm_start is not None:
+        known = _checked_warm_start(problem, warm_start)
+    solver = _as_backend(backend, options)
+    stop.start()
+    begin = time.perf_counter()
+    wanted = min(num_states, problem.num_states)
+    with stop.interruptible():
+        try:
+            raw = solver.run(problem, wanted, stop, seed, known)
+        except QuboPruneError:
+            raise
+        except Exception as error:
+            raise BackendError(f"backend {solver.name!r} failed: {type(error).__name__}: {error}") from error
+    return _certified(problem, solver, raw, wanted, stop, seed, time.perf_counter() - begin)
+
+
+def sweep(
+    problem: Problem,
+    removes: Iterable[Remove] | None = None,
+    *,
+    on_result: Callable[[Spectrum], None] | None = None,
+    stop: Stop | None = None,
+    time_limit: float | None = None,
+    max_evaluations: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **arguments: Any,
+) -> dict[Any, Spectrum]:
+    """Solve one Hessian for many M: the Hessian is computed once (paper, end of section 3).
+
+    Each solve starts from the states of the one before it, with blocks added or dropped. Ctrl-C ends the sweep after the spectrum that it
+    interrupted.
+
+    Parameters
+    ----------
+    problem : Problem
+        Gives everything but the number of blocks to remove.
+    removes : iterable of int or mapping, optional
+        The values of `remove`; by default every number from 1 to N - 1 that the problem allows.
+    on_result : callable, optional
+        Called with each spectrum as soon as it is there.
+    stop, time_limit, max_evaluations, progress
+        As for `solve`, for each M on its own; a cancelled `stop` ends the sweep.
+    **arguments
+        As for `solve`.
+
+    Returns
+    -------
+    dict
+        The spectra by M, or by a tuple of sorted (kind, count) pairs where `remove` is a mapping.
+
+    Examples
+    --------
+    >>> from qubo_prune import Problem, sweep
+    >>> spectra = sweep(Problem.load("bytelm-40-block", remove=1), range(4, 7), num_states=1)
+    >>> {m: spectrum.removed(0) for m, spectrum in spectra.items()}[4]
+    [25, 27, 28, 34]
+    """
+    problems = _all_counts(problem) if removes is None else map(problem.with_remove, removes)
+    stop = _as_stop(stop, time_limit, max_evaluations, progress)
+    spectra: dict[Any, Spectrum] = {}
+    known: NDArray[np.bool_] | None = None
+    for each in problems:
+        warm_start = None if known is None else nearest_feasible(each, known)
+        spectrum = solve(each, stop=stop, warm_start=warm_start, **arguments)
+        known = spectrum.states
+        remove = spectrum.remove
+        spectra[remove if isinstance(remove, int) else tuple(sorted(remove.items()))] = spectrum
+        if on_result is not None:
+            on_result(spectrum)
+        if spectrum.stop_reason is StopReason.INTERRUPTED:
+            break
+    return spectra
+
+
+def _all_counts(problem: Problem) -> Iterator[Problem]:
+    for count in range(1, problem.num_blocks):
+        with suppress(InputError):
+            yield problem.with_remove(count)
+
+
+def _as_stop(
+    stop: Stop | None,
+    time_limit: float | None,
+    max_evaluations: int | None,
+    progress: Callable[[Progress], None] | None,
+) -> Stop:
+    if stop is None:
+        return Stop(time_limit, max_evaluations, progress)
+    if not (time_limit is None and max_evaluations is None and progress is None):
+        raise InputError(
+            "stop was given together with time_limit, max_evaluations or progress; set them on the Stop."
+        )
+    return stop
+
+
+def _as_backend(backend: str | Backend, options: Mapping[str, Any] | None) -> Backend:
+    if isinstance(backend, str):
+        return get_backend(backend, **(options or {}))
+    if not isinstance(backend, Backend):
+        raise InputError(
+            f"backend must be a name or a Backend, not {type(backend).__name__}; see backend_names()."
+        )
+    if options:
+        raise InputError("options go with a backend given by name; configure the Backend instead.")
+    return backend
+
+
+def _checked_warm_start(problem: Problem, warm_start: ArrayLike) -> NDArray[np.bool_]:
+    states = as_states(warm_start, problem.num_blocks, "warm_start")
+    infeasible = np.flatnonzero(~problem.is_feasible(states))
+    if infeasible.size:
+        raise InputError(
+            f"warm_start must satisfy the constraint, but state {infeasible[0]} does not; "
+            "leave such states out."
+        )
+    return states
+
+
+def _certified(
+    problem: Problem, solver: Backend, raw: RawResult, num_states: int, stop: Stop, seed: int, seconds: float
+) -> Spectrum:
+    """Turn what a backend returned into a spectrum, or say what is wrong with it."""
+    states = _checked_states(problem, solver, raw)
+    energies = problem.energies(states)
+    order = lexicographic_order(states, energies)
+    states, energies = states[order], energies[order]
+    proves = Capability.PROVES in solver.capabilities
+    complete = proves and raw.complete
+    if complete and len(states) < num_states:
+        raise BackendError(
+            f"backend {solver.name!r} says that its spectrum is complete, but returned {len(states)} of "
+            f"{num_states} states."
+        )
+    outside = energies[num_states : num_states + 1]
+    lower_bound = raw.lower_bound if proves else -np.inf
+    if complete:
+        # What the backend left out is no lower than the last state it returned.
+        lower_bound = energies[-1] if len(states) < problem.num_states else np.inf
+    lower_bound = float(min([lower_bound, *outside]))
+    states, energies = states[:num_states], energies[:num_states]
+    num_proven = len(states) if complete else int(np.searchsorted(energies, lower_bound))
+    if complete:
+        status = Status.PROVEN
+    else:
+        status = Status.PARTIAL if proves else Status.HEURISTIC
+    return Spectrum(
+        states=states,
+        energies=energies,
+        num_proven=num_proven,
+        lower_bound=lower_bound,
+        status=status,
+        stop_reason=StopReason.COMPLETED if complete else stop.reason or StopReason.COMPLETED,
+        ties_truncated=bool(len(outside) and outside[0] == energies[-1]),
+        backend=solver.name,
+        num_states_total=problem.num_states,
+        hessian_sha256=problem.hessian_sha256,
+        names=problem.block_names(),
+        remove=problem.remove,
+        seed=seed if Capability.SEEDED in solver.capabilities else None,
+        timings={**raw.timings, "total": seconds},
+        num_evaluated=raw.num_evaluated,
+        native_status=raw.native_status,
+    )
+
+
+def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArray[np.bool_]:
+    """Return the backend's states if they are states of the problem."""
+    if not isinstance(raw, RawResult):
+        raise BackendError(f"backend {solver.name!r} returned {type(raw).__name__}, not a RawResult.")
+    try:
+        states = as_states(raw.states, problem.num_blocks, "states")
+    except InputError as error:
+        raise BackendError(f"backend {solver.name!r} returned no valid states: {error}") from error
+    infeasible = np.flatnonzero(~problem.is_feasible(states))
+    if infeasible.size:
+        raise BackendError(
+            f"backend {solver.name!r} returned {infeasible.size} states that violate the constraint, the first "
+            f"removing {np.flatnonzero(states[infeasible[0]]).tolist()}."
+        )
+    if len(np.unique(np.packbits(states, axis=1), axis=0)) < len(states):
+        raise BackendError(f"backend {solver.name!r} returned a state twice.")
+    if np.isnan(raw.lower_bound):
+        raise BackendError(f"backend {solver.name!r} returned NaN as its lower bound.")
+    return states
