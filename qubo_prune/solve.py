@@ -92,7 +92,9 @@ def solve(
     """
     num_states = as_count(num_states, "num_states")
     if num_states < 1:
-        raise InputError(f"num_states must be at least 1, not {num_states}; ask for one state or more.")
+        raise InputError(
+            f"num_states must be at least 1, not {num_states}; ask for one state or more."
+        )
     seed = as_count(seed, "seed")
     if seed < 0:
         raise InputError(f"seed must be at least 0, not {seed}; choose another one.")
@@ -110,7 +112,9 @@ def solve(
         except QuboPruneError:
             raise
         except Exception as error:
-            raise BackendError(f"backend {solver.name!r} failed: {type(error).__name__}: {error}") from error
+            raise BackendError(
+                f"backend {solver.name!r} failed: {type(error).__name__}: {error}"
+            ) from error
     return _certified(problem, solver, raw, wanted, stop, seed, time.perf_counter() - begin)
 
 
@@ -217,7 +221,13 @@ def _checked_warm_start(problem: Problem, warm_start: ArrayLike) -> NDArray[np.b
 
 
 def _certified(
-    problem: Problem, solver: Backend, raw: RawResult, num_states: int, stop: Stop, seed: int, seconds: float
+    problem: Problem,
+    solver: Backend,
+    raw: RawResult,
+    num_states: int,
+    stop: Stop,
+    seed: int,
+    seconds: float,
 ) -> Spectrum:
     """Turn what a backend returned into a spectrum, or say what is wrong with it."""
     states = _checked_states(problem, solver, raw)
@@ -239,16 +249,13 @@ def _certified(
     lower_bound = float(min([lower_bound, *outside]))
     states, energies = states[:num_states], energies[:num_states]
     num_proven = len(states) if complete else int(np.searchsorted(energies, lower_bound))
-    if complete:
-        status = Status.PROVEN
-    else:
-        status = Status.PARTIAL if proves else Status.HEURISTIC
+    unproven = Status.PARTIAL if proves else Status.HEURISTIC
     return Spectrum(
         states=states,
         energies=energies,
         num_proven=num_proven,
         lower_bound=lower_bound,
-        status=status,
+        status=Status.PROVEN if complete else unproven,
         stop_reason=StopReason.COMPLETED if complete else stop.reason or StopReason.COMPLETED,
         ties_truncated=bool(len(outside) and outside[0] == energies[-1]),
         backend=solver.name,
@@ -266,7 +273,9 @@ def _certified(
 def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArray[np.bool_]:
     """Return the backend's states if they are states of the problem."""
     if not isinstance(raw, RawResult):
-        raise BackendError(f"backend {solver.name!r} returned {type(raw).__name__}, not a RawResult.")
+        raise BackendError(
+            f"backend {solver.name!r} returned {type(raw).__name__}, not a RawResult."
+        )
     try:
         states = as_states(raw.states, problem.num_blocks, "states")
     except InputError as error:

@@ -64,7 +64,9 @@ def backend_class(name: str) -> type[Backend]:
             return found
     point = _outside().get(name)
     if point is None:
-        raise InputError(f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}.")
+        raise InputError(
+            f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}."
+        )
     try:
         loaded = point.load()
     except Exception as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.kernels.pool import num_words, pack, unpack
+from qubo_prune.kernels.pool import num_words, unpack
 
 if TYPE_CHECKING:
     from qubo_prune.kernels.swap_search import Landscape, SwapPool

@@ -14,10 +14,8 @@ _POLL_SECONDS = 0.02
 def num_threads(requested: int | None) -> int:
     """Return the number of threads to use: as requested, else one per core that this process may use."""
     if requested is None:
-        try:
-            return len(os.sched_getaffinity(0))
-        except AttributeError:
-            return os.cpu_count() or 1
+        affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
     if isinstance(requested, bool) or not isinstance(requested, int) or requested < 1:
         raise InputError(f"threads must be a whole number of at least 1, got {requested!r}")
     return requested

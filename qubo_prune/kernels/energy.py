@@ -16,7 +16,10 @@ from qubo_prune.kernels.jit import kernel
 
 @kernel
 def canonical_energy(
-    hessian: NDArray[np.float64], linear: NDArray[np.float64], removed: NDArray[np.int64], count: int
+    hessian: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    removed: NDArray[np.int64],
+    count: int,
 ) -> float:
     """Energy of the state that removes `removed[:count]` (ascending): sum_a [H_aa + linear_a + 2 sum_{b<a} H_ab]."""
     total = 0.0

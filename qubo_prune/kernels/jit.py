@@ -74,12 +74,12 @@ class _FirstCompile(event.Listener):  # type: ignore[misc]
         self._callback = callback
         self._fired = False
 
-    def on_start(self, event: event.Event) -> None:
+    def on_start(self, _event: event.Event) -> None:
         if not self._fired:
             self._fired = True
             self._callback()
 
-    def on_end(self, event: event.Event) -> None:
+    def on_end(self, _event: event.Event) -> None:
         """Nothing to do: only the first start is announced."""
 
 

@@ -83,9 +83,7 @@ def greedy_state(landscape: Landscape, y: NDArray[np.bool_]) -> None:
 
 
 @kernel
-def start_fields(
-    landscape: Landscape, y: NDArray[np.bool_], fields: NDArray[np.float64]
-) -> float:
+def start_fields(landscape: Landscape, y: NDArray[np.bool_], fields: NDArray[np.float64]) -> float:
     """Compute the fields of `y` from scratch; return its energy."""
     n = y.shape[0]
     for i in range(n):
@@ -279,7 +277,5 @@ def harvest(landscape: Landscape, pool: SwapPool, max_sources: int) -> int:
                 gain = masked[j] - 2.0 * row[j]
                 if gain < room:
                     swapped = key ^ landscape.keys[i] ^ landscape.keys[j]
-                    offer_state(
-                        landscape, pool, word, y, i, j, swapped, energy - fields[i] + gain
-                    )
+                    offer_state(landscape, pool, word, y, i, j, swapped, energy - fields[i] + gain)
     return order.shape[0]

@@ -83,7 +83,10 @@ def problems(draw: st.DrawFn, max_blocks: int = 11) -> Problem:
     hessian = (hessian + hessian.T) / 2
     arguments: dict[str, object] = {}
     if draw(st.booleans()):
-        arguments |= {"gradient": rng.normal(size=n) * scale, "beta": draw(st.sampled_from([1, -1, 0.25]))}
+        arguments |= {
+            "gradient": rng.normal(size=n) * scale,
+            "beta": draw(st.sampled_from([1, -1, 0.25])),
+        }
     marks = rng.permutation(n)
     num_force, num_keep = draw(st.integers(0, n // 4)), draw(st.integers(0, n // 4))
     force = sorted(marks[:num_force].tolist())
@@ -102,7 +105,9 @@ def problems(draw: st.DrawFn, max_blocks: int = 11) -> Problem:
             if low or draw(st.booleans()):
                 remove[kind] = draw(st.integers(low, high))
         if not remove:
-            remove = {kinds[0]: len([k for i, k in enumerate(kinds) if k == kinds[0] and i in force])}
+            remove = {
+                kinds[0]: len([k for i, k in enumerate(kinds) if k == kinds[0] and i in force])
+            }
     return Problem(hessian, remove, keep=keep, force=force, **arguments)  # type: ignore[arg-type]
 
 
@@ -118,5 +123,7 @@ def test_equals_brute_force_to_the_last_bit(
     assert spectrum.num_proven == min(num_states, len(expected)) == len(spectrum)
     cut = num_states < len(expected) and expected[num_states][0] == expected[num_states - 1][0]
     assert spectrum.ties_truncated == cut
-    assert spectrum.lower_bound == (expected[num_states][0] if num_states < len(expected) else np.inf)
+    assert spectrum.lower_bound == (
+        expected[num_states][0] if num_states < len(expected) else np.inf
+    )
     spectrum.check(problem)

@@ -61,7 +61,11 @@ class BranchAndBound(Backend):
         warm_start: NDArray[np.bool_] | None = None,
     ) -> RawResult:
         """Prove the `num_states` lowest states; see `Backend.run`."""
-        from qubo_prune.backends.branch_and_bound.arrays import make_root, make_tables, make_workspace
+        from qubo_prune.backends.branch_and_bound.arrays import (
+            make_root,
+            make_tables,
+            make_workspace,
+        )
         from qubo_prune.backends.branch_and_bound.kernel import Shared
         from qubo_prune.backends.branch_and_bound.search import search
         from qubo_prune.backends.warm_start import starting_states
@@ -74,9 +78,7 @@ class BranchAndBound(Backend):
         begin = time.perf_counter()
         start = starting_states(problem, wanted, seed, stop, warm_start)
         seeded = time.perf_counter()
-        tables = make_tables(
-            problem, self.max_steps, self.anchor_interval, stop.should_stop
-        )
+        tables = make_tables(problem, self.max_steps, self.anchor_interval, stop.should_stop)
         threshold = np.full(1, np.inf)
         cut_word = tables.base_word.copy()
         if len(start) == wanted:

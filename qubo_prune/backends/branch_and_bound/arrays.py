@@ -13,7 +13,6 @@ from qubo_prune.kernels.energy import read_only
 from qubo_prune.kernels.pool import new_pool, num_words, pack
 from qubo_prune.problem import Problem, ReducedProblem
 
-
 _PREPARED_DEPTHS = 10
 
 
@@ -46,7 +45,9 @@ def make_tables(
     )
 
 
-def rounding_allowance(reduced: ReducedProblem, largest_shift: float, anchor_interval: int) -> float:
+def rounding_allowance(
+    reduced: ReducedProblem, largest_shift: float, anchor_interval: int
+) -> float:
     """Bound the float64 error of a node bound or of an incremental energy.
 
     A field ``h_j = 2 sum_i Q_ij x_i`` is a sum of at most n terms after an anchor and of two more per later step; each addition is off by at most one
@@ -115,6 +116,4 @@ def make_root(tables: Tables) -> OpenNode:
     """Return the root: nothing fixed, every group spread evenly."""
     sizes = np.bincount(tables.group_of, minlength=len(tables.counts))
     n = len(tables.matrix)
-    return OpenNode(
-        -np.inf, 0, np.full(n, FREE, np.int8), (tables.counts / sizes)[tables.group_of]
-    )
+    return OpenNode(-np.inf, 0, np.full(n, FREE, np.int8), (tables.counts / sizes)[tables.group_of])

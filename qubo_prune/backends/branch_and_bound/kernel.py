@@ -342,7 +342,7 @@ def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int
 
 @kernel
 def linear_minimum(tables: Tables, work: Workspace, level: int, first: int) -> float:
-    """min over feasible y of g'(y - x); leaves each group's two middle gradients in `work.cut`."""
+    """Min over feasible y of g'(y - x); leaves each group's two middle gradients in `work.cut`."""
     n = tables.group_of.shape[0]
     fixed = work.fixed[level]
     x = work.x[level]

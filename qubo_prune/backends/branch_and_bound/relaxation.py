@@ -12,6 +12,7 @@ depth is strictly feasible for the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -116,13 +117,15 @@ def _newton_step(
     n = len(slack)
     curvature[np.diag_indices(n)] += np.where(movable, 1e-12 * np.trace(curvature) / n, 1.0)
     step = np.linalg.solve(curvature, gradient)
-    return step, float(np.sqrt(max(0.0, float(gradient @ step)) / barrier))
+    return step.astype(np.float64, copy=False), math.sqrt(
+        max(0.0, float(gradient @ step)) / barrier
+    )
 
 
 def _group_directions(
     group_of: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Unit vectors along each group's ones, and which variables can move at all (not alone in their group)."""
+    """Return unit vectors along each group's ones, and which variables can move at all (not alone in their group)."""
     labels, where, sizes = np.unique(group_of, return_inverse=True, return_counts=True)
     ones = np.zeros((len(group_of), len(labels)))
     ones[np.arange(len(group_of)), where] = 1.0 / np.sqrt(sizes[where])

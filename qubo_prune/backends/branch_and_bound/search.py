@@ -113,7 +113,15 @@ def search(
             if node.bound <= shared.threshold[0] + tables.epsilon:
                 workspace.bound[0] = node.bound
                 count = explore(
-                    tables, workspace, shared, node.fixed, node.x, budget, out_fixed, out_x, out_bound
+                    tables,
+                    workspace,
+                    shared,
+                    node.fixed,
+                    node.x,
+                    budget,
+                    out_fixed,
+                    out_x,
+                    out_bound,
                 )
             frontier.give_back(out_fixed[:count], out_x[:count], out_bound[:count])
 

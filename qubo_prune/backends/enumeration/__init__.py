@@ -59,7 +59,9 @@ class Enumeration(Backend):
         if self.task_states < 1:
             raise InputError(f"task_states must be at least 1, got {self.task_states}")
         if self.tile_size is not None and (self.tile_size < 0 or self.tile_size % 2):
-            raise InputError(f"tile_size must be an even number of at least 0, got {self.tile_size}")
+            raise InputError(
+                f"tile_size must be an even number of at least 0, got {self.tile_size}"
+            )
 
     def run(
         self,
@@ -70,9 +72,9 @@ class Enumeration(Backend):
         warm_start: NDArray[np.bool_] | None = None,
     ) -> RawResult:
         """Visit every state; see `Backend.run`."""
+        from qubo_prune.backends.enumeration.arrays import make_tables, make_workspace
         from qubo_prune.backends.enumeration.kernel import Shared, walk
         from qubo_prune.backends.enumeration.layout import make_layout
-        from qubo_prune.backends.enumeration.arrays import make_tables, make_workspace
         from qubo_prune.backends.enumeration.tasks import Partition
         from qubo_prune.backends.warm_start import starting_states
         from qubo_prune.kernels.pool import pack, unpack
@@ -99,7 +101,9 @@ class Enumeration(Backend):
         def work(index: int) -> None:
             while (task := tasks.next()) is not None and not shared.stop[0]:
                 prefix = np.array(task.prefix, np.int64)
-                walk(tables, workspaces[index], shared, prefix, task.first, task.stop, task.with_node)
+                walk(
+                    tables, workspaces[index], shared, prefix, task.first, task.stop, task.with_node
+                )
 
         def visited() -> int:
             return sum(int(w.visited[0]) for w in workspaces)

@@ -21,12 +21,13 @@ def make_tables(layout: Layout, problem: Problem) -> Tables:
         remaining=layout.remaining,
         half_width=layout.tile_size // 2,
         couplings=layout.couplings,
+        pair_couplings=layout.pair_couplings,
         field_a=layout.half_tables[0],
         field_b=layout.half_tables[1],
         patterns_a=layout.half_patterns[0],
         patterns_b=layout.half_patterns[1],
         tile_stop=layout.tile_stop,
-        pair_table=layout.pair_table,
+        cross_table=layout.cross_table,
         blocks=layout.blocks,
         block_range=layout.block_range,
         scale=layout.scale,
@@ -44,12 +45,13 @@ def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspac
     work = Workspace(
         energy=np.zeros(levels, np.float32),
         fields=np.full((levels, padded), np.inf, np.float32),
+        pairs=np.full((levels, len(layout.pair_start)), np.inf, np.float32),
         tile_a=np.zeros((levels, len(layout.half_start[0])), np.float32),
         tile_b=np.zeros((levels, len(layout.half_start[1])), np.float32),
         picks=np.zeros(levels, np.int64),
         cursor=np.zeros(levels, np.int64),
         limit=np.zeros(levels, np.int64),
-        best=np.zeros(max(padded, len(layout.half_start[0]), len(layout.half_start[1])), np.float32),
+        best=np.zeros(max(padded, *map(len, (layout.pair_start, *layout.half_start))), np.float32),
         word=np.zeros(num_words(num_blocks), np.uint64),
         removed=np.zeros(num_blocks, np.int64),
         pool_energies=pool_energies,
@@ -59,6 +61,7 @@ def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspac
     )
     work.energy[0] = layout.constant
     work.fields[0] = layout.diagonal
+    work.pairs[0] = layout.pair_start
     work.tile_a[0] = layout.half_start[0] + np.float32(layout.constant)
     work.tile_b[0] = layout.half_start[1]
     return work

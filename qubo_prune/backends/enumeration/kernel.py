@@ -1,10 +1,12 @@
 """The enumeration kernels: walk prefixes, screen whole rows in float32, look again at the few rows that can matter.
 
-Three node shapes, by the number k of inner picks still to make (`last` is one past the highest position still allowed):
+Four node shapes, by the number k of inner picks still to make (`last` is one past the highest position still allowed):
 
 - k = 1: one row, ``E + c_i`` for i < last;
 - k = 2: the triangle of pairs j < i < last, ``(E + c_i) + (c_j + C_ij)``, one padded row per i;
-- k >= 3: the tile, ``t1[a] + t2[b] + X[a, b]``, and one child per i in [tile, last).
+- k = 3: the triples, ``(E + c_i) + (p_q + P_iq)`` with q running over the pairs below i, ``p_q = c_j + c_m + C_jm`` kept like c and
+  ``P_iq = C_ij + C_im`` a constant: long rows even where few variables are left;
+- k > 3: the tile, ``t1[a] + t2[b] + X[a, b]``, and one child per i in [tile, last).
 
 Every state is visited exactly once and counted; nothing is pruned.
 """
@@ -32,12 +34,13 @@ class Tables(NamedTuple):
     remaining: NDArray[np.int64]
     half_width: int
     couplings: NDArray[np.float32]
+    pair_couplings: NDArray[np.float32]
     field_a: NDArray[np.float32]
     field_b: NDArray[np.float32]
     patterns_a: NDArray[np.int64]
     patterns_b: NDArray[np.int64]
     tile_stop: NDArray[np.int64]
-    pair_table: NDArray[np.float32]
+    cross_table: NDArray[np.float32]
     blocks: NDArray[np.int64]
     block_range: NDArray[np.int64]
     scale: float
@@ -51,6 +54,7 @@ class Workspace(NamedTuple):
 
     energy: NDArray[np.float32]
     fields: NDArray[np.float32]
+    pairs: NDArray[np.float32]
     tile_a: NDArray[np.float32]
     tile_b: NDArray[np.float32]
     picks: NDArray[np.int64]
@@ -89,6 +93,22 @@ def extend_row(
 
 
 @kernel
+def extend_pairs(
+    pairs: NDArray[np.float32],
+    pair_couplings: NDArray[np.float32],
+    depth: int,
+    i: int,
+) -> None:
+    """p[depth + 1] = p[depth] + P[i] for the pairs of inner positions below i."""
+    count = min(pairs.shape[1], (i * (i - 1) // 2 + 15) // 16 * 16)
+    old = pairs[depth, :count]
+    row = pair_couplings[i, :count]
+    new = pairs[depth + 1, :count]
+    for q in range(count):
+        new[q] = old[q] + row[q]
+
+
+@kernel
 def extend_tile(
     tile: NDArray[np.float32],
     table: NDArray[np.float32],
@@ -106,9 +126,7 @@ def extend_tile(
 
 
 @kernel
-def screen_row(
-    fields: NDArray[np.float32], depth: int, last: int, threshold: np.float32
-) -> bool:
+def screen_row(fields: NDArray[np.float32], depth: int, last: int, threshold: np.float32) -> bool:
     """Whether any c[j], j < last, is below the threshold."""
     row = fields[depth, :last]
     hits = 0
@@ -164,8 +182,56 @@ def screen_pairs(
 
 
 @kernel
+def screen_triples(
+    fields: NDArray[np.float32],
+    pairs: NDArray[np.float32],
+    pair_couplings: NDArray[np.float32],
+    best: NDArray[np.float32],
+    depth: int,
+    last: int,
+    threshold: np.float32,
+) -> bool:
+    """Whether any c[i] + P[i, q] + p[q], q over the pairs below i < last, is below the threshold."""
+    padded = ((last - 1) * (last - 2) // 2 + 15) // 16 * 16
+    row = fields[depth, :last]
+    pair = pairs[depth, :padded]
+    for q in range(padded):
+        best[q] = np.inf
+    i = 2
+    while i + 4 <= last:
+        width = ((i + 3) * (i + 2) // 2 + 15) // 16 * 16
+        e0, e1, e2, e3 = row[i], row[i + 1], row[i + 2], row[i + 3]
+        x0 = pair_couplings[i, :width]
+        x1 = pair_couplings[i + 1, :width]
+        x2 = pair_couplings[i + 2, :width]
+        x3 = pair_couplings[i + 3, :width]
+        for q in range(width):
+            v0 = e0 + x0[q]
+            v1 = e1 + x1[q]
+            v2 = e2 + x2[q]
+            v3 = e3 + x3[q]
+            v0 = v0 if v0 < v1 else v1
+            v2 = v2 if v2 < v3 else v3
+            v0 = v0 if v0 < v2 else v2
+            best[q] = v0 if v0 < best[q] else best[q]
+        i += 4
+    while i < last:
+        width = (i * (i - 1) // 2 + 15) // 16 * 16
+        e0 = row[i]
+        x0 = pair_couplings[i, :width]
+        for q in range(width):
+            v0 = e0 + x0[q]
+            best[q] = v0 if v0 < best[q] else best[q]
+        i += 1
+    hits = 0
+    for q in range(padded):
+        hits += np.int64(best[q] + pair[q] < threshold)
+    return hits > 0
+
+
+@kernel
 def screen_block(
-    pair_table: NDArray[np.float32],
+    cross_table: NDArray[np.float32],
     start: int,
     rows: NDArray[np.float32],
     first_row: int,
@@ -182,7 +248,7 @@ def screen_block(
         best[w] = np.inf
     row = rows[depth, first_row : first_row + count]
     column = columns[depth, first_column : first_column + width]
-    block = pair_table[start : start + count * width]
+    block = cross_table[start : start + count * width]
     r = 0
     while r + 4 <= count:
         e0, e1, e2, e3 = row[r], row[r + 1], row[r + 2], row[r + 3]
@@ -229,9 +295,11 @@ def walk(
     """
     floor, ceiling, remaining = tables.floor, tables.ceiling, tables.remaining
     couplings, field_a, field_b = tables.couplings, tables.field_a, tables.field_b
-    tile_stop, pair_table = tables.tile_stop, tables.pair_table
+    pair_couplings = tables.pair_couplings
+    tile_stop, cross_table = tables.tile_stop, tables.cross_table
     blocks, block_range, margin = tables.blocks, tables.block_range, tables.margin
-    energy, fields, tile_a, tile_b = work.energy, work.fields, work.tile_a, work.tile_b
+    energy, fields, pairs = work.energy, work.fields, work.pairs
+    tile_a, tile_b = work.tile_a, work.tile_b
     picks, cursor, limit, best = work.picks, work.cursor, work.limit, work.best
     visited, threshold, stopping = work.visited, shared.threshold, shared.stop
     root = prefix.shape[0]
@@ -253,6 +321,12 @@ def walk(
                 visited[0] += last * (last - 1) // 2
                 if screen_pairs(fields, couplings, best, depth, last, level - energy[depth]):
                     collect_pairs(tables, work, shared, depth, last)
+            elif k == 3 and floor[depth] < 0:
+                visited[0] += last * (last - 1) * (last - 2) // 6
+                if screen_triples(
+                    fields, pairs, pair_couplings, best, depth, last, level - energy[depth]
+                ):
+                    collect_triples(tables, work, shared, depth, last)
             else:
                 for b in range(block_range[k], block_range[k + 1]):
                     visited[0] += blocks[b, 6]
@@ -260,7 +334,7 @@ def walk(
                     if blocks[b, 1] == 1:
                         rows, columns = tile_b, tile_a
                     if screen_block(
-                        pair_table,
+                        cross_table,
                         blocks[b, 0],
                         rows,
                         blocks[b, 2],
@@ -289,6 +363,7 @@ def walk(
         picks[depth] = i
         energy[depth + 1] = energy[depth] + own
         extend_row(fields, couplings, depth, i)
+        extend_pairs(pairs, pair_couplings, depth, i)
         if tile_stop[depth + 1, 0] > 0:
             extend_tile(tile_a, field_a, depth, i, tile_stop[depth + 1, 0], own)
             extend_tile(tile_b, field_b, depth, i, tile_stop[depth + 1, 1], _F32(0.0))
@@ -334,6 +409,25 @@ def collect_pairs(tables: Tables, work: Workspace, shared: Shared, depth: int, l
 
 
 @kernel
+def collect_triples(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
+    """Offer the triples that pass the screen."""
+    energy = work.energy[depth]
+    for i in range(2, last):
+        own = work.fields[depth, i]
+        q = 0
+        for j in range(1, i):
+            for m in range(j):
+                triple = energy + (own + tables.pair_couplings[i, q] + work.pairs[depth, q])
+                q += 1
+                if triple < shared.threshold[0] + tables.margin:
+                    start_candidate(tables, work, depth)
+                    toggle(work.word, tables.block_of[i])
+                    toggle(work.word, tables.block_of[j])
+                    toggle(work.word, tables.block_of[m])
+                    offer(tables, work, shared)
+
+
+@kernel
 def collect_block(tables: Tables, work: Workspace, shared: Shared, depth: int, b: int) -> None:
     """Offer the states of a tile block that pass the screen."""
     rows_are_b = tables.blocks[b, 1] == 1
@@ -347,7 +441,7 @@ def collect_block(tables: Tables, work: Workspace, shared: Shared, depth: int, b
     at = tables.blocks[b, 0]
     for r in range(tables.blocks[b, 2], tables.blocks[b, 2] + tables.blocks[b, 3]):
         for w in range(tables.blocks[b, 4], tables.blocks[b, 4] + tables.blocks[b, 5]):
-            energy = rows[depth, r] + tables.pair_table[at] + columns[depth, w]
+            energy = rows[depth, r] + tables.cross_table[at] + columns[depth, w]
             at += 1
             if energy < shared.threshold[0] + tables.margin:
                 start_candidate(tables, work, depth)

@@ -27,7 +27,10 @@ LANES = 16
 """float32 values in the widest vector register; rows are padded to a multiple of it."""
 
 MAX_TILE_FLOATS = 1 << 22
-"""Upper limit of the pair table X, in float32 values (16 MiB)."""
+"""Upper limit of the cross table X, in float32 values (16 MiB)."""
+
+MAX_PAIR_FLOATS = 1 << 23
+"""Upper limit of the table P of pair couplings, in float32 values (32 MiB); beyond it nodes end with pairs, not triples."""
 
 _UNIT_ROUNDOFF = 2.0**-24
 _SMALLEST_FLOAT32 = 2.0**-149
@@ -52,6 +55,10 @@ class Layout:
     tile_size: int
     couplings: NDArray[np.float32]
     """(n, P) row i holds C_ij for j < i, +inf from i on up to the padding."""
+    pair_couplings: NDArray[np.float32]
+    """(n, Q) row i holds P_iq = C_ij + C_im for the pairs q = (j, m) of inner positions below i, +inf further on; empty if not used."""
+    pair_start: NDArray[np.float32]
+    """(Q,) energy of each pair on its own."""
     diagonal: NDArray[np.float32]
     """(P,) linear coefficients D, +inf in the padding."""
     constant: float
@@ -68,10 +75,10 @@ class Layout:
     """For A and B: bit pattern at each slot, -1 in the padding."""
     tile_stop: NDArray[np.int64]
     """(L + 1, 2) number of slots of A and B that a node at depth d needs."""
-    pair_table: NDArray[np.float32]
+    cross_table: NDArray[np.float32]
     """X, one dense block per pair of popcount classes, the wider class along the rows."""
     blocks: NDArray[np.int64]
-    """(blocks, 7) offset in `pair_table`, 1 if the rows are B, first slot and number of rows, first slot and padded width of columns, states."""
+    """(blocks, 7) offset in `cross_table`, 1 if the rows are B, first slot and number of rows, first slot and padded width of columns, states."""
     block_range: NDArray[np.int64]
     """(K + 2,) blocks of a node with k picks to go: block_range[k] up to block_range[k + 1]."""
 
@@ -92,18 +99,20 @@ def make_layout(
     diagonal *= scale
     constant = (constant + reduced.offset) * scale
     inner_size, inner_count = groups[0]
+    leaf = min(inner_count, 3 if len(order) * comb(inner_size, 2) <= MAX_PAIR_FLOATS else 2)
     if tile_size is None:
-        tile_size = choose_tile_size(inner_size, inner_count)
-    elif tile_size > inner_size or inner_count < 3:
+        tile_size = choose_tile_size(inner_size, inner_count, leaf)
+    elif tile_size > inner_size or inner_count <= leaf:
         tile_size = 0
-    floor, ceiling, remaining = _levels(groups, tile_size)
+    floor, ceiling, remaining = _levels(groups, tile_size, leaf)
     base = words.copy()
     block_of = reduced.variables[order]
     for block in block_of[flipped]:
         base[block // 64] |= np.uint64(1) << np.uint64(block % 64)
     a = _half(couplings, diagonal, 0, tile_size // 2, inner_count)
     b = _half(couplings, diagonal, tile_size // 2, tile_size, inner_count)
-    pair_table, blocks, block_range = _pair_table(couplings, tile_size, inner_count, a, b)
+    cross_table, blocks, block_range = _cross_table(couplings, tile_size, inner_count, leaf, a, b)
+    pair_couplings, pair_start = _pairs(couplings, diagonal, inner_size if leaf == 3 else 0)
     rows, row = _padded_rows(couplings, diagonal)
     return Layout(
         block_of=block_of,
@@ -115,6 +124,8 @@ def make_layout(
         remaining=remaining,
         tile_size=tile_size,
         couplings=rows,
+        pair_couplings=pair_couplings,
+        pair_start=pair_start,
         diagonal=row,
         constant=constant,
         scale=scale,
@@ -122,45 +133,44 @@ def make_layout(
         half_tables=(a.table, b.table),
         half_start=(a.start, b.start),
         half_patterns=(a.patterns, b.patterns),
-        tile_stop=_tile_stops(remaining, inner_count, a, b) if tile_size else np.zeros((len(floor), 2), np.int64),
-        pair_table=pair_table,
+        tile_stop=_tile_stops(remaining, inner_count, leaf, tile_size, a, b),
+        cross_table=cross_table,
         blocks=blocks,
         block_range=block_range,
     )
 
 
-def choose_tile_size(inner_size: int, inner_count: int) -> int:
-    """Return the even tile size that the cost model expects to be fastest; 0 where prefixes of pairs do without.
+def choose_tile_size(inner_size: int, inner_count: int, leaf: int = 3) -> int:
+    """Return the even tile size that the cost model expects to be fastest; 0 where none is needed.
 
-    A node with k picks to go costs a fixed overhead, the refresh of the half tables and C(tile, k) states.
+    A node with k > `leaf` picks to go costs a fixed overhead, the refresh of the half tables and C(tile, k) states; the leaves below it share
+    the rest of the states.
     """
-    if inner_count < 3:
+    if inner_count <= leaf:
         return 0
     best, best_cost = 0, float("inf")
     for tile in range(0, min(inner_size, 32) + 1, 2):
         if tile and sum(comb(tile, k) for k in range(inner_count + 1)) > MAX_TILE_FLOATS:
             break
-        cost = _tile_cost(inner_size, inner_count, tile)
+        cost = _tile_cost(inner_size, inner_count, tile, leaf)
         if cost < best_cost:
             best, best_cost = tile, cost
     return best
 
 
-def _tile_cost(size: int, count: int, tile: int) -> float:
+def _tile_cost(size: int, count: int, tile: int, leaf: int) -> float:
     """Rough cycles to enumerate C(size, count) with this tile, for comparison between tiles only."""
     cost = 0.0
-    for k in range(3, count + 1):
+    leaf_states = comb(size, count)
+    for k in range(leaf + 1, count + 1):
         nodes = comb(size - tile, count - k)
         patterns = 2 * sum(comb(tile // 2, j) for j in range(k + 1))
         states = comb(tile, k)
         per_state = 0.12 if states < 12_000 else 0.2
         blocks = min(k, tile // 2) + 1 if tile else 0
-        cost += nodes * (60 + 0.25 * patterns + 25 * blocks + per_state * states)
-    pair_nodes = comb(size - tile, count - 2)
-    pair_states = comb(size, count) - sum(
-        comb(tile, k) * comb(size - tile, count - k) for k in range(3, count + 1)
-    )
-    return cost + 80 * pair_nodes + 0.25 * pair_states
+        cost += nodes * (100 + 0.25 * patterns + 25 * blocks + per_state * states)
+        leaf_states -= nodes * states
+    return cost + 500 * comb(size - tile, count - leaf) + 0.18 * leaf_states
 
 
 def _order(reduced: ReducedProblem) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
@@ -175,7 +185,7 @@ def _order(reduced: ReducedProblem) -> tuple[NDArray[np.int64], list[tuple[int, 
 
 
 def _levels(
-    groups: list[tuple[int, int]], tile_size: int
+    groups: list[tuple[int, int]], tile_size: int, leaf: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Range of every pick: groups from the last to the first, each from its top position down."""
     floor: list[int] = []
@@ -191,20 +201,25 @@ def _levels(
         stop = start
     inner_size, inner_count = groups[0]
     for k in range(inner_count, 0, -1):
-        floor.append(max(tile_size, k - 1) if k > 2 else -1)
+        floor.append(max(tile_size, k - 1) if k > leaf else -1)
         ceiling.append(inner_size if k == inner_count else -1)
         remaining.append(k)
     return np.array(floor, np.int64), np.array(ceiling, np.int64), np.array(remaining, np.int64)
 
 
 def _tile_stops(
-    remaining: NDArray[np.int64], inner_count: int, a: _Half, b: _Half
+    remaining: NDArray[np.int64],
+    inner_count: int,
+    leaf: int,
+    tile_size: int,
+    a: _Half,
+    b: _Half,
 ) -> NDArray[np.int64]:
-    """Slots needed per depth: all classes of up to k picks; none where rows or pairs take over."""
+    """Slots needed per depth: all classes of up to k picks; none where whole rows take over."""
     picks = np.where(remaining == 0, inner_count, remaining)
+    used = (picks > leaf) & (tile_size > 0)
     stops = [
-        half.class_start[np.minimum(picks + 1, len(half.class_size))] * (picks > 2)
-        for half in (a, b)
+        half.class_start[np.minimum(picks + 1, len(half.class_size))] * used for half in (a, b)
     ]
     return np.ascontiguousarray(np.stack(stops, axis=1))
 
@@ -308,16 +323,21 @@ def _half(
     )
 
 
-def _pair_table(
-    couplings: NDArray[np.float64], tile_size: int, inner_count: int, a: _Half, b: _Half
+def _cross_table(
+    couplings: NDArray[np.float64],
+    tile_size: int,
+    inner_count: int,
+    leaf: int,
+    a: _Half,
+    b: _Half,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """X for every pair of classes, grouped by the number of picks, the wider class (ties: B) along the rows."""
     cross = couplings[: a.width, a.width : tile_size]
     tables: list[NDArray[np.float32]] = []
     blocks: list[tuple[int, ...]] = []
-    block_range = [0, 0, 0]
+    block_range = [0] * (leaf + 1)
     offset = 0
-    for k in range(3, inner_count + 1):
+    for k in range(leaf + 1, inner_count + 1):
         block_range.append(len(blocks))
         for ka in range(max(0, k - b.width), min(k, a.width) + 1):
             rows, columns, table = (a, ka), (b, k - ka), cross
@@ -331,9 +351,7 @@ def _pair_table(
             other = columns[0].members[first_column:last_column].astype(np.float64)
             tables.append((indicator @ table @ other.T).astype(np.float32).ravel())
             width = last_column - first_column
-            blocks.append(
-                (offset, int(rows_are_b), first_row, count, first_column, width, states)
-            )
+            blocks.append((offset, int(rows_are_b), first_row, count, first_column, width, states))
             offset += len(tables[-1])
     block_range.append(len(blocks))
     return (
@@ -341,6 +359,21 @@ def _pair_table(
         np.array(blocks, np.int64).reshape(-1, 7),
         np.array(block_range, np.int64),
     )
+
+
+def _pairs(
+    couplings: NDArray[np.float64], diagonal: NDArray[np.float64], inner_size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """P and the pairs' own energies, pairs (j, m), m < j, in the order of j, then m."""
+    high, low = np.tril_indices(inner_size, -1)
+    width = _pad(len(high))
+    table = np.full((len(diagonal), width), np.inf, np.float32)
+    table[:, : len(high)] = couplings[:, high] + couplings[:, low]
+    for i in range(inner_size):
+        table[i, i * (i - 1) // 2 :] = np.inf
+    start = np.full(width, np.inf, np.float32)
+    start[: len(high)] = diagonal[high] + diagonal[low] + couplings[high, low]
+    return table, start
 
 
 def _padded_rows(

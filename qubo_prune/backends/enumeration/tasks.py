@@ -80,7 +80,8 @@ class Partition:
         k = self._remaining[len(prefix)]
         if k == 0:
             return 0
-        return comb(self._last(prefix) if k <= 2 else self._tile, k)
+        leaf = self._floor[len(prefix)] < 0
+        return comb(self._last(prefix) if leaf else self._tile, k)
 
     def _split(self, prefix: tuple[int, ...], with_node: bool) -> Iterator[Task]:
         depth = len(prefix)
