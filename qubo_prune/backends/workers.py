@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -15,7 +16,7 @@ def num_threads(requested: int | None) -> int:
     """Return the number of threads to use: as requested, else one per core that this process may use."""
     if requested is None:
         affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        return len(affinity(0)) if affinity else multiprocessing.cpu_count()
     if isinstance(requested, bool) or not isinstance(requested, int) or requested < 1:
         raise InputError(f"threads must be a whole number of at least 1, got {requested!r}")
     return requested
