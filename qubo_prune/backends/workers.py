@@ -12,7 +12,7 @@ from qubo_prune.errors import InputError
 _POLL_SECONDS = 0.02
 
 
-def num_threads(requested: int | None) -> int:
+def num_threads(requested: object) -> int:
     """Return the number of threads to use: as requested, else one per core that this process may use."""
     if requested is None:
         affinity = getattr(os, "sched_getaffinity", None)  # Linux only

@@ -90,10 +90,11 @@ def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspac
     return Workspace(
         x=np.zeros((levels, n)),
         fields=np.zeros((levels, n)),
+        energy=np.zeros(levels),
         fixed=np.zeros((levels, n), np.int8),
+        first=np.zeros(levels, np.int64),
         updates=np.zeros(levels, np.int64),
         bound=np.full(levels, -np.inf),
-        branch=np.zeros(levels, np.int64),
         pending=np.full(levels, -1, np.int8),
         remaining=np.zeros((levels, groups), np.int64),
         free=np.zeros((levels, groups), np.int64),

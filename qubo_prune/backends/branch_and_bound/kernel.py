@@ -24,6 +24,7 @@ from qubo_prune.kernels.pool import copy_word, packed_energy, precedes, push
 
 FREE = 2
 PRUNED, LEAF, OPEN = 0, 1, 2
+SETTLING_STEPS = 8
 
 
 class Tables(NamedTuple):
@@ -47,14 +48,18 @@ class Tables(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """One thread's scratch: a level per branching decision, the pool of its best states and its counters."""
+    """One thread's scratch: a level per branching decision, the pool of its best states and its counters.
+
+    At a level, `fields` holds h from the level's first free position on and `energy` holds x'Qx plus the offset.
+    """
 
     x: NDArray[np.float64]
     fields: NDArray[np.float64]
+    energy: NDArray[np.float64]
     fixed: NDArray[np.int8]
+    first: NDArray[np.int64]
     updates: NDArray[np.int64]
     bound: NDArray[np.float64]
-    branch: NDArray[np.int64]
     pending: NDArray[np.int8]
     remaining: NDArray[np.int64]
     free: NDArray[np.int64]
@@ -91,19 +96,19 @@ def explore(
     out_x: NDArray[np.float64],
     out_bound: NDArray[np.float64],
 ) -> int:
-    """Search below the node (`fixed`, `x`) for at most `budget` nodes.
+    """Search below the node (`fixed`, `x`), whose bound is ``work.bound[0]``, for at most `budget` nodes.
 
     Returns the number of open nodes left, written to the `out_*` arrays with valid lower bounds; 0 means that the subtree is finished.
     """
+    level = np.int64(0)
     work.fixed[0, :] = fixed
     work.x[0, :] = x
-    level = np.int64(0)
-    anchor(tables.matrix, work.x[0], work.fields[0])
-    work.updates[0] = 0
+    work.first[0] = 0
+    anchor(tables, work, level)
     end = work.nodes[0] + budget
     if not begin_node(tables, work, level) or evaluate(tables, work, shared, level) != OPEN:
         return 0
-    choose_branch(work, level)
+    work.pending[0] = 1
     while level >= 0:
         value = work.pending[level]
         if value < 0:
@@ -116,16 +121,20 @@ def explore(
         if work.bound[level] > shared.threshold[0] + tables.epsilon:
             work.pending[level] = -1
             continue
+        # Branch on the first free position: the shifts are prepared for this order.
+        branch = work.first[level]
         work.fixed[level + 1, :] = work.fixed[level]
-        work.fixed[level + 1, work.branch[level]] = value
         work.x[level + 1, :] = work.x[level]
-        work.fields[level + 1, :] = work.fields[level]
+        work.fields[level + 1, branch:] = work.fields[level, branch:]
+        work.energy[level + 1] = work.energy[level]
+        work.first[level + 1] = branch
         work.updates[level + 1] = work.updates[level]
+        work.fixed[level + 1, branch] = value
         if not begin_node(tables, work, level + 1):
             continue
         if evaluate(tables, work, shared, level + 1) == OPEN:
             level += 1
-            choose_branch(work, level)
+            work.pending[level] = 1
     return 0
 
 
@@ -142,7 +151,7 @@ def export_open(
     for at in range(level + 1):
         for value in range(work.pending[at] + 1):
             out_fixed[count] = work.fixed[at]
-            out_fixed[count, work.branch[at]] = value
+            out_fixed[count, work.first[at]] = value
             out_x[count] = work.x[at]
             out_bound[count] = work.bound[at]
             count += 1
@@ -150,111 +159,134 @@ def export_open(
 
 
 @kernel
-def choose_branch(work: Workspace, level: int) -> None:
-    """Branch on the first free position: the shifts are prepared for this order."""
-    p = 0
-    while work.fixed[level, p] != FREE:
-        p += 1
-    work.branch[level] = p
-    work.pending[level] = 1
-
-
-@kernel
 def begin_node(tables: Tables, work: Workspace, level: int) -> bool:
     """Propagate the counts and move x to a feasible point; False if there is none."""
-    n = tables.group_of.shape[0]
     fixed = work.fixed[level]
-    x = work.x[level]
-    groups = tables.counts.shape[0]
     remaining = work.remaining[level]
     free = work.free[level]
-    for g in range(groups):
-        remaining[g] = tables.counts[g]
-        free[g] = 0
-    for j in range(n):
-        if fixed[j] == FREE:
-            free[tables.group_of[j]] += 1
-        elif fixed[j] == 1:
-            remaining[tables.group_of[j]] -= 1
-    for g in range(groups):
-        if remaining[g] < 0 or remaining[g] > free[g]:
-            return False
-    for j in range(n):
-        g = tables.group_of[j]
-        if fixed[j] == FREE and (remaining[g] == 0 or remaining[g] == free[g]):
-            fixed[j] = 1 if remaining[g] > 0 else 0
-    for g in range(groups):
-        if remaining[g] == free[g]:
-            remaining[g] = 0
-        if remaining[g] == 0:
-            free[g] = 0
-    for j in range(n):
+    if not propagate(fixed, tables.group_of, tables.counts, remaining, free):
+        return False
+    x = work.x[level]
+    fields = work.fields[level]
+    n = x.shape[0]
+    first = work.first[level]
+    moves = 0
+    energy = work.energy[level]
+    for j in range(first, n):
         if fixed[j] != FREE and x[j] != fixed[j]:
-            move(work.fields[level], tables.matrix[j], fixed[j] - x[j])
-            work.updates[level] += 1
+            energy += move(fields, tables.matrix[j], j, fixed[j] - x[j], first)
             x[j] = fixed[j]
-    for g in range(groups):
-        if free[g] > 0:
-            work.updates[level] += balance(
-                tables.matrix, tables.group_of, g, remaining[g], fixed, x, work.fields[level]
-            )
+            moves += 1
+    for g in range(free.shape[0]):
+        if free[g] == 0:
+            continue
+        excess = -float(remaining[g])
+        for j in range(first, n):
+            if fixed[j] == FREE and tables.group_of[j] == g:
+                excess += x[j]
+        while abs(excess) > 1e-13:
+            j = first_to_move(fixed, x, fields, tables.group_of, g, first, excess > 0.0)
+            if j < 0:
+                break
+            change = -min(excess, x[j]) if excess > 0.0 else min(-excess, 1.0 - x[j])
+            energy += move(fields, tables.matrix[j], j, change, first)
+            x[j] += change
+            excess += change
+            moves += 1
+    while first < n and fixed[first] != FREE:
+        first += 1
+    work.first[level] = first
+    work.energy[level] = energy
+    work.updates[level] += moves
     return True
 
 
 @kernel
-def balance(
-    matrix: NDArray[np.float64],
+def propagate(
+    fixed: NDArray[np.int8],
     group_of: NDArray[np.int64],
-    group: int,
-    wanted: int,
+    counts: NDArray[np.int64],
+    remaining: NDArray[np.int64],
+    free: NDArray[np.int64],
+) -> bool:
+    """Count what each group still needs and fix what follows; False if some count cannot be met."""
+    groups = counts.shape[0]
+    n = fixed.shape[0]
+    for g in range(groups):
+        remaining[g] = counts[g]
+        free[g] = 0
+    for j in range(n):
+        remaining[group_of[j]] -= np.int64(fixed[j] == 1)
+        free[group_of[j]] += np.int64(fixed[j] == FREE)
+    settled = 0
+    for g in range(groups):
+        if remaining[g] < 0 or remaining[g] > free[g]:
+            return False
+        settled += np.int64(free[g] > 0 and (remaining[g] == 0 or remaining[g] == free[g]))
+    if settled == 0:
+        return True
+    for j in range(n):
+        g = group_of[j]
+        if fixed[j] == FREE and (remaining[g] == 0 or remaining[g] == free[g]):
+            fixed[j] = 1 if remaining[g] > 0 else 0
+    for g in range(groups):
+        if remaining[g] == 0 or remaining[g] == free[g]:
+            remaining[g] = 0
+            free[g] = 0
+    return True
+
+
+@kernel
+def first_to_move(
     fixed: NDArray[np.int8],
     x: NDArray[np.float64],
     fields: NDArray[np.float64],
+    group_of: NDArray[np.int64],
+    group: int,
+    first: int,
+    downwards: bool,
 ) -> int:
-    """Move free variables of a group, the best first, until they sum to `wanted`; return the number of moves."""
-    n = x.shape[0]
-    moves = 0
-    excess = -float(wanted)
-    for j in range(n):
-        if fixed[j] == FREE and group_of[j] == group:
-            excess += x[j]
-    while abs(excess) > 1e-12:
-        best = -1
-        for j in range(n):
-            if fixed[j] != FREE or group_of[j] != group:
-                continue
-            if excess > 0.0:
-                if x[j] > 0.0 and (best < 0 or fields[j] > fields[best]):
-                    best = j
-            elif x[j] < 1.0 and (best < 0 or fields[j] < fields[best]):
+    """The free variable of a group that is best moved down (or up) next; -1 if none can."""
+    best = -1
+    for j in range(first, x.shape[0]):
+        if fixed[j] != FREE or group_of[j] != group:
+            continue
+        if downwards:
+            if x[j] > 0.0 and (best < 0 or fields[j] > fields[best]):
                 best = j
-        if best < 0:
-            break
-        change = -min(excess, x[best]) if excess > 0.0 else min(-excess, 1.0 - x[best])
-        move(fields, matrix[best], change)
-        x[best] += change
-        excess += change
-        moves += 1
-    return moves
+        elif x[j] < 1.0 and (best < 0 or fields[j] < fields[best]):
+            best = j
+    return best
 
 
 @kernel
-def move(fields: NDArray[np.float64], row: NDArray[np.float64], change: float) -> None:
-    """Update h = 2 Q x for a change of the variable that `row` of Q belongs to."""
+def move(
+    fields: NDArray[np.float64],
+    row: NDArray[np.float64],
+    position: int,
+    change: float,
+    first: int,
+) -> float:
+    """Update h = 2 Q x from `first` on for a change of the variable that `row` of Q belongs to; return that of x'Qx."""
+    energy = change * (fields[position] + change * row[position])
     twice = 2.0 * change
-    for j in range(fields.shape[0]):
+    for j in range(first, fields.shape[0]):
         fields[j] += twice * row[j]
+    return energy
 
 
 @kernel
-def anchor(
-    matrix: NDArray[np.float64], x: NDArray[np.float64], fields: NDArray[np.float64]
-) -> None:
-    """Recompute h = 2 Q x from scratch, so that rounding cannot accumulate."""
+def anchor(tables: Tables, work: Workspace, level: int) -> None:
+    """Recompute h = 2 Q x and the energy from scratch, so that rounding cannot accumulate."""
+    x = work.x[level]
+    fields = work.fields[level]
     fields[:] = 0.0
+    energy = tables.offset
     for i in range(x.shape[0]):
         if x[i] != 0.0:
-            move(fields, matrix[i], x[i])
+            energy += move(fields, tables.matrix[i], i, x[i], np.int64(0))
+    work.energy[level] = energy
+    work.updates[level] = 0
 
 
 @kernel
@@ -262,103 +294,149 @@ def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int
     """Bound the node: PRUNED, LEAF (its states were enumerated) or OPEN (to be branched on)."""
     work.nodes[0] += 1
     if work.updates[level] > tables.anchor_interval:
-        anchor(tables.matrix, work.x[level], work.fields[level])
-        work.updates[level] = 0
+        anchor(tables, work, level)
     if is_small(work, level):
         enumerate_leaf(tables, work, shared, level)
         return LEAF
-    n = tables.group_of.shape[0]
-    fixed = work.fixed[level]
-    x = work.x[level]
-    fields = work.fields[level]
-    gradient = work.gradient
-    first = 0
-    while fixed[first] != FREE:
-        first += 1
-    shifts = tables.shifts[first // tables.stride]
-    value = tables.offset
-    for j in range(n):
-        value += 0.5 * fields[j] * x[j]
-    for j in range(first, n):
-        if fixed[j] == FREE:
-            value += shifts[j] * x[j] * (1.0 - x[j])
+    first = work.first[level]
     limit = shared.threshold[0] + tables.epsilon
-    best = work.bound[max(level - 1, 0)]
-    for step in range(tables.max_steps + 1):
+    bound = relax(
+        tables.matrix,
+        tables.shifts[first // tables.stride],
+        tables.group_of,
+        work.fixed[level],
+        work.remaining[level],
+        work.free[level],
+        work.x[level],
+        work.fields[level],
+        work.gradient,
+        work.scratch,
+        work.cut,
+        work.energy[level : level + 1],
+        work.updates[level : level + 1],
+        first,
+        limit,
+        tables.max_steps,
+    )
+    work.bound[level] = max(bound, work.bound[max(level - 1, 0)])
+    if work.bound[level] > limit or only_later_ties(tables, work, level, bound):
+        return PRUNED
+    if fix_by_reduced_cost(
+        work.fixed[level], tables.group_of, work.gradient, work.cut, first, bound, limit
+    ):
+        if not begin_node(tables, work, level):
+            return PRUNED
+        if is_small(work, level):
+            enumerate_leaf(tables, work, shared, level)
+            return LEAF
+    return OPEN
+
+
+@kernel
+def relax(
+    matrix: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    group_of: NDArray[np.int64],
+    fixed: NDArray[np.int8],
+    remaining: NDArray[np.int64],
+    free: NDArray[np.int64],
+    x: NDArray[np.float64],
+    fields: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    cut: NDArray[np.float64],
+    energy: NDArray[np.float64],
+    updates: NDArray[np.int64],
+    first: int,
+    limit: float,
+    max_steps: int,
+) -> float:
+    """Take pairwise steps until the bound exceeds `limit`, cannot do so any more, or stops rising; return the last bound.
+
+    Leaves the gradient of the last point and the cut of each group behind.
+    """
+    n = x.shape[0]
+    value = energy[0]
+    for j in range(first, n):
+        value += shifts[j] * x[j] * (1.0 - x[j])
+    for step in range(max_steps + 1):
+        for j in range(first, n):
+            gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
         # The pair of one group with the steepest descent.
         up, down, gap = -1, -1, 0.0
-        for g in range(tables.counts.shape[0]):
-            if work.free[level, g] == 0:
+        for g in range(free.shape[0]):
+            if free[g] == 0:
                 continue
             low, high = -1, -1
+            lowest, highest = np.inf, -np.inf
             for j in range(first, n):
-                if fixed[j] != FREE or tables.group_of[j] != g:
-                    continue
-                gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
-                if x[j] < 1.0 and (low < 0 or gradient[j] < gradient[low]):
-                    low = j
-                if x[j] > 0.0 and (high < 0 or gradient[j] > gradient[high]):
-                    high = j
-            if gradient[high] - gradient[low] > gap:
-                up, down, gap = low, high, gradient[high] - gradient[low]
-        last = step == tables.max_steps or up < 0 or (value <= limit and step >= 8)
-        if last or step % 4 == 3:
-            bound = value + linear_minimum(tables, work, level, first)
-            if bound > best:
-                best = bound
-            if bound > limit or only_later_ties(tables, work, level, bound):
-                work.bound[level] = bound
-                return PRUNED
-            if last:
-                fix_by_reduced_cost(tables, work, level, first, bound, limit)
-                break
+                if fixed[j] == FREE and group_of[j] == g:
+                    if gradient[j] < lowest and x[j] < 1.0:
+                        lowest = gradient[j]
+                        low = j
+                    if gradient[j] > highest and x[j] > 0.0:
+                        highest = gradient[j]
+                        high = j
+            if low >= 0 and high >= 0 and highest - lowest > gap:
+                up, down, gap = low, high, highest - lowest
+        # The bound is at most `value`, so it is worth computing only above the limit or at the end.
+        last = step == max_steps or up < 0 or (value <= limit and step >= SETTLING_STEPS)
+        if last or (value > limit and step % 4 == 3):
+            bound = value + linear_minimum(
+                group_of, fixed, remaining, x, gradient, scratch, cut, first
+            )
+            if last or bound > limit:
+                return bound
         curvature = (
-            tables.matrix[up, up]
-            + tables.matrix[down, down]
-            - 2.0 * tables.matrix[up, down]
+            matrix[up, up]
+            + matrix[down, down]
+            - 2.0 * matrix[up, down]
             - shifts[up]
             - shifts[down]
         )
         length = min(1.0 - x[up], x[down])
         if 2.0 * curvature * length > gap:
             length = gap / (2.0 * curvature)
+        up_row = matrix[up]
+        down_row = matrix[down]
+        energy[0] += length * (
+            fields[up]
+            - fields[down]
+            + length * (up_row[up] + down_row[down] - 2.0 * up_row[down])
+        )
+        value -= length * (gap - curvature * length)
         x[up] = 1.0 if length == 1.0 - x[up] else x[up] + length
         x[down] = 0.0 if length == x[down] else x[down] - length
-        value -= length * (gap - curvature * length)
-        up_row = tables.matrix[up]
-        down_row = tables.matrix[down]
         twice = 2.0 * length
-        for j in range(n):
+        for j in range(first, n):
             fields[j] += twice * (up_row[j] - down_row[j])
-        work.updates[level] += 1
-    work.bound[level] = best
-    if not begin_node(tables, work, level):
-        return PRUNED
-    if is_small(work, level):
-        enumerate_leaf(tables, work, shared, level)
-        return LEAF
-    return OPEN
+        updates[0] += 1
+    return -np.inf
 
 
 @kernel
-def linear_minimum(tables: Tables, work: Workspace, level: int, first: int) -> float:
-    """Min over feasible y of g'(y - x); leaves each group's two middle gradients in `work.cut`."""
-    n = tables.group_of.shape[0]
-    fixed = work.fixed[level]
-    x = work.x[level]
-    gradient = work.gradient
-    scratch = work.scratch
+def linear_minimum(
+    group_of: NDArray[np.int64],
+    fixed: NDArray[np.int8],
+    remaining: NDArray[np.int64],
+    x: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    cut: NDArray[np.float64],
+    first: int,
+) -> float:
+    """min over feasible y of g'(y - x); leaves each group's two middle gradients in `cut`."""
     total = 0.0
-    for g in range(tables.counts.shape[0]):
+    for g in range(remaining.shape[0]):
         count = 0
-        for j in range(first, n):
-            if fixed[j] == FREE and tables.group_of[j] == g:
+        for j in range(first, x.shape[0]):
+            if fixed[j] == FREE and group_of[j] == g:
                 scratch[count] = gradient[j]
                 count += 1
                 total -= gradient[j] * x[j]
         if count == 0:
             continue
-        wanted = work.remaining[level, g]
+        wanted = remaining[g]
         select_smallest(scratch, count, wanted)
         highest = scratch[0]
         for k in range(wanted):
@@ -367,8 +445,8 @@ def linear_minimum(tables: Tables, work: Workspace, level: int, first: int) -> f
         lowest = scratch[wanted]
         for k in range(wanted, count):
             lowest = min(lowest, scratch[k])
-        work.cut[g, 0] = highest
-        work.cut[g, 1] = lowest
+        cut[g, 0] = highest
+        cut[g, 1] = lowest
     return total
 
 
@@ -398,18 +476,30 @@ def select_smallest(values: NDArray[np.float64], count: int, wanted: int) -> Non
 
 @kernel
 def fix_by_reduced_cost(
-    tables: Tables, work: Workspace, level: int, first: int, bound: float, limit: float
-) -> None:
-    """Fix what no state below the limit can have otherwise: moving j across the cut costs |g_j - g_cut| more."""
-    fixed = work.fixed[level]
+    fixed: NDArray[np.int8],
+    group_of: NDArray[np.int64],
+    gradient: NDArray[np.float64],
+    cut: NDArray[np.float64],
+    first: int,
+    bound: float,
+    limit: float,
+) -> bool:
+    """Fix what no state below the limit can have otherwise: moving j across the cut costs |g_j - g_cut| more.
+
+    Returns whether anything was fixed.
+    """
+    count = 0
     for j in range(first, fixed.shape[0]):
         if fixed[j] != FREE:
             continue
-        g = tables.group_of[j]
-        if bound + (work.gradient[j] - work.cut[g, 0]) > limit:
+        g = group_of[j]
+        if bound + (gradient[j] - cut[g, 0]) > limit:
             fixed[j] = 0
-        elif bound + (work.cut[g, 1] - work.gradient[j]) > limit:
+            count += 1
+        elif bound + (cut[g, 1] - gradient[j]) > limit:
             fixed[j] = 1
+            count += 1
+    return count > 0
 
 
 @kernel
@@ -432,6 +522,7 @@ def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) 
     fixed = work.fixed[level]
     x = work.x[level]
     fields = work.fields[level]
+    first = work.first[level]
     none = np.int64(-1)
     picks = 0
     common = 0
@@ -444,26 +535,21 @@ def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) 
                 common = 1
     positions = work.positions
     count = 0
-    for j in range(n):
+    base = work.energy[level]
+    for j in range(first, n):
         if fixed[j] == FREE:
             if x[j] != common:
-                move(fields, tables.matrix[j], common - x[j])
+                base += move(fields, tables.matrix[j], j, common - x[j], first)
                 x[j] = common
             positions[count] = j
             count += 1
-    base = tables.offset
-    for j in range(n):
-        base += 0.5 * fields[j] * x[j]
     if picks == 0:
         offer(tables, work, shared, level, none, none, base)
         return
     cost = work.gradient
     for a in range(count):
         j = positions[a]
-        if common == 1:
-            cost[j] = tables.matrix[j, j] - fields[j]
-        else:
-            cost[j] = tables.matrix[j, j] + fields[j]
+        cost[j] = tables.matrix[j, j] + (fields[j] if common == 0 else -fields[j])
     limit = shared.threshold[0] + tables.epsilon
     if picks == 1:
         for a in range(count):

@@ -1,0 +1,33 @@
+# One word each. Needs only Python >= 3.11; everything is installed into .venv.
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install -q -c constraints.txt
+
+.PHONY: setup demo test lint docs bench clean
+.DEFAULT_GOAL := setup
+
+setup: .venv/installed  ## the package, editable, with everything needed to work on it
+
+.venv/installed: pyproject.toml constraints.txt
+	python3 -m venv .venv
+	$(INSTALL) -e '.[test,docs,dev]'
+	touch $@
+
+demo: setup  ## the main job: the 100 lowest of 2.9e10 removals, proven
+	$(BIN)/qubo-prune solve bytelm-40-branch --remove 8
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup  ## style, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: setup  ## into site/; `mkdocs serve` shows them while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+bench: setup  ## the time to proof along the number of removed blocks
+	$(BIN)/qubo-prune sweep bytelm-40-branch --remove 8,16,24,32,40,48,56,64,72
+
+clean:
+	rm -rf .venv build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,164 @@
+"""The options that commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from qubo_prune.errors import InputError
+
+HessianArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="HESSIAN",
+        help="A .npy file, or the name of a bundled Hessian (see `qubo-prune hessians`).",
+    ),
+]
+Only = Annotated[str | None, typer.Option(metavar="KIND", help="Remove blocks of this kind only.")]
+Keep = Annotated[
+    list[str],
+    typer.Option(
+        metavar="BLOCKS",
+        help="Blocks never to remove: indices, ranges or names, as 0,2-4. Repeatable.",
+    ),
+]
+Force = Annotated[
+    list[str],
+    typer.Option(
+        metavar="BLOCKS", help="Blocks to remove in any case; they count as removed. Repeatable."
+    ),
+]
+Beta = Annotated[
+    float,
+    typer.Option(
+        metavar="X", help="Weight of the first-order term; needs a mean gradient in the sidecar."
+    ),
+]
+Symmetrize = Annotated[bool, typer.Option("--symmetrize", help="Replace H by (H + H') / 2 first.")]
+BackendName = Annotated[
+    str, typer.Option(metavar="NAME", help="The solver (see `qubo-prune backends`).")
+]
+States = Annotated[int, typer.Option(metavar="K", help="How many of the lowest states.")]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Stop after S seconds and say how much is proven by then."),
+]
+MaxEvaluations = Annotated[
+    int | None, typer.Option(metavar="COUNT", help="Stop after about this many evaluations.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of every random choice.")]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads of the backend.  [default: all cores]")
+]
+BackendOption = Annotated[
+    list[str],
+    typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print errors only, and what --json asks for.")
+]
+
+_INDEX = re.compile(r"\d{1,18}")
+_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
+_LONGEST_RANGE = 1_000_000
+
+
+def parse_removal(items: Iterable[str]) -> int | dict[str, int]:
+    """Turn the values of --remove into what `Problem` takes: ``8``, or ``attention=2`` ``moe=3``.
+
+    >>> parse_removal(["8"]), parse_removal(["attention=2,moe=3"])
+    (8, {'attention': 2, 'moe': 3})
+    """
+    parts = _split(items)
+    if len(parts) == 1 and "=" not in parts[0]:
+        return _count(parts[0], "--remove")
+    counts: dict[str, int] = {}
+    for part in parts:
+        kind, equals, count = part.rpartition("=")
+        if not equals or not kind:
+            raise InputError(
+                f"--remove takes one number or KIND=COUNT pairs, got {part!r} among {len(parts)} values; "
+                "write e.g. --remove 8 or --remove attention=2 --remove mlp=3"
+            )
+        if kind in counts:
+            raise InputError(f"--remove names the kind {kind!r} twice; give each kind one count")
+        counts[kind] = _count(count, f"--remove {kind}")
+    return counts
+
+
+def parse_counts(items: Iterable[str]) -> list[int]:
+    """Turn the values of --remove of `sweep` into numbers of blocks: ``8,16`` or ``4-7``.
+
+    >>> parse_counts(["8,16", "20-22"])
+    [8, 16, 20, 21, 22]
+    """
+    counts: list[int] = []
+    for part in _split(items):
+        counts.extend(_range(part) or [_count(part, "--remove")])
+    return counts
+
+
+def parse_blocks(items: Iterable[str]) -> list[int | str]:
+    """Turn the values of --keep and --force into indices and names.
+
+    >>> parse_blocks(["0,2-4", "layers.7.mlp"])
+    [0, 2, 3, 4, 'layers.7.mlp']
+    """
+    blocks: list[int | str] = []
+    for part in _split(items):
+        blocks.extend(_range(part) or [int(part) if _INDEX.fullmatch(part) else part])
+    return blocks
+
+
+def parse_backend_options(items: Iterable[str], threads: int | None) -> dict[str, Any]:
+    """Turn ``--option key=value`` into keyword arguments; a value is JSON, or else a string.
+
+    >>> parse_backend_options(["leaf-size=64", "bound=sdp"], threads=2)
+    {'leaf_size': 64, 'bound': 'sdp', 'threads': 2}
+    """
+    options: dict[str, Any] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise InputError(
+                f"--option takes KEY=VALUE, got {item!r}; write e.g. --option threads=2"
+            )
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        options[key.replace("-", "_")] = value
+    if threads is not None:
+        options["threads"] = threads
+    return options
+
+
+def _split(items: Iterable[str]) -> list[str]:
+    return [part.strip() for item in items for part in item.split(",")]
+
+
+def _count(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            f"{what} takes a whole number of blocks, got {text!r}; write e.g. --remove 8"
+        ) from None
+
+
+def _range(text: str) -> list[int]:
+    """Return the indices of ``2-4``; nothing if the text is no range."""
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        return []
+    first, last = int(match[1]), int(match[2])
+    if not 0 <= last - first < _LONGEST_RANGE:
+        raise InputError(
+            f"a range must ascend and name at most {_LONGEST_RANGE} blocks, got {text!r}; write e.g. 2-4"
+        )
+    return list(range(first, last + 1))

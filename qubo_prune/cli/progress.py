@@ -1,0 +1,102 @@
+"""What a waiting person sees on stderr: a progress bar on a terminal, and a word before kernels are compiled."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.progress
+
+    from qubo_prune.stopping import Progress
+
+_COMPILING = "qubo-prune: compiling the kernels for this machine, once (up to a minute) ..."
+
+
+@contextmanager
+def watched(quiet: bool) -> Iterator[Watch]:
+    """Show the progress of what runs within the context, and say so when kernels are compiled.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say nothing at all.
+    """
+    if quiet:
+        yield Watch(shown=False)
+        return
+    from qubo_prune.kernels.jit import on_first_compile
+
+    watch = Watch(shown=sys.stderr.isatty())
+    with on_first_compile(lambda: print(_COMPILING, file=sys.stderr, flush=True)):
+        try:
+            yield watch
+        finally:
+            watch.hide()
+
+
+class Watch:
+    """A progress bar on stderr that appears with the first report and leaves no trace.
+
+    Attributes
+    ----------
+    progress : callable or None
+        Takes a `Progress`; None where nobody would see it.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self.progress: Callable[[Progress], None] | None = self._update if shown else None
+        self._bar: rich.progress.Progress | None = None
+
+    def hide(self) -> None:
+        """Remove the bar until the next report, so that something can be printed."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _update(self, progress: Progress) -> None:
+        if self._bar is None:
+            self._bar = _start_bar()
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=progress.message or "searching",
+            completed=progress.fraction or 0.0,
+            total=None if progress.fraction is None else 1.0,
+            rate=f"{progress.rate:.3g}/s",
+            left="" if progress.eta is None else f"{format_duration(progress.eta)} left",
+        )
+
+
+def _start_bar() -> rich.progress.Progress:
+    from rich import progress
+    from rich.console import Console
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TextColumn("{task.fields[left]}"),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # it may be a file
+        redirect_stderr=False,
+    )
+    bar.add_task("searching", total=None, rate="", left="")
+    bar.start()
+    return bar
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people: ``0.42 s``, ``1:05``, ``2:00:00``.
+
+    >>> format_duration(0.4212), format_duration(65), format_duration(7200)
+    ('0.42 s', '1:05', '2:00:00')
+    """
+    if round(seconds, 2) < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

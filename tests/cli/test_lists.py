@@ -1,0 +1,65 @@
+"""`backends`, `hessians`, `--help`, `--version`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import qubo_prune
+from qubo_prune.backends import backend_names
+
+
+def test_backends(run) -> None:
+    code, out, err = run("backends")
+    assert (code, err) == (0, "")
+    assert all(name in out for name in backend_names())
+    listed = json.loads(run("backends", "--json").out)["backends"]
+    assert [entry["name"] for entry in listed] == list(backend_names())
+    assert {"exact", "proves", "native_constraint"} <= set(listed[0]["capabilities"])
+    assert listed[0]["usable"] is True
+
+
+def test_hessians(run) -> None:
+    code, out, err = run("hessians")
+    assert (code, err) == (0, "")
+    assert "bytelm-40-branch" in out
+    assert "40 attention, 40 mlp" in out
+    listed = json.loads(run("hessians", "--json").out)["hessians"]
+    assert {entry["name"]: entry["num_blocks"] for entry in listed} == {
+        "bytelm-40-block": 40,
+        "bytelm-40-branch": 80,
+    }
+
+
+def test_hessian_facts(run, tmp_path) -> None:
+    code, out, err = run("hessians", "show", "bytelm-40-branch")
+    assert (code, err) == (0, "")
+    assert "2048" in out
+    np.save(tmp_path / "rank.npy", np.diag([4.0, 4.0, 0.0]))
+    facts = json.loads(run("hessians", "show", tmp_path / "rank.npy", "--json").out)
+    assert facts["num_blocks"] == 3
+    assert facts["smallest_eigenvalue"] == 0
+    assert facts["effective_rank"] == pytest.approx(2)
+    np.save(tmp_path / "zero.npy", np.zeros((2, 2)))
+    assert json.loads(run("hessians", "show", tmp_path / "zero.npy", "--json").out)["kinds"] == {}
+
+
+def test_version_and_help(run) -> None:
+    assert run("--version") == (0, f"qubo-prune {qubo_prune.__version__}\n", "")
+    assert run() == run("--help") == run("-h")
+    for command in ("solve", "sweep", "backends", "hessians"):
+        assert command in run("--help").out
+        assert "Usage" in run(command, "--help").out
+
+
+def test_help_loads_no_library() -> None:
+    code = "import sys; from qubo_prune.cli import main; main(['--help']); print(*sys.modules)"
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    print(f"--help took {time.perf_counter() - start:.2f} s")
+    assert not {"dimod", "numba", "numpy", "rich", "scipy"} & set(done.stdout.split())

@@ -1,0 +1,120 @@
+"""What a person at a terminal sees and does: progress, Ctrl-C, the word before kernels are compiled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numba
+import pytest
+
+from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.problem import Problem
+from qubo_prune.spectrum import Spectrum
+from qubo_prune.stopping import Progress
+
+BRANCH = "bytelm-40-branch"
+LONG = ["solve", BRANCH, "--remove", "40", "--backend", "enumeration", "--states", "5"]
+
+
+@pytest.fixture
+def search(tmp_path: Path):
+    """A long search with a terminal for stderr, left as soon as its progress bar shows the time left."""
+    pty = pytest.importorskip("pty")
+    keeper, terminal = pty.openpty()
+    command = [sys.executable, "-m", "qubo_prune", *LONG, "--out", "out.json"]
+
+    def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [*command, *arguments], stdout=subprocess.PIPE, stderr=terminal, text=True, cwd=tmp_path
+        )
+        processes.append(process)
+        seen = ""
+        deadline = time.monotonic() + 120
+        while " left" not in seen and time.monotonic() < deadline:
+            seen += os.read(keeper, 65536).decode(errors="replace")
+        return process, seen
+
+    processes: list[subprocess.Popen[str]] = []
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+    os.close(keeper)
+    os.close(terminal)
+
+
+def test_ctrl_c_keeps_what_was_found(search, tmp_path: Path) -> None:
+    process, seen = search("--json")
+    assert "/s" in seen
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    printed = json.loads(out)
+    assert printed["stop_reason"] == "interrupted"
+    assert len(printed["removed"]) == 5
+    written = Spectrum.load(tmp_path / "out.json")
+    written.check(Problem.load(BRANCH, remove=40))
+    assert written.to_dict() == printed
+
+
+def test_ctrl_c_prints_the_table(search) -> None:
+    process, _ = search()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The run was interrupted." in out
+    assert "0 of 5 states proven" in out
+
+
+def test_ctrl_c_ends_a_sweep(run, tmp_path: Path) -> None:
+    run(
+        "sweep", BRANCH, "--remove", "1,40", *LONG[4:], "--max-evaluations", 1
+    )  # compiles the kernels
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    code, out, _ = run("sweep", BRANCH, "--remove", "1,40,2", *LONG[4:], "--out", tmp_path)
+    assert code == 130
+    assert len(out.splitlines()) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["remove-1.json", "remove-40.json"]
+
+
+def test_no_progress_where_stderr_is_no_terminal() -> None:
+    with watched(quiet=False) as watch:
+        assert watch.progress is None
+
+
+def test_the_first_compilation_is_announced_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with watched(quiet=False):
+        assert numba.njit(lambda x: x + 1)(1) == 2
+        assert numba.njit(lambda x: x + 2)(1) == 3
+    assert capfd.readouterr().err.count("compiling the kernels") == 1
+    with watched(quiet=True):
+        assert numba.njit(lambda x: x + 1)(1) == 2
+    assert capfd.readouterr().err == ""
+
+
+def test_the_bar_takes_every_kind_of_progress(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with watched(quiet=False) as watch:
+        assert watch.progress is not None
+        watch.progress(Progress(None, 10, 0.0, None, ""))
+        watch.hide()
+        watch.progress(Progress(0.5, 10, 1e9, 3.0, "enumerating [all]"))
+    assert capfd.readouterr().out == ""
+
+
+def test_durations() -> None:
+    assert [format_duration(s) for s in (0, 59.994, 59.999, 3599.9)] == [
+        "0.00 s",
+        "59.99 s",
+        "1:00",
+        "1:00:00",
+    ]
