@@ -88,8 +88,12 @@ def solve(
     >>> spectrum.status.value, spectrum.num_proven
     ('proven', 3)
     >>> spectrum.removed(0)
-    [24, 47, 53, 59, 62, 64, 68, 74]
+    [3, 10, 23, 33, 37, 46, 47, 61]
     """
+    if not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a Problem, not {type(problem).__name__}; make one with Problem(H, M)."
+        )
     num_states = as_count(num_states, "num_states")
     if num_states < 1:
         raise InputError(
@@ -111,6 +115,10 @@ def solve(
             raw = solver.run(problem, wanted, stop, seed, known)
         except QuboPruneError:
             raise
+        except MemoryError as error:
+            raise InputError(
+                f"there is not enough memory for num_states={wanted} of {problem.num_blocks} blocks; ask for fewer."
+            ) from error
         except Exception as error:
             raise BackendError(
                 f"backend {solver.name!r} failed: {type(error).__name__}: {error}"
@@ -127,6 +135,7 @@ def sweep(
     time_limit: float | None = None,
     max_evaluations: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    warm_start: ArrayLike | None = None,
     **arguments: Any,
 ) -> dict[Any, Spectrum]:
     """Solve one Hessian for many M: the Hessian is computed once (paper, end of section 3).
@@ -144,6 +153,8 @@ def sweep(
         Called with each spectrum as soon as it is there.
     stop, time_limit, max_evaluations, progress
         As for `solve`, for each M on its own; a cancelled `stop` ends the sweep.
+    warm_start : (W, N) bool, optional
+        States known to be good, for any M: blocks are added or dropped to fit.
     **arguments
         As for `solve`.
 
@@ -157,15 +168,17 @@ def sweep(
     >>> from qubo_prune import Problem, sweep
     >>> spectra = sweep(Problem.load("bytelm-40-block", remove=1), range(4, 7), num_states=1)
     >>> {m: spectrum.removed(0) for m, spectrum in spectra.items()}[4]
-    [25, 27, 28, 34]
+    [1, 5, 18, 23]
     """
-    problems = _all_counts(problem) if removes is None else map(problem.with_remove, removes)
+    problems = list(_all_counts(problem) if removes is None else map(problem.with_remove, removes))
     stop = _as_stop(stop, time_limit, max_evaluations, progress)
     spectra: dict[Any, Spectrum] = {}
-    known: NDArray[np.bool_] | None = None
+    known = None
+    if warm_start is not None:
+        known = as_states(warm_start, problem.num_blocks, "warm_start")
     for each in problems:
-        warm_start = None if known is None else nearest_feasible(each, known)
-        spectrum = solve(each, stop=stop, warm_start=warm_start, **arguments)
+        start = None if known is None else nearest_feasible(each, known)
+        spectrum = solve(each, stop=stop, warm_start=start, **arguments)
         known = spectrum.states
         remove = spectrum.remove
         spectra[remove if isinstance(remove, int) else tuple(sorted(remove.items()))] = spectrum
@@ -190,6 +203,10 @@ def _as_stop(
 ) -> Stop:
     if stop is None:
         return Stop(time_limit, max_evaluations, progress)
+    if not isinstance(stop, Stop):
+        raise InputError(
+            f"stop must be a Stop, not {type(stop).__name__}; make one with Stop(time_limit)."
+        )
     if not (time_limit is None and max_evaluations is None and progress is None):
         raise InputError(
             "stop was given together with time_limit, max_evaluations or progress; set them on the Stop."
@@ -198,6 +215,10 @@ def _as_stop(
 
 
 def _as_backend(backend: str | Backend, options: Mapping[str, Any] | None) -> Backend:
+    if not isinstance(options, Mapping | None):
+        raise InputError(
+            f"options must be a mapping of names to values, not {type(options).__name__}."
+        )
     if isinstance(backend, str):
         return get_backend(backend, **(options or {}))
     if not isinstance(backend, Backend):
@@ -235,29 +256,27 @@ def _certified(
     order = lexicographic_order(states, energies)
     states, energies = states[order], energies[order]
     proves = Capability.PROVES in solver.capabilities
-    complete = proves and raw.complete
-    if complete and len(states) < num_states:
-        raise BackendError(
-            f"backend {solver.name!r} says that its spectrum is complete, but returned {len(states)} of "
-            f"{num_states} states."
-        )
-    outside = energies[num_states : num_states + 1]
-    lower_bound = raw.lower_bound if proves else -np.inf
-    if complete:
-        # What the backend left out is no lower than the last state it returned.
-        lower_bound = energies[-1] if len(states) < problem.num_states else np.inf
-    lower_bound = float(min([lower_bound, *outside]))
+    known = raw.num_complete if proves else 0
+    outside = raw.lower_bound if proves else -np.inf
+    # Whatever the backend left out comes after the states that it is sure of.
+    if known == problem.num_states:
+        outside = np.inf
+    elif known:
+        outside = max(outside, float(energies[known - 1]))
+    outside = min([outside, *energies[num_states : num_states + 1].tolist()])
+    ties = len(states) > num_states and energies[num_states] == energies[num_states - 1]
     states, energies = states[:num_states], energies[:num_states]
-    num_proven = len(states) if complete else int(np.searchsorted(energies, lower_bound))
+    proven = max(min(known, num_states), int(np.searchsorted(energies, outside)))
+    complete = known >= num_states
     unproven = Status.PARTIAL if proves else Status.HEURISTIC
     return Spectrum(
         states=states,
         energies=energies,
-        num_proven=num_proven,
-        lower_bound=lower_bound,
+        num_proven=proven,
+        lower_bound=outside,
         status=Status.PROVEN if complete else unproven,
         stop_reason=StopReason.COMPLETED if complete else stop.reason or StopReason.COMPLETED,
-        ties_truncated=bool(len(outside) and outside[0] == energies[-1]),
+        ties_truncated=bool(ties),
         backend=solver.name,
         num_states_total=problem.num_states,
         hessian_sha256=problem.hessian_sha256,
@@ -271,11 +290,22 @@ def _certified(
 
 
 def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArray[np.bool_]:
-    """Return the backend's states if they are states of the problem."""
+    """Return the backend's states if everything in its result is what it should be."""
     if not isinstance(raw, RawResult):
         raise BackendError(
             f"backend {solver.name!r} returned {type(raw).__name__}, not a RawResult."
         )
+    for what, kind in (
+        ("num_complete", int),
+        ("lower_bound", float),
+        ("num_evaluated", int),
+        ("native_status", str),
+        ("timings", dict),
+    ):
+        value = getattr(raw, what)
+        # NaN is the float that differs from itself.
+        if not isinstance(value, kind) or value != value or (kind is int and value < 0):  # noqa: PLR0124
+            raise BackendError(f"backend {solver.name!r} returned {value!r} as {what}.")
     try:
         states = as_states(raw.states, problem.num_blocks, "states")
     except InputError as error:
@@ -288,6 +318,9 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
         )
     if len(np.unique(np.packbits(states, axis=1), axis=0)) < len(states):
         raise BackendError(f"backend {solver.name!r} returned a state twice.")
-    if np.isnan(raw.lower_bound):
-        raise BackendError(f"backend {solver.name!r} returned NaN as its lower bound.")
+    if raw.num_complete > len(states):
+        raise BackendError(
+            f"backend {solver.name!r} says that it returned the {raw.num_complete} lowest states, but returned "
+            f"{len(states)}."
+        )
     return states

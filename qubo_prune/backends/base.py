@@ -78,11 +78,12 @@ class RawResult:
     Attributes
     ----------
     states : ndarray of bool, shape (K', N)
-        Feasible states in any order, 1 = removed. More than were asked for is welcome: a state beyond the last shows a tie at the cut.
+        Distinct feasible states in any order, 1 = removed. More than were asked for is welcome.
+    num_complete : int
+        `states` is proven to hold that many lowest states of the problem (ties by list of removed blocks). One more than was asked for
+        settles whether a tie is cut off.
     lower_bound : float
-        No state outside `states` has an energy below it; -inf if nothing is known.
-    complete : bool
-        `states` holds the K lowest states (ties by list of removed blocks), or all of them if there are fewer.
+        No state outside `states` has an energy below it; -inf if nothing is known beyond `num_complete`.
     num_evaluated : int
         Number of states or nodes looked at, in the backend's own unit.
     native_status : str
@@ -92,8 +93,8 @@ class RawResult:
     """
 
     states: NDArray[np.bool_]
+    num_complete: int = 0
     lower_bound: float = -np.inf
-    complete: bool = False
     num_evaluated: int = 0
     native_status: str = ""
     timings: dict[str, float] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from qubo_prune.errors import InputError
+from qubo_prune.validation import as_count
 
 _POLL_SECONDS = 0.02
 
@@ -17,9 +18,15 @@ def num_threads(requested: object) -> int:
     if requested is None:
         affinity = getattr(os, "sched_getaffinity", None)  # Linux only
         return len(affinity(0)) if affinity else multiprocessing.cpu_count()
-    if isinstance(requested, bool) or not isinstance(requested, int) or requested < 1:
-        raise InputError(f"threads must be a whole number of at least 1, got {requested!r}")
-    return requested
+    return at_least_one(requested, "threads")
+
+
+def at_least_one(value: object, what: str) -> int:
+    """Return an option that counts something, checked."""
+    count = as_count(value, what)
+    if count < 1:
+        raise InputError(f"{what} must be at least 1, not {count}; leave it out for the default.")
+    return count
 
 
 def run_workers(

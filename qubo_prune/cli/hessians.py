@@ -13,9 +13,7 @@ from qubo_prune.cli.output import EXIT_DONE, print_json, print_table
 if TYPE_CHECKING:
     from qubo_prune.hessians.store import HessianFile
 
-hessians = typer.Typer(
-    invoke_without_command=True, help="List the bundled Hessians, or show one."
-)
+hessians = typer.Typer(invoke_without_command=True, help="List the bundled Hessians, or show one.")
 
 
 @hessians.callback()

@@ -59,6 +59,17 @@ def energies(
     return out
 
 
+def rounding_bound(hessian: NDArray[np.float64], linear: NDArray[np.float64]) -> float:
+    """Bound the rounding error of any canonical energy over the given blocks.
+
+    At most 2N + 2 additions lie on the way of a term into the sum, each off by one unit roundoff of the absolute sum of all terms. What the
+    terms cancel to plays no role, so the matrix must be the one that energies are computed from, not a transformed one.
+    """
+    additions = 4 * len(hessian) + 64
+    magnitude = 2.0 * float(np.abs(hessian).sum()) + float(np.abs(linear).sum())
+    return additions * 2.0**-53 * magnitude
+
+
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Return a read-only view: kernels are compiled once, for read-only problem data."""
     view = array.view()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.backends.workers import num_threads
+from qubo_prune.backends.workers import at_least_one, num_threads
 
 if TYPE_CHECKING:
     from qubo_prune.problem import Problem
@@ -52,6 +52,11 @@ class BranchAndBound(Backend):
         | Capability.PROGRESS
     )
 
+    def __post_init__(self) -> None:
+        num_threads(self.threads)
+        at_least_one(self.max_steps, "max_steps")
+        at_least_one(self.anchor_interval, "anchor_interval")
+
     def run(
         self,
         problem: Problem,
@@ -74,7 +79,7 @@ class BranchAndBound(Backend):
         threads = num_threads(self.threads)
         wanted = min(num_states + 1, problem.num_states)
         if not problem.groups:
-            return RawResult(problem.state(problem.fixed_removed)[None], np.inf, True, 1)
+            return RawResult(problem.state(problem.fixed_removed)[None], 1, np.inf, 1)
         begin = time.perf_counter()
         start = starting_states(problem, wanted, seed, stop, warm_start)
         seeded = time.perf_counter()
@@ -98,8 +103,8 @@ class BranchAndBound(Backend):
         nodes = sum(int(w.nodes[0]) for w in workspaces)
         return RawResult(
             states=states,
+            num_complete=wanted if complete else 0,
             lower_bound=frontier - tables.epsilon,
-            complete=complete,
             num_evaluated=nodes,
             native_status=f"{nodes} nodes, " + ("tree finished" if complete else "tree open"),
             timings={

@@ -9,7 +9,7 @@ import numpy as np
 from qubo_prune.backends.branch_and_bound.kernel import FREE, Tables, Workspace
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.backends.branch_and_bound.search import OpenNode
-from qubo_prune.kernels.energy import read_only
+from qubo_prune.kernels.energy import read_only, rounding_bound
 from qubo_prune.kernels.pool import new_pool, num_words, pack
 from qubo_prune.problem import Problem, ReducedProblem
 
@@ -31,12 +31,13 @@ def make_tables(
         shifts=shifts,
         stride=stride,
         group_of=group_of,
+        outside=np.where(np.arange(reduced.num_groups)[:, None] == group_of, 0.0, np.inf),
         counts=reduced.counts.astype(np.int64),
         block_of=reduced.variables[order],
         by_block=np.argsort(order, kind="stable").astype(np.int64),
         base_word=pack(problem.state(problem.fixed_removed)[None])[0],
         offset=reduced.offset,
-        epsilon=rounding_allowance(reduced, float(np.abs(shifts).max()), anchor_interval),
+        epsilon=rounding_allowance(problem, reduced, float(np.abs(shifts).max()), anchor_interval),
         quantum=energy_quantum(problem),
         max_steps=max_steps,
         anchor_interval=anchor_interval,
@@ -46,17 +47,22 @@ def make_tables(
 
 
 def rounding_allowance(
-    reduced: ReducedProblem, largest_shift: float, anchor_interval: int
+    problem: Problem, reduced: ReducedProblem, largest_shift: float, anchor_interval: int
 ) -> float:
-    """Bound the float64 error of a node bound or of an incremental energy.
+    """Bound the float64 error of a node bound or of an incremental energy against a canonical one.
 
     A field ``h_j = 2 sum_i Q_ij x_i`` is a sum of at most n terms after an anchor and of two more per later step; each addition is off by at most one
-    unit roundoff of ``2 sum_i |Q_ij|``. Fields enter a bound with weights of at most 3/2 each, shifts with at most 2.
+    unit roundoff of ``2 sum_i |Q_ij|``. Fields enter a bound with weights of at most 3/2 each, shifts with at most 2. A point may miss the
+    counts by 1e-13, along which direction the objective need not be convex. Canonical energies and the reduction to free variables are rounded on
+    the scale of the original matrix.
     """
     n = len(reduced.matrix)
     magnitude = 2.0 * float(np.abs(reduced.matrix).sum()) + 2.0 * n * largest_shift
     additions = 2 * (anchor_interval + 2 * n) + 4 * n + 64
-    return 2.0 * additions * 2.0**-53 * (magnitude + abs(reduced.offset))
+    infeasibility = 4e-13 * n * (float(np.abs(reduced.matrix).max()) + largest_shift)
+    active = np.concatenate([problem.fixed_removed, reduced.variables])
+    canonical = rounding_bound(problem.hessian[np.ix_(active, active)], problem.linear[active])
+    return 2.0 * additions * 2.0**-53 * magnitude + infeasibility + 4.0 * canonical
 
 
 def energy_quantum(problem: Problem) -> float:
@@ -74,6 +80,8 @@ def energy_quantum(problem: Problem) -> float:
     if not terms.size:
         return 1.0
     unit = float(np.ldexp(1.0, int(np.frexp(terms.max())[1]) - 50))
+    if unit < np.finfo(float).tiny:
+        return 0.0
     multiples = terms / unit
     if (multiples != np.floor(multiples)).any():
         return 0.0
@@ -99,6 +107,9 @@ def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspac
         remaining=np.zeros((levels, groups), np.int64),
         free=np.zeros((levels, groups), np.int64),
         gradient=np.zeros(n),
+        up_key=np.zeros(n),
+        down_key=np.zeros(n),
+        blocked=np.zeros(n),
         scratch=np.zeros(n),
         positions=np.zeros(n, np.int64),
         cut=np.zeros((groups, 2)),

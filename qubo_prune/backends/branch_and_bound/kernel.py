@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.kernels.jit import kernel
+from qubo_prune.kernels.borrow import borrowed
+from qubo_prune.kernels.jit import kernel, minimum_kernel
 from qubo_prune.kernels.pool import copy_word, packed_energy, precedes, push
 
 FREE = 2
@@ -34,6 +35,7 @@ class Tables(NamedTuple):
     shifts: NDArray[np.float64]
     stride: int
     group_of: NDArray[np.int64]
+    outside: NDArray[np.float64]
     counts: NDArray[np.int64]
     block_of: NDArray[np.int64]
     by_block: NDArray[np.int64]
@@ -64,6 +66,9 @@ class Workspace(NamedTuple):
     remaining: NDArray[np.int64]
     free: NDArray[np.int64]
     gradient: NDArray[np.float64]
+    up_key: NDArray[np.float64]
+    down_key: NDArray[np.float64]
+    blocked: NDArray[np.float64]
     scratch: NDArray[np.float64]
     positions: NDArray[np.int64]
     cut: NDArray[np.float64]
@@ -100,6 +105,9 @@ def explore(
 
     Returns the number of open nodes left, written to the `out_*` arrays with valid lower bounds; 0 means that the subtree is finished.
     """
+    tables = borrowed(tables)
+    work = borrowed(work)
+    shared = borrowed(shared)
     level = np.int64(0)
     work.fixed[0, :] = fixed
     work.x[0, :] = x
@@ -246,7 +254,7 @@ def first_to_move(
     first: int,
     downwards: bool,
 ) -> int:
-    """The free variable of a group that is best moved down (or up) next; -1 if none can."""
+    """Return the free variable of a group that is best moved down (or up) next; -1 if none can."""
     best = -1
     for j in range(first, x.shape[0]):
         if fixed[j] != FREE or group_of[j] != group:
@@ -270,8 +278,10 @@ def move(
     """Update h = 2 Q x from `first` on for a change of the variable that `row` of Q belongs to; return that of x'Qx."""
     energy = change * (fields[position] + change * row[position])
     twice = 2.0 * change
-    for j in range(first, fields.shape[0]):
-        fields[j] += twice * row[j]
+    target = fields[first:]
+    source = row[first:]
+    for j in range(target.shape[0]):
+        target[j] += twice * source[j]
     return energy
 
 
@@ -302,14 +312,18 @@ def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int
     limit = shared.threshold[0] + tables.epsilon
     bound = relax(
         tables.matrix,
-        tables.shifts[first // tables.stride],
-        tables.group_of,
-        work.fixed[level],
+        tables.shifts[first // tables.stride, first:],
+        tables.group_of[first:],
+        tables.outside,
+        work.fixed[level, first:],
         work.remaining[level],
         work.free[level],
-        work.x[level],
-        work.fields[level],
-        work.gradient,
+        work.x[level, first:],
+        work.fields[level, first:],
+        work.gradient[first:],
+        work.up_key[first:],
+        work.down_key[first:],
+        work.blocked[first:],
         work.scratch,
         work.cut,
         work.energy[level : level + 1],
@@ -337,12 +351,16 @@ def relax(
     matrix: NDArray[np.float64],
     shifts: NDArray[np.float64],
     group_of: NDArray[np.int64],
+    outside: NDArray[np.float64],
     fixed: NDArray[np.int8],
     remaining: NDArray[np.int64],
     free: NDArray[np.int64],
     x: NDArray[np.float64],
     fields: NDArray[np.float64],
     gradient: NDArray[np.float64],
+    up_key: NDArray[np.float64],
+    down_key: NDArray[np.float64],
+    blocked: NDArray[np.float64],
     scratch: NDArray[np.float64],
     cut: NDArray[np.float64],
     energy: NDArray[np.float64],
@@ -353,65 +371,86 @@ def relax(
 ) -> float:
     """Take pairwise steps until the bound exceeds `limit`, cannot do so any more, or stops rising; return the last bound.
 
-    Leaves the gradient of the last point and the cut of each group behind.
+    All arrays but `matrix` and `outside` begin at position `first`, the first free one. Leaves the gradient of the last point and the cut of each group behind.
     """
     n = x.shape[0]
     value = energy[0]
-    for j in range(first, n):
+    for j in range(n):
         value += shifts[j] * x[j] * (1.0 - x[j])
+        blocked[j] = 0.0 if fixed[j] == FREE else np.inf
     for step in range(max_steps + 1):
-        for j in range(first, n):
-            gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
         # The pair of one group with the steepest descent.
         up, down, gap = -1, -1, 0.0
         for g in range(free.shape[0]):
             if free[g] == 0:
                 continue
-            low, high = -1, -1
-            lowest, highest = np.inf, -np.inf
-            for j in range(first, n):
-                if fixed[j] == FREE and group_of[j] == g:
-                    if gradient[j] < lowest and x[j] < 1.0:
-                        lowest = gradient[j]
-                        low = j
-                    if gradient[j] > highest and x[j] > 0.0:
-                        highest = gradient[j]
-                        high = j
-            if low >= 0 and high >= 0 and highest - lowest > gap:
-                up, down, gap = low, high, highest - lowest
+            rank_moves(fields, shifts, x, blocked, outside[g, first:], gradient, up_key, down_key)
+            lowest = minimum(up_key)
+            highest = -minimum(down_key)
+            if highest - lowest > gap:
+                gap = highest - lowest
+                up = position_of(up_key, lowest)
+                down = position_of(down_key, -highest)
         # The bound is at most `value`, so it is worth computing only above the limit or at the end.
         last = step == max_steps or up < 0 or (value <= limit and step >= SETTLING_STEPS)
         if last or (value > limit and step % 4 == 3):
-            bound = value + linear_minimum(
-                group_of, fixed, remaining, x, gradient, scratch, cut, first
-            )
+            bound = value + linear_minimum(group_of, fixed, remaining, x, gradient, scratch, cut)
             if last or bound > limit:
                 return bound
-        curvature = (
-            matrix[up, up]
-            + matrix[down, down]
-            - 2.0 * matrix[up, down]
-            - shifts[up]
-            - shifts[down]
-        )
+        up_row = matrix[first + up, first:]
+        down_row = matrix[first + down, first:]
+        bare = up_row[up] + down_row[down] - 2.0 * up_row[down]
+        curvature = bare - shifts[up] - shifts[down]
         length = min(1.0 - x[up], x[down])
         if 2.0 * curvature * length > gap:
             length = gap / (2.0 * curvature)
-        up_row = matrix[up]
-        down_row = matrix[down]
-        energy[0] += length * (
-            fields[up]
-            - fields[down]
-            + length * (up_row[up] + down_row[down] - 2.0 * up_row[down])
-        )
+        energy[0] += length * (fields[up] - fields[down] + length * bare)
         value -= length * (gap - curvature * length)
         x[up] = 1.0 if length == 1.0 - x[up] else x[up] + length
         x[down] = 0.0 if length == x[down] else x[down] - length
         twice = 2.0 * length
-        for j in range(first, n):
+        for j in range(n):
             fields[j] += twice * (up_row[j] - down_row[j])
         updates[0] += 1
     return -np.inf
+
+
+@kernel
+def rank_moves(
+    fields: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    x: NDArray[np.float64],
+    blocked: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    up_key: NDArray[np.float64],
+    down_key: NDArray[np.float64],
+) -> None:
+    """Compute the gradient, and from it what to raise (lowest `up_key`) and to lower (lowest `down_key`); +inf forbids."""
+    for j in range(x.shape[0]):
+        slope = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
+        barred = blocked[j] + outside[j]
+        gradient[j] = slope
+        up_key[j] = slope + barred if x[j] < 1.0 else np.inf
+        down_key[j] = barred - slope if x[j] > 0.0 else np.inf
+
+
+@minimum_kernel
+def minimum(values: NDArray[np.float64]) -> float:
+    """Smallest of the values."""
+    lowest = np.inf
+    for j in range(values.shape[0]):
+        lowest = values[j] if values[j] < lowest else lowest
+    return lowest
+
+
+@kernel
+def position_of(values: NDArray[np.float64], value: float) -> int:
+    """First position of `value`, which is there."""
+    j = 0
+    while values[j] != value:
+        j += 1
+    return j
 
 
 @kernel
@@ -423,13 +462,12 @@ def linear_minimum(
     gradient: NDArray[np.float64],
     scratch: NDArray[np.float64],
     cut: NDArray[np.float64],
-    first: int,
 ) -> float:
-    """min over feasible y of g'(y - x); leaves each group's two middle gradients in `cut`."""
+    """Minimise over feasible y the change g'(y - x); leaves each group's two middle gradients in `cut`."""
     total = 0.0
     for g in range(remaining.shape[0]):
         count = 0
-        for j in range(first, x.shape[0]):
+        for j in range(x.shape[0]):
             if fixed[j] == FREE and group_of[j] == g:
                 scratch[count] = gradient[j]
                 count += 1

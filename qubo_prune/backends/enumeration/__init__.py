@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.backends.workers import num_threads, run_workers
+from qubo_prune.backends.workers import at_least_one, num_threads, run_workers
 from qubo_prune.errors import InputError
+from qubo_prune.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.tasks import Task
@@ -56,12 +57,14 @@ class Enumeration(Backend):
     )
 
     def __post_init__(self) -> None:
-        if self.task_states < 1:
-            raise InputError(f"task_states must be at least 1, got {self.task_states}")
-        if self.tile_size is not None and (self.tile_size < 0 or self.tile_size % 2):
-            raise InputError(
-                f"tile_size must be an even number of at least 0, got {self.tile_size}"
-            )
+        num_threads(self.threads)
+        at_least_one(self.task_states, "task_states")
+        if self.tile_size is not None:
+            tile_size = as_count(self.tile_size, "tile_size")
+            if tile_size < 0 or tile_size % 2:
+                raise InputError(
+                    f"tile_size must be an even number of at least 0, not {tile_size}; leave it out to have it chosen."
+                )
 
     def run(
         self,
@@ -84,7 +87,7 @@ class Enumeration(Backend):
         begin = time.perf_counter()
         fixed = pack(problem.state(problem.fixed_removed)[None])[0]
         if not problem.groups:
-            return RawResult(unpack(fixed[None], problem.num_blocks), np.inf, True, 1)
+            return RawResult(unpack(fixed[None], problem.num_blocks), 1, np.inf, 1)
         start = starting_states(problem, wanted, seed, stop, warm_start)
         seeded = time.perf_counter()
 
@@ -92,7 +95,7 @@ class Enumeration(Backend):
         tables = make_tables(layout, problem)
         threshold = np.full(1, np.inf)
         if len(start) == wanted:
-            threshold[0] = problem.energies(start).max() * layout.scale
+            threshold[0] = problem.energies(start[-1:])[0]
         shared = Shared(threshold, np.zeros(1, np.bool_))
         workspaces = [make_workspace(layout, wanted, problem.num_blocks) for _ in range(threads)]
         tasks = _Feed(iter(Partition(layout, self.task_states)))
@@ -127,7 +130,7 @@ class Enumeration(Backend):
         finished = time.perf_counter()
         return RawResult(
             states=states,
-            complete=complete,
+            num_complete=wanted if complete else 0,
             num_evaluated=count,
             native_status=f"visited {count} of {problem.num_states} states",
             timings={

@@ -6,7 +6,7 @@ import numpy as np
 
 from qubo_prune.backends.enumeration.kernel import Tables, Workspace
 from qubo_prune.backends.enumeration.layout import Layout
-from qubo_prune.kernels.energy import read_only
+from qubo_prune.kernels.energy import read_only, rounding_bound
 from qubo_prune.kernels.pool import new_pool, num_words
 from qubo_prune.problem import Problem
 
@@ -30,11 +30,23 @@ def make_tables(layout: Layout, problem: Problem) -> Tables:
         cross_table=layout.cross_table,
         blocks=layout.blocks,
         block_range=layout.block_range,
+        constant=layout.constant,
         scale=layout.scale,
         margin=layout.margin,
+        allowance=rounding_allowance(layout, problem),
         hessian=read_only(problem.hessian),
         linear=read_only(problem.linear),
     )
+
+
+def rounding_allowance(layout: Layout, problem: Problem) -> float:
+    """Bound the float64 error between a canonical energy and the exact value of the transformed objective.
+
+    The transformation sums entries of the same matrix, so the bound for a canonical energy covers it once more.
+    """
+    active = np.concatenate([problem.fixed_removed, layout.block_of])
+    hessian = problem.hessian[np.ix_(active, active)]
+    return 4.0 * rounding_bound(hessian, problem.linear[active])
 
 
 def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspace:
@@ -59,9 +71,8 @@ def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspac
         pool_size=pool_size,
         visited=np.zeros(1, np.int64),
     )
-    work.energy[0] = layout.constant
     work.fields[0] = layout.diagonal
     work.pairs[0] = layout.pair_start
-    work.tile_a[0] = layout.half_start[0] + np.float32(layout.constant)
+    work.tile_a[0] = layout.half_start[0]
     work.tile_b[0] = layout.half_start[1]
     return work

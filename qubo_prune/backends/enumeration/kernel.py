@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.kernels.borrow import borrowed
 from qubo_prune.kernels.jit import kernel
 from qubo_prune.kernels.pool import packed_energy, precedes, push
 
@@ -43,8 +44,10 @@ class Tables(NamedTuple):
     cross_table: NDArray[np.float32]
     blocks: NDArray[np.int64]
     block_range: NDArray[np.int64]
+    constant: float
     scale: float
     margin: float
+    allowance: float
     hessian: NDArray[np.float64]
     linear: NDArray[np.float64]
 
@@ -70,7 +73,7 @@ class Workspace(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What all threads see: the scaled upper bound on the last wanted energy, and the request to stop."""
+    """What all threads see: the upper bound on the last wanted energy, and the request to stop."""
 
     threshold: NDArray[np.float64]
     stop: NDArray[np.bool_]
@@ -293,11 +296,16 @@ def walk(
 
     Returns False if stopped early; `work.visited[0]` counts the states in any case.
     """
+    tables = borrowed(tables)
+    work = borrowed(work)
+    shared = borrowed(shared)
     floor, ceiling, remaining = tables.floor, tables.ceiling, tables.remaining
     couplings, field_a, field_b = tables.couplings, tables.field_a, tables.field_b
     pair_couplings = tables.pair_couplings
     tile_stop, cross_table = tables.tile_stop, tables.cross_table
-    blocks, block_range, margin = tables.blocks, tables.block_range, tables.margin
+    blocks, block_range = tables.blocks, tables.block_range
+    constant, allowance = tables.constant, tables.allowance
+    scale, margin = tables.scale, tables.margin
     energy, fields, pairs = work.energy, work.fields, work.pairs
     tile_a, tile_b = work.tile_a, work.tile_b
     picks, cursor, limit, best = work.picks, work.cursor, work.limit, work.best
@@ -312,7 +320,7 @@ def walk(
             fresh = False
             k = remaining[depth]
             last = ceiling[depth] if ceiling[depth] >= 0 else picks[depth - 1]
-            level = _F32(threshold[0] + margin)
+            level = screen_level(threshold[0], constant, allowance, scale, margin)
             if k == 1:
                 visited[0] += last
                 if screen_row(fields, depth, last, level - energy[depth]):
@@ -384,33 +392,54 @@ def walk(
 
 
 @kernel
+def screen_level(
+    threshold: float, constant: float, allowance: float, scale: float, margin: float
+) -> np.float32:
+    """Return what a screened energy has to be below: the threshold less the constant, scaled, with room for all rounding."""
+    return _F32((threshold - constant + allowance) * scale + margin)
+
+
+@kernel
+def current_level(tables: Tables, shared: Shared) -> np.float32:
+    """Return the screen level at this moment."""
+    return screen_level(
+        shared.threshold[0], tables.constant, tables.allowance, tables.scale, tables.margin
+    )
+
+
+@kernel
 def collect_row(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
     """Offer the states of a row that pass the screen."""
+    level = current_level(tables, shared)
     for j in range(last):
-        if work.energy[depth] + work.fields[depth, j] < shared.threshold[0] + tables.margin:
+        if work.energy[depth] + work.fields[depth, j] < level:
             start_candidate(tables, work, depth)
             toggle(work.word, tables.block_of[j])
             offer(tables, work, shared)
+            level = current_level(tables, shared)
 
 
 @kernel
 def collect_pairs(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
     """Offer the pairs that pass the screen."""
+    level = current_level(tables, shared)
     energy = work.energy[depth]
     row = work.fields[depth]
     for i in range(1, last):
         for j in range(i):
             pair = energy + (row[i] + tables.couplings[i, j] + row[j])
-            if pair < shared.threshold[0] + tables.margin:
+            if pair < level:
                 start_candidate(tables, work, depth)
                 toggle(work.word, tables.block_of[i])
                 toggle(work.word, tables.block_of[j])
                 offer(tables, work, shared)
+                level = current_level(tables, shared)
 
 
 @kernel
 def collect_triples(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
     """Offer the triples that pass the screen."""
+    level = current_level(tables, shared)
     energy = work.energy[depth]
     for i in range(2, last):
         own = work.fields[depth, i]
@@ -419,17 +448,19 @@ def collect_triples(tables: Tables, work: Workspace, shared: Shared, depth: int,
             for m in range(j):
                 triple = energy + (own + tables.pair_couplings[i, q] + work.pairs[depth, q])
                 q += 1
-                if triple < shared.threshold[0] + tables.margin:
+                if triple < level:
                     start_candidate(tables, work, depth)
                     toggle(work.word, tables.block_of[i])
                     toggle(work.word, tables.block_of[j])
                     toggle(work.word, tables.block_of[m])
                     offer(tables, work, shared)
+                level = current_level(tables, shared)
 
 
 @kernel
 def collect_block(tables: Tables, work: Workspace, shared: Shared, depth: int, b: int) -> None:
     """Offer the states of a tile block that pass the screen."""
+    level = current_level(tables, shared)
     rows_are_b = tables.blocks[b, 1] == 1
     rows, columns = work.tile_a, work.tile_b
     row_patterns, column_patterns = tables.patterns_a, tables.patterns_b
@@ -443,11 +474,12 @@ def collect_block(tables: Tables, work: Workspace, shared: Shared, depth: int, b
         for w in range(tables.blocks[b, 4], tables.blocks[b, 4] + tables.blocks[b, 5]):
             energy = rows[depth, r] + tables.cross_table[at] + columns[depth, w]
             at += 1
-            if energy < shared.threshold[0] + tables.margin:
+            if energy < level:
                 start_candidate(tables, work, depth)
                 toggle_pattern(tables, work, row_patterns[r], row_shift)
                 toggle_pattern(tables, work, column_patterns[w], column_shift)
                 offer(tables, work, shared)
+                level = current_level(tables, shared)
 
 
 @kernel
@@ -484,6 +516,5 @@ def offer(tables: Tables, work: Workspace, shared: Shared) -> None:
         return
     push(work.pool_energies, work.pool_words, work.pool_size, energy, work.word)
     if work.pool_size[0] == work.pool_energies.shape[0]:
-        bound = work.pool_energies[0] * tables.scale
-        if bound < shared.threshold[0]:
-            shared.threshold[0] = bound
+        if work.pool_energies[0] < shared.threshold[0]:
+            shared.threshold[0] = work.pool_energies[0]

@@ -62,11 +62,11 @@ class Layout:
     diagonal: NDArray[np.float32]
     """(P,) linear coefficients D, +inf in the padding."""
     constant: float
-    """Scaled energy of the empty selection."""
+    """Energy of the empty selection, not scaled; screened energies start from 0."""
     scale: float
-    """Power of two by which energies were multiplied."""
+    """Power of two by which couplings and diagonal were multiplied."""
     margin: float
-    """Bound on the difference between a screened energy and the exact scaled one."""
+    """Bound on the float32 error of a screened energy."""
     half_tables: tuple[NDArray[np.float32], NDArray[np.float32]]
     """For A and B: (n, patterns) field of position i on each pattern."""
     half_start: tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -97,7 +97,7 @@ def make_layout(
     scale = _power_of_two_scale(couplings, diagonal)
     couplings *= scale
     diagonal *= scale
-    constant = (constant + reduced.offset) * scale
+    constant += reduced.offset
     inner_size, inner_count = groups[0]
     leaf = min(inner_count, 3 if len(order) * comb(inner_size, 2) <= MAX_PAIR_FLOATS else 2)
     if tile_size is None:
@@ -129,7 +129,7 @@ def make_layout(
         diagonal=row,
         constant=constant,
         scale=scale,
-        margin=_margin(couplings, diagonal, constant, sum(picks for _, picks in groups)),
+        margin=_margin(couplings, diagonal, sum(picks for _, picks in groups)),
         half_tables=(a.table, b.table),
         half_start=(a.start, b.start),
         half_patterns=(a.patterns, b.patterns),
@@ -245,20 +245,17 @@ def _power_of_two_scale(couplings: NDArray[np.float64], diagonal: NDArray[np.flo
     return float(2.0 ** -min(max(exponent, -1000), 1000))
 
 
-def _margin(
-    couplings: NDArray[np.float64], diagonal: NDArray[np.float64], constant: float, num_picks: int
-) -> float:
+def _margin(couplings: NDArray[np.float64], diagonal: NDArray[np.float64], num_picks: int) -> float:
     """Bound the float32 error of any screened energy.
 
     A state's terms sum in absolute value to at most `total`: the largest `num_picks` of ``|D_i|`` plus the largest ``num_picks - 1``
     entries ``|C_ij|`` of the row. (Pairs are counted twice, which is safe.) Each of the values added is rounded once, and at most
     ``4 * num_picks + 8`` additions lie between the tables and a screened energy, each off by one unit roundoff of a partial sum.
-    The exact float64 side (gauge transform, canonical sum) errs by less than 2^-29 of that.
     """
     size = len(diagonal)
     keep = min(max(num_picks - 1, 0), size - 1)
     largest = -np.sort(-np.abs(couplings), axis=1)[:, :keep].sum(axis=1) + np.abs(diagonal)
-    total = float(np.sort(largest)[-num_picks:].sum()) + abs(constant)
+    total = float(np.sort(largest)[-num_picks:].sum())
     additions = 4 * num_picks + 8
     return 2.0 * (additions + 2) * (_UNIT_ROUNDOFF * total + _SMALLEST_FLOAT32)
 
