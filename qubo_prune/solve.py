@@ -295,16 +295,13 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
         raise BackendError(
             f"backend {solver.name!r} returned {type(raw).__name__}, not a RawResult."
         )
-    for what, kind in (
-        ("num_complete", int),
-        ("lower_bound", float),
-        ("num_evaluated", int),
-        ("native_status", str),
-        ("timings", dict),
-    ):
+    for what in ("num_complete", "num_evaluated"):
+        count = getattr(raw, what)
+        if not isinstance(count, int) or count < 0:
+            raise BackendError(f"backend {solver.name!r} returned {count!r} as {what}.")
+    for what, kind in (("lower_bound", float), ("native_status", str), ("timings", dict)):
         value = getattr(raw, what)
-        # NaN is the float that differs from itself.
-        if not isinstance(value, kind) or value != value or (kind is int and value < 0):  # noqa: PLR0124
+        if not isinstance(value, kind) or value != value:  # noqa: PLR0124 - only NaN differs
             raise BackendError(f"backend {solver.name!r} returned {value!r} as {what}.")
     try:
         states = as_states(raw.states, problem.num_blocks, "states")
