@@ -20,11 +20,12 @@ _COLUMNS = ("#", "energy", "above lowest", "removed blocks", "proven")
 
 def summary(spectrum: Spectrum) -> str:
     """Return one line: how many states of what, by whom, how much of it is proven."""
-    proof = {
-        Status.PROVEN: "proven to be the lowest",
-        Status.PARTIAL: f"the first {spectrum.num_proven} proven to be the lowest",
-        Status.HEURISTIC: "not proven",
-    }[spectrum.status]
+    if spectrum.status is Status.PROVEN:
+        proof = "proven to be the lowest"
+    elif spectrum.num_proven:
+        proof = f"the first {spectrum.num_proven} proven to be the lowest"
+    else:
+        proof = "none proven yet" if spectrum.status is Status.PARTIAL else "not proven"
     lowest = f"; lowest energy {spectrum.energies[0]:.9g}" if len(spectrum) else ""
     return (
         f"{len(spectrum)} states by {spectrum.backend}, {proof}, "

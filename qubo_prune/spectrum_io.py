@@ -62,7 +62,7 @@ def to_dict(spectrum: Spectrum) -> dict[str, Any]:
 def save(spectrum: Spectrum, path: str | os.PathLike[str]) -> None:
     """Write a spectrum; the suffix chooses the format."""
     path = Path(path)
-    if _suffix(path) == ".json":
+    if check_suffix(path) == ".json":
         text = json.dumps(to_dict(spectrum), allow_nan=False) + "\n"
         write_atomically({path: lambda stream: stream.write(text.encode())})
     else:
@@ -78,7 +78,7 @@ def save(spectrum: Spectrum, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> Spectrum:
     """Read and check a spectrum; the suffix chooses the format."""
     path = Path(path)
-    suffix = _suffix(path)
+    suffix = check_suffix(path)
     data = read_file(path)
     reader = _Reader(path)
     if suffix == ".json":
@@ -150,7 +150,8 @@ _INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _BOUNDS = {text: bound for bound, text in _INFINITIES.items()}
 
 
-def _suffix(path: Path) -> str:
+def check_suffix(path: Path) -> str:
+    """Return the suffix of a spectrum file, ``.json`` or ``.npz``, or refuse another one."""
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise InputError(

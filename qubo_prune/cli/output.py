@@ -38,7 +38,7 @@ def exit_code(reason: StopReason) -> int:
 
 def require_spectrum_file(path: Path) -> None:
     """Raise InputError unless a spectrum can be written to `path`; called before hours of work."""
-    from qubo_prune.spectrum_io import _suffix as check_suffix
+    from qubo_prune.spectrum_io import check_suffix
 
     check_suffix(path)
     if path.is_dir():

@@ -29,23 +29,11 @@ def kernel(function: _Function) -> _Function:
 
     Fast-math stays off: energies are compared bit for bit.
     """
-    return _compile(function, frozenset())
-
-
-def minimum_kernel(function: _Function) -> _Function:
-    """Compile a function that takes minima and does no arithmetic, for arrays without NaN.
-
-    A minimum is exact in any order, and LLVM vectorises it only if it may assume so.
-    """
-    return _compile(function, frozenset({"nnan", "nsz"}))
-
-
-def _compile(function: _Function, fastmath: frozenset[str]) -> _Function:
     directory = cache_directory()
     previous = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(directory)
     try:
-        compiled: _Function = numba.njit(nogil=True, cache=True, fastmath=set(fastmath))(function)
+        compiled: _Function = numba.njit(nogil=True, cache=True)(function)
     finally:
         numba.config.CACHE_DIR = previous
     return compiled

@@ -47,18 +47,18 @@ def make_tables(
 
 
 def rounding_allowance(
-    problem: Problem, reduced: ReducedProblem, largest_shift: float, anchor_interval: int
+    problem: Problem, reduced: ReducedProblem, largest_shift: float, max_updates: int
 ) -> float:
     """Bound the float64 error of a node bound or of an incremental energy against a canonical one.
 
-    A field ``h_j = 2 sum_i Q_ij x_i`` is a sum of at most n terms after an anchor and of two more per later step; each addition is off by at most one
+    A field ``h_j = 2 sum_i Q_ij x_i`` is a sum of at most n terms after an anchor and of two more for each of `max_updates` later steps; each addition is off by at most one
     unit roundoff of ``2 sum_i |Q_ij|``. Fields enter a bound with weights of at most 3/2 each, shifts with at most 2. A point may miss the
     counts by 1e-13, along which direction the objective need not be convex. Canonical energies and the reduction to free variables are rounded on
     the scale of the original matrix.
     """
     n = len(reduced.matrix)
     magnitude = 2.0 * float(np.abs(reduced.matrix).sum()) + 2.0 * n * largest_shift
-    additions = 2 * (anchor_interval + 2 * n) + 4 * n + 64
+    additions = 2 * (max_updates + 2 * n) + 4 * n + 64
     infeasibility = 4e-13 * n * (float(np.abs(reduced.matrix).max()) + largest_shift)
     active = np.concatenate([problem.fixed_removed, reduced.variables])
     canonical = rounding_bound(problem.hessian[np.ix_(active, active)], problem.linear[active])
@@ -107,9 +107,8 @@ def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspac
         remaining=np.zeros((levels, groups), np.int64),
         free=np.zeros((levels, groups), np.int64),
         gradient=np.zeros(n),
-        up_key=np.zeros(n),
-        down_key=np.zeros(n),
-        blocked=np.zeros(n),
+        up_bar=np.zeros(n),
+        down_bar=np.zeros(n),
         scratch=np.zeros(n),
         positions=np.zeros(n, np.int64),
         cut=np.zeros((groups, 2)),

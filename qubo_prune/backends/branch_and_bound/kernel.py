@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.kernels.borrow import borrowed
-from qubo_prune.kernels.jit import kernel, minimum_kernel
+from qubo_prune.kernels.jit import kernel
 from qubo_prune.kernels.pool import copy_word, packed_energy, precedes, push
 
 FREE = 2
@@ -66,9 +66,8 @@ class Workspace(NamedTuple):
     remaining: NDArray[np.int64]
     free: NDArray[np.int64]
     gradient: NDArray[np.float64]
-    up_key: NDArray[np.float64]
-    down_key: NDArray[np.float64]
-    blocked: NDArray[np.float64]
+    up_bar: NDArray[np.float64]
+    down_bar: NDArray[np.float64]
     scratch: NDArray[np.float64]
     positions: NDArray[np.int64]
     cut: NDArray[np.float64]
@@ -321,9 +320,8 @@ def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int
         work.x[level, first:],
         work.fields[level, first:],
         work.gradient[first:],
-        work.up_key[first:],
-        work.down_key[first:],
-        work.blocked[first:],
+        work.up_bar[first:],
+        work.down_bar[first:],
         work.scratch,
         work.cut,
         work.energy[level : level + 1],
@@ -358,9 +356,8 @@ def relax(
     x: NDArray[np.float64],
     fields: NDArray[np.float64],
     gradient: NDArray[np.float64],
-    up_key: NDArray[np.float64],
-    down_key: NDArray[np.float64],
-    blocked: NDArray[np.float64],
+    up_bar: NDArray[np.float64],
+    down_bar: NDArray[np.float64],
     scratch: NDArray[np.float64],
     cut: NDArray[np.float64],
     energy: NDArray[np.float64],
@@ -371,32 +368,39 @@ def relax(
 ) -> float:
     """Take pairwise steps until the bound exceeds `limit`, cannot do so any more, or stops rising; return the last bound.
 
-    All arrays but `matrix` and `outside` begin at position `first`, the first free one. Leaves the gradient of the last point and the cut of each group behind.
+    All arrays but `matrix` and `outside` begin at position `first`, the first free one. Leaves the gradient of the last point and the cut of
+    each group behind.
     """
     n = x.shape[0]
     value = energy[0]
     for j in range(n):
         value += shifts[j] * x[j] * (1.0 - x[j])
-        blocked[j] = 0.0 if fixed[j] == FREE else np.inf
+        gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
+        # What cannot be raised (lowered) is barred by an infinite term.
+        up_bar[j] = 0.0 if fixed[j] == FREE and x[j] < 1.0 else np.inf
+        down_bar[j] = 0.0 if fixed[j] == FREE and x[j] > 0.0 else np.inf
+    bound = -np.inf
     for step in range(max_steps + 1):
         # The pair of one group with the steepest descent.
         up, down, gap = -1, -1, 0.0
         for g in range(free.shape[0]):
             if free[g] == 0:
                 continue
-            rank_moves(fields, shifts, x, blocked, outside[g, first:], gradient, up_key, down_key)
-            lowest = minimum(up_key)
-            highest = -minimum(down_key)
+            lowest, highest = extremes(gradient, up_bar, down_bar, outside[g, first:])
+            cut[g, 0] = lowest
+            cut[g, 1] = highest
             if highest - lowest > gap:
                 gap = highest - lowest
-                up = position_of(up_key, lowest)
-                down = position_of(down_key, -highest)
+                up = position_of(gradient, up_bar, outside[g, first:], lowest)
+                down = position_of(gradient, down_bar, outside[g, first:], highest)
         # The bound is at most `value`, so it is worth computing only above the limit or at the end.
         last = step == max_steps or up < 0 or (value <= limit and step >= SETTLING_STEPS)
-        if last or (value > limit and step % 4 == 3):
-            bound = value + linear_minimum(group_of, fixed, remaining, x, gradient, scratch, cut)
-            if last or bound > limit:
+        if value > limit and (last or step % 4 == 3):
+            bound = value + dual_minimum(group_of, fixed, remaining, free, x, gradient, cut)
+            if bound > limit:
                 return bound
+        if last:
+            return value + linear_minimum(group_of, fixed, remaining, x, gradient, scratch, cut)
         up_row = matrix[first + up, first:]
         down_row = matrix[first + down, first:]
         bare = up_row[up] + down_row[down] - 2.0 * up_row[down]
@@ -408,49 +412,95 @@ def relax(
         value -= length * (gap - curvature * length)
         x[up] = 1.0 if length == 1.0 - x[up] else x[up] + length
         x[down] = 0.0 if length == x[down] else x[down] - length
+        up_bar[up] = 0.0 if x[up] < 1.0 else np.inf
+        down_bar[up] = 0.0
+        up_bar[down] = 0.0
+        down_bar[down] = 0.0 if x[down] > 0.0 else np.inf
         twice = 2.0 * length
         for j in range(n):
             fields[j] += twice * (up_row[j] - down_row[j])
+        for j in range(n):
+            gradient[j] += twice * (up_row[j] - down_row[j])
+        gradient[up] = fields[up] + shifts[up] * (1.0 - 2.0 * x[up])
+        gradient[down] = fields[down] + shifts[down] * (1.0 - 2.0 * x[down])
         updates[0] += 1
-    return -np.inf
+    return bound
 
 
 @kernel
-def rank_moves(
-    fields: NDArray[np.float64],
-    shifts: NDArray[np.float64],
-    x: NDArray[np.float64],
-    blocked: NDArray[np.float64],
-    outside: NDArray[np.float64],
+def extremes(
     gradient: NDArray[np.float64],
-    up_key: NDArray[np.float64],
-    down_key: NDArray[np.float64],
-) -> None:
-    """Compute the gradient, and from it what to raise (lowest `up_key`) and to lower (lowest `down_key`); +inf forbids."""
-    for j in range(x.shape[0]):
-        slope = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
-        barred = blocked[j] + outside[j]
-        gradient[j] = slope
-        up_key[j] = slope + barred if x[j] < 1.0 else np.inf
-        down_key[j] = barred - slope if x[j] > 0.0 else np.inf
-
-
-@minimum_kernel
-def minimum(values: NDArray[np.float64]) -> float:
-    """Smallest of the values."""
-    lowest = np.inf
-    for j in range(values.shape[0]):
-        lowest = values[j] if values[j] < lowest else lowest
-    return lowest
+    up_bar: NDArray[np.float64],
+    down_bar: NDArray[np.float64],
+    outside: NDArray[np.float64],
+) -> tuple[float, float]:
+    """Return the lowest gradient of what can be raised and the highest of what can be lowered, four chains at a time."""
+    n = gradient.shape[0]
+    a0 = a1 = a2 = a3 = np.inf
+    b0 = b1 = b2 = b3 = np.inf
+    j = 0
+    while j + 4 <= n:
+        u0 = gradient[j] + (up_bar[j] + outside[j])
+        u1 = gradient[j + 1] + (up_bar[j + 1] + outside[j + 1])
+        u2 = gradient[j + 2] + (up_bar[j + 2] + outside[j + 2])
+        u3 = gradient[j + 3] + (up_bar[j + 3] + outside[j + 3])
+        d0 = (down_bar[j] + outside[j]) - gradient[j]
+        d1 = (down_bar[j + 1] + outside[j + 1]) - gradient[j + 1]
+        d2 = (down_bar[j + 2] + outside[j + 2]) - gradient[j + 2]
+        d3 = (down_bar[j + 3] + outside[j + 3]) - gradient[j + 3]
+        a0 = u0 if u0 < a0 else a0
+        a1 = u1 if u1 < a1 else a1
+        a2 = u2 if u2 < a2 else a2
+        a3 = u3 if u3 < a3 else a3
+        b0 = d0 if d0 < b0 else b0
+        b1 = d1 if d1 < b1 else b1
+        b2 = d2 if d2 < b2 else b2
+        b3 = d3 if d3 < b3 else b3
+        j += 4
+    while j < n:
+        u0 = gradient[j] + (up_bar[j] + outside[j])
+        d0 = (down_bar[j] + outside[j]) - gradient[j]
+        a0 = u0 if u0 < a0 else a0
+        b0 = d0 if d0 < b0 else b0
+        j += 1
+    return min(a0, a1, a2, a3), -min(b0, b1, b2, b3)
 
 
 @kernel
-def position_of(values: NDArray[np.float64], value: float) -> int:
-    """First position of `value`, which is there."""
+def position_of(
+    gradient: NDArray[np.float64],
+    bar: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    value: float,
+) -> int:
+    """Return the first position whose gradient has this value and that is not barred."""
+    n = gradient.shape[0]
     j = 0
-    while values[j] != value:
+    while j < n - 1 and (gradient[j] != value or bar[j] + outside[j] != 0.0):
         j += 1
     return j
+
+
+@kernel
+def dual_minimum(
+    group_of: NDArray[np.int64],
+    fixed: NDArray[np.int8],
+    remaining: NDArray[np.int64],
+    free: NDArray[np.int64],
+    x: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    cut: NDArray[np.float64],
+) -> float:
+    """Bound `linear_minimum` from below without a selection: for any level per group, g'y >= r level + sum min(0, g_j - level)."""
+    total = 0.0
+    for g in range(remaining.shape[0]):
+        if free[g] > 0:
+            total += remaining[g] * (0.5 * (cut[g, 0] + cut[g, 1]))
+    for j in range(x.shape[0]):
+        if fixed[j] == FREE:
+            g = group_of[j]
+            total += min(0.0, gradient[j] - 0.5 * (cut[g, 0] + cut[g, 1])) - gradient[j] * x[j]
+    return total
 
 
 @kernel

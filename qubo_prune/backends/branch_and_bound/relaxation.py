@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 _PENALTY = 1e3
 _BARRIER_STEP = 0.25
@@ -61,12 +62,14 @@ def diagonal_shifts(
     scaled = matrix / scale
     current: NDArray[np.float64] | None = None
     barrier = 1.0
-    for row, depth in enumerate(depths):
-        start = None if current is None else current[stride:]
-        current, barrier = _solve(
-            scaled[depth:, depth:], group_of[depth:], start, barrier, should_stop
-        )
-        shifts[row, depth:] = current
+    # On matrices of this size more BLAS threads cost more than they give, and stall on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        for row, depth in enumerate(depths):
+            start = None if current is None else current[stride:]
+            current, barrier = _solve(
+                scaled[depth:, depth:], group_of[depth:], start, barrier, should_stop
+            )
+            shifts[row, depth:] = current
     return shifts * scale
 
 
