@@ -240,7 +240,7 @@ class Spectrum:
         SpectrumError
             At the first contradiction.
         """
-        from qubo_prune.certificate import check
+        from qubo_prune.spectrum_checks import check
 
         check(self, problem)
 
@@ -252,7 +252,7 @@ class Spectrum:
         SpectrumError
             At the first contradiction.
         """
-        from qubo_prune.certificate import check_consistency
+        from qubo_prune.spectrum_checks import check_consistency
 
         check_consistency(self)
 
