@@ -26,8 +26,10 @@ lint: setup  ## style, formatting, types
 docs: setup  ## into site/; `mkdocs serve` shows them while you write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-bench: setup  ## the time to proof along the number of removed blocks
-	$(BIN)/qubo-prune sweep bytelm-40-branch --remove 8,16,24,32,40,48,56,64,72
+bench: setup  ## the figures of docs/benchmarks.md: states per second, and time to proof beside the peers
+	$(INSTALL) -e '.[gurobi,scip]'
+	$(BIN)/python -m benchmarks.enumeration
+	$(BIN)/python -m benchmarks.proofs
 
 clean:
 	rm -rf .venv build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,69 @@
+"""The benchmarks run, and what they compare with is right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qubo_prune import Problem, solve
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import peers, proofs  # noqa: E402
+from benchmarks.instances import FAMILIES, make_instance  # noqa: E402
+from benchmarks.plain_walker import walk  # noqa: E402
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_instances_are_symmetric_and_reproducible(family: str) -> None:
+    matrix = make_instance(family, 24, seed=3)
+    assert matrix.shape == (24, 24)
+    assert (matrix == matrix.T).all()
+    assert (matrix == make_instance(family, 24, seed=3)).all()
+    assert not (matrix == make_instance(family, 24, seed=4)).all()
+
+
+def test_the_planted_removal_is_the_ground_state() -> None:
+    spectrum = solve(Problem(make_instance("planted", 40), 8), num_states=1)
+    assert spectrum.removed(0) == list(range(8))
+
+
+@pytest.mark.parametrize(("n", "count"), [(12, 3), (14, 6), (16, 5)])
+def test_the_plain_walker_visits_every_state_and_finds_the_lowest(n: int, count: int) -> None:
+    hessian = make_instance("wishart 2N", n)
+    problem = Problem(hessian, count)
+    best, visited = walk(hessian.astype(np.float32), count, 0, n)
+    assert visited == problem.num_states
+    lowest = solve(problem, num_states=1, backend="enumeration").energies[0]
+    assert best == pytest.approx(lowest, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", proofs.SMOKE, ids=lambda case: case.family)
+def test_peers_find_the_proven_spectrum(case: proofs.Case) -> None:
+    problem = case.problem()
+    spectrum = solve(problem, num_states=case.num_states)
+    pytest.importorskip("gurobipy")
+    gurobi = peers.gurobi(problem, case.num_states, 30.0, 1)
+    assert gurobi.proven
+    assert gurobi.energies == pytest.approx(spectrum.energies.tolist(), rel=1e-9)
+
+
+def test_scip_finds_the_ground_state() -> None:
+    pytest.importorskip("pyscipopt")
+    problem = Problem(make_instance("wishart 10N", 16), 4)
+    assert peers.scip(problem, 30.0).energies == pytest.approx(
+        solve(problem, num_states=1).energies.tolist(), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("module", ["enumeration", "proofs"])
+def test_smoke_mode(module: str) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{module}", "--smoke"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("|") > 10
