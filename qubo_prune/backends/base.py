@@ -90,6 +90,8 @@ class RawResult:
         The solver's own word on how it ended.
     timings : dict of str to float
         Seconds per phase.
+    proof : dict of str to float, int or str
+        What a reader of a certificate should know of the proof, such as a root bound and the number of nodes; finite numbers and strings.
     """
 
     states: NDArray[np.bool_]
@@ -98,6 +100,7 @@ class RawResult:
     num_evaluated: int = 0
     native_status: str = ""
     timings: dict[str, float] = field(default_factory=dict)
+    proof: dict[str, float | int | str] = field(default_factory=dict)
 
 
 class Backend(ABC):

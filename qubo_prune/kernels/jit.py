@@ -43,7 +43,7 @@ def kernel(function: _Function) -> _Function:
 def cache_directory() -> Path:
     """Return the writable folder that holds the compiled kernels of exactly these sources."""
     digest = hashlib.sha256()
-    for source in sorted([*_PACKAGE.glob("kernels/*.py"), *_PACKAGE.rglob("kernel.py")]):
+    for source in sorted([*_PACKAGE.glob("kernels/*.py"), *_PACKAGE.rglob("kernel*.py")]):
         digest.update(source.relative_to(_PACKAGE).as_posix().encode())
         digest.update(source.read_bytes())
     leaf = f"kernels-{digest.hexdigest()[:16]}"

@@ -93,18 +93,28 @@ class BranchAndBound(Backend):
         workspaces = [make_workspace(tables, wanted, problem.num_blocks) for _ in range(threads)]
         prepared = time.perf_counter()
 
-        frontier = search(tables, workspaces, shared, make_root(tables), cut_word, stop)
+        bounds = search(tables, workspaces, shared, make_root(tables), cut_word, stop)
         words = np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces])
         states = unpack(words, problem.num_blocks)
-        complete = frontier == np.inf
+        complete = bounds.open == np.inf
         if not complete:
             states = np.unique(np.concatenate([states, start]), axis=0)
         finished = time.perf_counter()
         nodes = sum(int(w.nodes[0]) for w in workspaces)
+        proof: dict[str, float | int | str] = {
+            "nodes": nodes,
+            "epsilon": float(tables.epsilon),
+            "quantum": float(tables.quantum),
+            "max_steps": self.max_steps,
+            "anchor_interval": self.anchor_interval,
+            "threads": threads,
+        }
+        if np.isfinite(bounds.root):
+            proof["root_bound"] = bounds.root
         return RawResult(
             states=states,
             num_complete=wanted if complete else 0,
-            lower_bound=frontier - tables.epsilon,
+            lower_bound=bounds.open - tables.epsilon,
             num_evaluated=nodes,
             native_status=f"{nodes} nodes, " + ("tree finished" if complete else "tree open"),
             timings={
@@ -112,4 +122,5 @@ class BranchAndBound(Backend):
                 "preparation": prepared - seeded,
                 "search": finished - prepared,
             },
+            proof=proof,
         )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qubo_prune.backends.branch_and_bound.kernel import FREE, Tables, Workspace
+from qubo_prune.backends.branch_and_bound.kernel import Tables, Workspace
+from qubo_prune.backends.branch_and_bound.kernel_bounds import FREE
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.backends.branch_and_bound.search import OpenNode
 from qubo_prune.kernels.energy import read_only, rounding_bound

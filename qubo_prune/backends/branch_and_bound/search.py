@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,13 @@ class OpenNode:
     serial: int
     fixed: NDArray[np.int8] = field(compare=False)
     x: NDArray[np.float64] = field(compare=False)
+
+
+class Bounds(NamedTuple):
+    """What a search leaves: the lowest bound of an open node, inf if it is complete; and the bound of the root."""
+
+    open: float
+    root: float
 
 
 class Frontier:
@@ -94,15 +102,17 @@ def search(
     root: OpenNode,
     cut_word: NDArray[np.uint64],
     stop: Stop,
-) -> float:
-    """Search below `root`; return the lowest bound left open, inf if the search is complete.
+) -> Bounds:
+    """Search below `root`.
 
     `cut_word` is a state whose energy is ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf).
     """
     frontier = Frontier(root, shared.threshold.copy(), cut_word)
     n = len(root.fixed)
+    root_bound = -np.inf
 
     def work(index: int) -> None:
+        nonlocal root_bound
         workspace = workspaces[index]
         out_fixed = np.empty((2 * n + 2, n), np.int8)
         out_x = np.empty((2 * n + 2, n))
@@ -123,6 +133,8 @@ def search(
                     out_x,
                     out_bound,
                 )
+                if node is root:
+                    root_bound = float(workspace.bound[0])
             frontier.give_back(out_fixed[:count], out_x[:count], out_bound[:count])
 
     def poll() -> None:
@@ -136,4 +148,4 @@ def search(
         frontier.close()
 
     run_workers(work, len(workspaces), poll, abort)
-    return frontier.lowest_bound()
+    return Bounds(frontier.lowest_bound(), root_bound)
