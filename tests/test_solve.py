@@ -1,0 +1,605 @@
+"""solve() and sweep(): backends are not believed, arguments are checked, and whatever ends a run leaves a valid spectrum."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qubo_prune import (
+    Backend,
+    BackendError,
+    Capability,
+    InputError,
+    Problem,
+    Progress,
+    RawResult,
+    Spectrum,
+    Status,
+    Stop,
+    StopReason,
+    solve,
+    sweep,
+)
+from qubo_prune.testing import brute_force, hard_problem
+from qubo_prune.testing.harness import ranked
+from qubo_prune.testing.problems import swap_neighbours
+
+EXACT = ["branch-and-bound", "enumeration"]
+PROBLEM = Problem(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 2)
+TRUTH = brute_force(PROBLEM)
+STATES = np.array([PROBLEM.state(removed) for _, removed in TRUTH])
+LENIENT = 5.0
+"""Seconds that a busy machine may add to a limit."""
+
+
+@dataclass(frozen=True)
+class Fake(Backend):
+    """Does what it is told to; claims that it can prove."""
+
+    act: Callable[..., Any]
+
+    name = "fake"
+    summary = "for tests"
+    capabilities = Capability.PROVES | Capability.WARM_START
+
+    def run(self, problem, num_states, stop, seed, warm_start=None):
+        return self.act(problem=problem, num_states=num_states, stop=stop, warm_start=warm_start)
+
+
+def returning(result: Any) -> Fake:
+    return Fake(lambda **_: result)
+
+
+def raising(error: BaseException) -> Fake:
+    def act(**_):
+        raise error
+
+    return Fake(act)
+
+
+# Backends that are wrong
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("negative"), ZeroDivisionError(), RecursionError(), OSError("no device")]
+)
+def test_a_crash_is_a_backend_error(error):
+    with pytest.raises(BackendError, match=f"'fake' failed: {type(error).__name__}") as caught:
+        solve(PROBLEM, backend=raising(error))
+    assert caught.value.__cause__ is error
+
+
+def test_errors_raised_on_purpose_pass():
+    with pytest.raises(InputError, match="too many blocks"):
+        solve(PROBLEM, backend=raising(InputError("too many blocks")))
+
+
+def test_lack_of_memory_names_the_remedy():
+    with pytest.raises(InputError, match=r"not enough memory for num_states=7 .*; ask for fewer"):
+        solve(PROBLEM, num_states=7, backend=raising(MemoryError()))
+
+
+def test_ctrl_c_is_not_a_backend_error():
+    with pytest.raises(KeyboardInterrupt):
+        solve(PROBLEM, backend=raising(KeyboardInterrupt()))
+
+
+GARBAGE = {
+    "None": None,
+    "an array": STATES,
+    "a tuple": (STATES, 1),
+    "no states": RawResult(None),
+    "states as text": RawResult("101"),
+    "objects": RawResult(np.array([[object()] * 5])),
+    "ragged": RawResult([[1, 0], [1]]),
+    "two as bool": RawResult(STATES.astype(int) * 2),
+    "NaN": RawResult(np.full((1, 5), np.nan)),
+    "complex": RawResult(STATES.astype(complex)),
+    "too narrow": RawResult(STATES[:, :4]),
+    "too wide": RawResult(np.hstack([STATES, STATES])),
+    "3-D": RawResult(STATES[None]),
+    "infeasible": RawResult(~STATES),
+    "one infeasible": RawResult(np.vstack([STATES, np.ones((1, 5), bool)])),
+    "a state twice": RawResult(STATES[[0, 1, 0]]),
+    "num_complete too large": RawResult(STATES[:3], 4),
+    "num_complete without states": RawResult(STATES[:0], 1),
+    "num_complete negative": RawResult(STATES, -1),
+    "num_complete as float": RawResult(STATES, 1.0),
+    "num_complete as text": RawResult(STATES, "all"),
+    "num_complete as None": RawResult(STATES, None),
+    "lower_bound NaN": RawResult(STATES, 1, math.nan),
+    "lower_bound None": RawResult(STATES, 1, None),
+    "lower_bound as text": RawResult(STATES, 1, "-inf"),
+    "lower_bound as array": RawResult(STATES, 1, np.zeros(3)),
+    "lower_bound complex": RawResult(STATES, 1, 1j),
+    "nothing outside, but states are missing": RawResult(STATES[:3], 3, math.inf),
+    "num_evaluated negative": RawResult(STATES, num_evaluated=-3),
+    "num_evaluated as float": RawResult(STATES, num_evaluated=1e9),
+    "num_evaluated None": RawResult(STATES, num_evaluated=None),
+    "native_status None": RawResult(STATES, native_status=None),
+    "native_status as number": RawResult(STATES, native_status=2),
+    "timings None": RawResult(STATES, timings=None),
+    "timings as list": RawResult(STATES, timings=[("search", 1.0)]),
+    "timings as text": RawResult(STATES, timings={"search": "fast"}),
+    "timings of None": RawResult(STATES, timings={"search": None}),
+}
+
+
+@pytest.mark.parametrize("result", GARBAGE.values(), ids=GARBAGE.keys())
+def test_garbage_is_a_backend_error(result):
+    with pytest.raises(BackendError, match="'fake'"):
+        solve(PROBLEM, num_states=3, backend=returning(result))
+
+
+def test_states_are_sorted_and_cut_and_energies_recomputed():
+    spectrum = solve(PROBLEM, num_states=4, backend=returning(RawResult(STATES[::-1], 5)))
+    assert ranked(spectrum) == TRUTH[:4]
+    assert (spectrum.status, spectrum.num_proven) == (Status.PROVEN, 4)
+    assert spectrum.lower_bound == TRUTH[4][0]
+    spectrum.check(PROBLEM)
+
+
+def test_fewer_states_than_asked_for_are_partial():
+    spectrum = solve(PROBLEM, num_states=4, backend=returning(RawResult(STATES[[0, 1, 7]], 2)))
+    assert (spectrum.status, spectrum.num_proven, len(spectrum)) == (Status.PARTIAL, 2, 3)
+    assert spectrum.lower_bound == TRUTH[1][0]
+    spectrum.check(PROBLEM)
+
+
+def test_no_states_are_a_spectrum():
+    spectrum = solve(PROBLEM, backend=returning(RawResult(STATES[:0])))
+    assert (len(spectrum), spectrum.num_proven) == (0, 0)
+    assert spectrum.lower_bound == -np.inf
+    spectrum.check(PROBLEM)
+
+
+def test_a_bound_proves_the_states_below_it():
+    spectrum = solve(PROBLEM, num_states=4, backend=returning(RawResult(STATES, 0, 4.5)))
+    assert (spectrum.status, spectrum.num_proven) == (Status.PARTIAL, 2)
+    assert spectrum.lower_bound == 4.5
+    spectrum.check(PROBLEM)
+
+
+def test_states_that_a_backend_leaves_out_of_the_list_lower_the_bound():
+    spectrum = solve(PROBLEM, num_states=2, backend=returning(RawResult(STATES, 0, 7.5)))
+    assert (spectrum.num_proven, spectrum.lower_bound) == (2, TRUTH[2][0])
+    spectrum.check(PROBLEM)
+
+
+def test_claims_of_a_backend_that_proves_nothing_are_ignored():
+    @dataclass(frozen=True)
+    class Modest(Fake):
+        capabilities = Capability.NONE
+
+    result = RawResult(STATES[:3], 3, 1e9)
+    spectrum = solve(PROBLEM, num_states=3, backend=Modest(lambda **_: result))
+    assert (spectrum.status, spectrum.num_proven) == (Status.HEURISTIC, 0)
+    assert spectrum.lower_bound == -np.inf
+    assert spectrum.seed is None
+    spectrum.check(PROBLEM)
+
+
+def test_a_cut_tie_is_noticed():
+    tied = Problem(np.zeros((4, 4)), 1)
+    states = np.eye(4, dtype=bool)
+    assert solve(tied, num_states=2, backend=returning(RawResult(states, 4))).ties_truncated
+    assert not solve(tied, num_states=4, backend=returning(RawResult(states, 4))).ties_truncated
+
+
+def test_a_backend_is_asked_for_as_many_states_as_exist_and_gets_the_warm_start():
+    asked = []
+
+    def act(num_states, warm_start, **_):
+        asked.append((num_states, warm_start))
+        return RawResult(STATES)
+
+    solve(PROBLEM, num_states=1000, backend=Fake(act), warm_start=STATES[:2].astype(int))
+    solve(PROBLEM, num_states=3, backend=Fake(act))
+    assert [count for count, _ in asked] == [10, 3]
+    np.testing.assert_array_equal(asked[0][1], STATES[:2])
+    assert asked[1][1] is None
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_states": 0}, "num_states must be at least 1, not 0"),
+        ({"num_states": -3}, "num_states must be at least 1"),
+        ({"num_states": 2.0}, "num_states must be an integer"),
+        ({"num_states": True}, "num_states must be an integer"),
+        ({"num_states": "all"}, "num_states must be an integer"),
+        ({"num_states": None}, "num_states must be an integer"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 1.5}, "seed must be an integer"),
+        ({"seed": None}, "seed must be an integer"),
+        ({"stop": 10}, "stop must be a Stop, not int"),
+        ({"stop": Stop, "time_limit": 1}, "stop must be a Stop"),
+        ({"stop": Stop(), "time_limit": 1}, "stop was given together with"),
+        ({"stop": Stop(), "max_evaluations": 1}, "stop was given together with"),
+        ({"stop": Stop(), "progress": print}, "stop was given together with"),
+        ({"time_limit": 0}, "time_limit must be more than 0"),
+        ({"time_limit": -1.0}, "time_limit must be more than 0"),
+        ({"time_limit": math.inf}, "time_limit must be a finite number"),
+        ({"time_limit": math.nan}, "time_limit must be a finite number"),
+        ({"time_limit": "1 s"}, "time_limit must be a finite number"),
+        ({"max_evaluations": 0}, "max_evaluations must be at least 1"),
+        ({"max_evaluations": 1e6}, "max_evaluations must be an integer"),
+        ({"progress": "bar"}, "progress must be callable"),
+        ({"backend": "simulated-annealing-9000"}, "there is no backend"),
+        ({"backend": Fake}, "backend must be a name or a Backend"),
+        ({"backend": None}, "backend must be a name or a Backend"),
+        ({"options": {"threads": 0}}, "threads must be at least 1"),
+        ({"options": {"thread": 1}}, "no option 'thread'; its options are: threads"),
+        ({"options": [("threads", 1)]}, "options must be a mapping"),
+        ({"options": "threads=1"}, "options must be a mapping"),
+        ({"backend": returning(None), "options": {"threads": 1}}, "options go with a backend"),
+        ({"warm_start": ~STATES}, "warm_start must satisfy the constraint, but state 0"),
+        ({"warm_start": STATES[:, :4]}, r"warm_start must have shape \(K, 5\)"),
+        ({"warm_start": STATES * 2.0}, "warm_start must hold only 0 and 1"),
+        ({"warm_start": "10100"}, "warm_start must hold real numbers"),
+        ({"warm_start": [[1, 0], [1]]}, "warm_start cannot be read as an array"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(InputError, match=message):
+        solve(PROBLEM, **arguments)
+
+
+@pytest.mark.parametrize("problem", [np.eye(3), "bytelm-40-block", None, Problem])
+@pytest.mark.parametrize("function", [solve, sweep])
+def test_the_problem_must_be_one(function, problem):
+    with pytest.raises(InputError, match="problem must be a Problem"):
+        function(problem)
+
+
+@pytest.mark.parametrize("seed", [0, 2**63, 2**64, 2**200])
+@pytest.mark.parametrize("backend", EXACT)
+def test_any_seed(backend, seed):
+    spectrum = solve(PROBLEM, backend=backend, seed=seed)
+    assert ranked(spectrum) == TRUTH
+    assert spectrum.seed == seed
+
+
+@pytest.mark.parametrize("warm_start", [STATES[:1], STATES[0], STATES[::-1], STATES[:0]])
+@pytest.mark.parametrize("backend", EXACT)
+def test_a_warm_start_does_not_change_the_answer(backend, warm_start):
+    assert ranked(solve(PROBLEM, backend=backend, warm_start=warm_start)) == TRUTH
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_more_states_than_exist(backend):
+    spectrum = solve(PROBLEM, num_states=10**9, backend=backend)
+    assert ranked(spectrum) == TRUTH
+    assert (spectrum.status, spectrum.lower_bound) == (Status.PROVEN, np.inf)
+
+
+@pytest.mark.parametrize("remove", [0, 5])
+@pytest.mark.parametrize("backend", EXACT)
+def test_nothing_or_everything_removed(backend, remove):
+    problem = PROBLEM.with_remove(remove)
+    spectrum = solve(problem, backend=backend)
+    assert [state.removed for state in spectrum] == [tuple(range(remove))]
+    assert spectrum.energies.tolist() == [15.0 if remove else 0.0]
+    assert (spectrum.status, spectrum.lower_bound) == (Status.PROVEN, np.inf)
+    spectrum.check(problem)
+
+
+@pytest.fixture(scope="module")
+def large() -> Problem:
+    rng = np.random.default_rng(0)
+    factor = rng.normal(size=(5000, 3))
+    return Problem(factor @ factor.T + np.diag(rng.normal(size=5000)), 1, symmetrize=True)
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_five_thousand_blocks(large, backend):
+    begin = time.perf_counter()
+    spectrum = solve(large, num_states=5, backend=backend, time_limit=60)
+    assert time.perf_counter() - begin < 60
+    assert spectrum.status is Status.PROVEN
+    lowest = np.argsort(np.diagonal(large.hessian))[:5].tolist()
+    assert [state.removed for state in spectrum] == [(block,) for block in lowest]
+
+
+# Runs that end early
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """Kernels that are compiled within a time limit would break it."""
+    for backend in EXACT:
+        solve(Problem(np.diag(np.arange(12.0)), 6), num_states=10, backend=backend)
+
+
+def check_partial(problem: Problem, spectrum: Spectrum, known: list[Spectrum]) -> None:
+    """No state found by any other means may refute what an unfinished run claims."""
+    assert spectrum.status is Status.PARTIAL
+    spectrum.check(problem)
+    found = np.vstack([other.states for other in [spectrum, *known]])
+    found = swap_neighbours(problem, found[np.argsort(problem.energies(found))[:20]])
+    listed = {row.tobytes() for row in spectrum.states}
+    outside = np.array([row for row in found if row.tobytes() not in listed])
+    lowest = problem.energies(outside).min()
+    assert spectrum.lower_bound <= lowest
+    assert (spectrum.energies[: spectrum.num_proven] <= lowest).all()
+    assert spectrum.num_proven == np.count_nonzero(spectrum.energies < spectrum.lower_bound)
+
+
+def test_time_limit_of_branch_and_bound():
+    problem = hard_problem()
+    known = [solve(problem, num_states=50, time_limit=1, seed=seed) for seed in (1, 2)]
+    begin = time.perf_counter()
+    spectrum = solve(problem, num_states=20, time_limit=1)
+    assert time.perf_counter() - begin < 1 + LENIENT
+    assert spectrum.stop_reason is StopReason.TIME_LIMIT
+    assert len(spectrum) == 20
+    assert math.isfinite(spectrum.lower_bound)
+    assert spectrum.num_evaluated > 0
+    check_partial(problem, spectrum, known)
+
+
+def test_time_limit_of_enumeration():
+    problem = hard_problem()
+    begin = time.perf_counter()
+    spectrum = solve(problem, num_states=20, time_limit=1, backend="enumeration")
+    assert time.perf_counter() - begin < 1 + LENIENT
+    assert spectrum.stop_reason is StopReason.TIME_LIMIT
+    assert (len(spectrum), spectrum.num_proven) == (20, 0)
+    check_partial(problem, spectrum, [])
+
+
+def test_a_bound_that_proves_a_part():
+    # One state far below the rest: proven at once, while the rest never is.
+    matrix = hard_problem().hessian.copy()
+    matrix[:50, :50] -= 10.0
+    problem = Problem(matrix, 50)
+    spectrum = solve(problem, num_states=5, time_limit=1)
+    spectrum.check(problem)
+    assert spectrum.removed(0) == list(range(50))
+    assert spectrum.num_proven >= 1
+
+
+@pytest.mark.parametrize("limit", [1, 50, 3000])
+@pytest.mark.parametrize("backend", EXACT)
+def test_max_evaluations(backend, limit):
+    problem = hard_problem()
+    spectrum = solve(problem, num_states=20, max_evaluations=limit, backend=backend)
+    assert spectrum.stop_reason is StopReason.EVALUATION_LIMIT
+    assert spectrum.num_evaluated >= limit
+    check_partial(problem, spectrum, [])
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_cancel_from_a_thread(backend):
+    problem = hard_problem()
+    stop = Stop()
+    timer = threading.Timer(0.5, stop.cancel)
+    begin = time.perf_counter()
+    timer.start()
+    spectrum = solve(problem, num_states=20, backend=backend, stop=stop)
+    assert 0.5 <= time.perf_counter() - begin < 0.5 + LENIENT
+    assert spectrum.stop_reason is StopReason.INTERRUPTED
+    assert len(spectrum) == 20
+    check_partial(problem, spectrum, [])
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_a_cancelled_stop_stays_cancelled(backend):
+    stop = Stop()
+    stop.cancel()
+    for _ in range(2):
+        spectrum = solve(hard_problem(), num_states=2, backend=backend, stop=stop)
+        assert spectrum.stop_reason is StopReason.INTERRUPTED
+        assert len(spectrum) > 0
+
+
+SCRIPT = """
+import json, sys
+from qubo_prune import Problem, solve
+from qubo_prune.testing import hard_problem
+
+# The kernels may have to be compiled first.
+solve(Problem([[i * j for i in range(12)] for j in range(12)], 6), backend=sys.argv[1])
+problem = hard_problem()
+def progress(_):
+    print("running", flush=True)
+spectrum = solve(problem, num_states=20, backend=sys.argv[1], progress=progress)
+spectrum.check(problem)
+print(json.dumps(spectrum.to_dict()))
+"""
+
+
+@pytest.mark.parametrize("backend", EXACT)
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
+def test_ctrl_c_keeps_what_was_found(backend):
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, backend],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "running\n", process.stderr.read()
+            begin = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert time.perf_counter() - begin < 2 * LENIENT
+    assert (process.returncode, errors) == (0, "")
+    result = json.loads(output.splitlines()[-1])
+    assert result["stop_reason"] == "interrupted"
+    assert result["status"] == "partial"
+    assert len(result["removed"]) == 20
+    assert math.isfinite(float(result["lower_bound"])) == (backend == "branch-and-bound")
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_progress(backend):
+    seen: list[Progress] = []
+    begin = time.perf_counter()
+    solve(hard_problem(), backend=backend, time_limit=1.5, progress=seen.append)
+    seconds = time.perf_counter() - begin
+    assert 1 <= len(seen) <= seconds / 0.1 + 1
+    counts = [each.num_evaluated for each in seen]
+    assert all(a <= b for a, b in pairwise(counts))
+    for each in seen:
+        assert each.fraction is None or 0 <= each.fraction <= 1
+        assert each.eta is None or each.eta >= 0
+        assert 0 <= each.rate < math.inf
+        assert each.message
+
+
+def test_progress_of_enumeration_ends_near_one():
+    seen: list[Progress] = []
+    problem = Problem.load("bytelm-40-block", remove=10)
+    spectrum = solve(problem, num_states=5, backend="enumeration", progress=seen.append)
+    assert spectrum.num_evaluated == problem.num_states
+    for each in seen:
+        assert each.fraction == each.num_evaluated / problem.num_states
+
+
+# Sweeps
+
+
+def content(spectrum: Spectrum) -> tuple[Any, ...]:
+    return (
+        ranked(spectrum),
+        spectrum.remove,
+        spectrum.status,
+        spectrum.num_proven,
+        spectrum.lower_bound,
+        spectrum.ties_truncated,
+        spectrum.stop_reason,
+    )
+
+
+def test_a_sweep_equals_single_solves():
+    problem = Problem.load("bytelm-40-block", remove=1)
+    order: list[Any] = []
+    spectra = sweep(problem, num_states=20, on_result=lambda each: order.append(each.remove))
+    assert list(spectra) == order == list(range(1, 40))
+    for count, spectrum in spectra.items():
+        single = problem.with_remove(count)
+        assert content(spectrum) == content(solve(single, num_states=20))
+        spectrum.check(single)
+        assert spectrum.status is Status.PROVEN
+
+
+def test_a_sweep_leaves_out_counts_that_the_problem_does_not_allow():
+    spectra = sweep(replace_problem(keep=[0, 1], force=[4]), num_states=1)
+    assert list(spectra) == [1, 2, 3]
+
+
+def replace_problem(**arguments: Any) -> Problem:
+    return Problem(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 1, **arguments)
+
+
+def test_a_sweep_over_counts_per_kind():
+    problem = Problem.load("bytelm-40-branch", remove={"attention": 1})
+    removes = [{"mlp": 2, "attention": 1}, {"attention": 3}, {"attention": 0, "mlp": 0}]
+    spectra = sweep(problem, removes, num_states=5)
+    assert list(spectra) == [
+        (("attention", 1), ("mlp", 2)),
+        (("attention", 3),),
+        (("attention", 0), ("mlp", 0)),
+    ]
+    for remove, spectrum in zip(removes, spectra.values(), strict=True):
+        assert content(spectrum) == content(solve(problem.with_remove(remove), num_states=5))
+
+
+def test_a_sweep_takes_any_iterable_and_order():
+    spectra = sweep(PROBLEM, (m for m in (4, 0, np.int64(2), 5)), num_states=100)
+    assert list(spectra) == [4, 0, 2, 5]
+    assert ranked(spectra[2]) == TRUTH
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_a_sweep_takes_a_warm_start_for_any_count(backend):
+    spectra = sweep(PROBLEM, [1, 3], backend=backend, warm_start=STATES[3:5])
+    for count, spectrum in spectra.items():
+        assert ranked(spectrum) == brute_force(PROBLEM.with_remove(count))
+    with pytest.raises(InputError, match="warm_start must have shape"):
+        sweep(PROBLEM, [1], warm_start=STATES[:, :2])
+
+
+def test_a_sweep_hands_on_what_it_found():
+    given = []
+
+    def act(problem, warm_start, **_):
+        given.append(warm_start)
+        return RawResult(problem.state(range(problem.num_removed))[None])
+
+    sweep(PROBLEM, [1, 3, 2], backend=Fake(act))
+    assert given[0] is None
+    assert [start.sum() for start in given[1:]] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    "removes", [[1, 6], [1, -1], [1, 2.5], [1, "2"], [1, {"attention": 1}], [1, None]]
+)
+def test_a_bad_count_is_noticed_before_anything_is_solved(removes):
+    with pytest.raises(InputError):
+        sweep(PROBLEM, removes, backend=raising(AssertionError("solved")))
+
+
+def test_an_interrupted_sweep_stops_after_the_interrupted_spectrum():
+    stop = Stop()
+    problem = hard_problem()
+    solved = []
+
+    def on_result(spectrum):
+        solved.append(spectrum)
+        threading.Timer(0.3, stop.cancel).start()
+
+    spectra = sweep(problem, [1, 50, 2, 3], num_states=5, stop=stop, on_result=on_result)
+    assert list(spectra) == [1, 50]
+    assert list(spectra.values()) == solved
+    assert [each.stop_reason for each in solved] == [
+        StopReason.COMPLETED,
+        StopReason.INTERRUPTED,
+    ]
+    solved[1].check(problem)
+
+
+def test_limits_of_a_sweep_hold_for_each_count():
+    spectra = sweep(hard_problem(), [50, 51], num_states=5, time_limit=0.3)
+    assert [each.stop_reason for each in spectra.values()] == [StopReason.TIME_LIMIT] * 2
+    assert all(len(each) == 5 for each in spectra.values())
+
+
+def test_sweep_checks_its_arguments():
+    with pytest.raises(InputError, match="stop was given together"):
+        sweep(PROBLEM, [1], stop=Stop(), time_limit=1)
+    with pytest.raises(InputError, match="num_states must be at least 1"):
+        sweep(PROBLEM, [1], num_states=0)
+    with pytest.raises(InputError, match="removes"):
+        sweep(PROBLEM, 3)
+
+
+def test_results_of_a_backend_are_copied():
+    raw = RawResult(STATES.copy(), 10)
+    spectrum = solve(PROBLEM, backend=returning(raw))
+    raw.states[:] = False
+    assert ranked(spectrum) == TRUTH
+
+
+def test_options_reach_the_backend():
+    for threads in (1, 4):
+        spectrum = solve(PROBLEM, backend="enumeration", options={"threads": threads})
+        assert ranked(spectrum) == TRUTH

@@ -1,0 +1,368 @@
+"""The conformance kit: the built-in backends pass every check, and every check catches what it is for."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from qubo_prune import (
+    Availability,
+    Backend,
+    Capability,
+    Problem,
+    QuboPruneError,
+    RawResult,
+    get_backend,
+    solve,
+)
+from qubo_prune.testing import (
+    CHECKS,
+    ConformanceError,
+    brute_force,
+    check_backend,
+    hard_problem,
+    harness,
+)
+from qubo_prune.testing.problems import cases, swap_neighbours
+
+EXACT = ["branch-and-bound", "enumeration"]
+ALL = {check.name: check for check in CHECKS}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+@pytest.mark.parametrize("backend", EXACT)
+def test_built_in_backends_conform(backend, check):
+    configured = get_backend(backend)
+    assert check.applies_to(configured)
+    check(configured)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(harness, "SHORT_RUN", 0.1)
+    monkeypatch.setattr(harness, "GRACE", 0.4)
+
+
+TOO_LONG = 0.8
+"""Seconds that break every limit of an impatient kit."""
+
+truth_of = lru_cache(brute_force)
+
+
+@dataclass(frozen=True)
+class Toy(Backend):
+    """Everything that a backend can do, for small problems; one state on large ones."""
+
+    threads: int | None = None
+
+    name = "toy"
+    summary = "brute force"
+    capabilities = ~Capability.GPU
+
+    def run(self, problem, num_states, stop, seed, warm_start=None):
+        if problem.num_states > 20_000:
+            return self.wait(problem, stop)
+        truth = truth_of(problem)
+        states = np.array([problem.state(removed) for _, removed in truth[: num_states + 1]])
+        rest = truth[len(states) :]
+        return RawResult(
+            states, len(states), rest[0][0] if rest else np.inf, len(truth), "", {"all": 0.1}
+        )
+
+    def wait(self, problem, stop):
+        begin, count = time.perf_counter(), 0
+        while not self.is_over(stop, time.perf_counter() - begin):
+            count += 1
+            self.report(stop, count)
+            time.sleep(0.01)
+        state = problem.state(range(problem.num_removed))
+        return RawResult(state[None], num_evaluated=count)
+
+    def is_over(self, stop, elapsed):
+        return stop.should_stop()
+
+    def report(self, stop, count):
+        stop.report(count, 1 - 1 / count)
+
+
+def toy(**attributes):
+    """A Toy with some class attributes or methods replaced."""
+    return type("Broken", (Toy,), attributes)()
+
+
+def changed(change):
+    """A Toy whose `run` returns `change(problem, raw result)`."""
+
+    def run(self, problem, num_states, stop, seed, warm_start=None):
+        return change(problem, Toy.run(self, problem, num_states, stop, seed, warm_start))
+
+    return toy(run=run)
+
+
+def with_fields(**fields):
+    return changed(lambda problem, raw: replace(raw, **fields))
+
+
+def extra_state(problem, raw):
+    return replace(raw, states=np.vstack([raw.states, ~raw.states[:1]]))
+
+
+def no_states_without_groups(problem, raw):
+    return raw if problem.groups else RawResult(raw.states[:0], num_evaluated=0)
+
+
+def other_ties_first(problem, raw):
+    """As if ties were in order of the last removed block: right energies, other states where a tie is cut."""
+    wanted = len(raw.states) - 1
+    truth = truth_of(problem)
+    if wanted < 1 or wanted == len(truth):
+        return raw
+    ordered = sorted(truth, key=lambda entry: (entry[0], entry[1][::-1]))[:wanted]
+    return RawResult(
+        np.array([problem.state(removed) for _, removed in ordered]), wanted, ordered[-1][0]
+    )
+
+
+def crash_when_all_are_asked_for(self, problem, num_states, stop, seed, warm_start=None):
+    if 10 < num_states == problem.num_states:
+        raise IndexError("no state left")
+    return Toy.run(self, problem, num_states, stop, seed, warm_start)
+
+
+def complete_when_stopped(self, problem, num_states, stop, seed, warm_start=None):
+    raw = Toy.run(self, problem, num_states, stop, seed, warm_start)
+    return replace(raw, states=raw.states[::-1][:1], num_complete=1) if stop.should_stop(1) else raw
+
+
+def confident(self, problem, stop):
+    return replace(Toy.wait(self, problem, stop), lower_bound=1e9)
+
+
+def complete_on_large(self, problem, stop):
+    return replace(Toy.wait(self, problem, stop), num_complete=1)
+
+
+def some_state(problem, number):
+    truth = truth_of(problem)
+    return RawResult(problem.state(truth[number % len(truth)][1])[None])
+
+
+def entropy(self, problem, num_states, stop, seed, warm_start=None):
+    return some_state(problem, int.from_bytes(os.urandom(4), "little"))
+
+
+def narrow_seed(self, problem, num_states, stop, seed, warm_start=None):
+    np.random.RandomState(seed)
+    return Toy.run(self, problem, num_states, stop, seed, warm_start)
+
+
+def by_thread(self, problem, num_states, stop, seed, warm_start=None):
+    return some_state(problem, self.threads or 0)
+
+
+def sort_warm_start(self, problem, num_states, stop, seed, warm_start=None):
+    if warm_start is not None:
+        warm_start.sort(axis=1)
+    return Toy.run(self, problem, num_states, stop, seed, warm_start)
+
+
+def highest_state(self, problem, num_states, stop, seed, warm_start=None):
+    return some_state(problem, -1)
+
+
+def no_warm_start(self, problem, num_states, stop, seed):
+    return Toy.run(self, problem, num_states, stop, seed)
+
+
+def ignores(limit):
+    return lambda self, stop, elapsed: (
+        elapsed > TOO_LONG if limit(stop) else stop.should_stop() or elapsed > TOO_LONG
+    )
+
+
+@dataclass
+class Thawed(Backend):
+    """Options can be changed behind the back of a run."""
+
+    history: list[int] = field(default_factory=list)
+
+    name = "thawed"
+    summary = "not frozen"
+    capabilities = Capability.NONE
+
+    def run(self, problem, num_states, stop, seed, warm_start=None):
+        raise NotImplementedError
+
+
+BROKEN = [
+    ("declarations", toy(name="")),
+    ("declarations", toy(summary="two\nlines")),
+    ("declarations", toy(capabilities=3)),
+    ("declarations", Thawed()),
+    ("declarations", "a string"),
+    ("availability", toy(availability=classmethod(lambda cls: "yes"))),
+    ("availability", toy(availability=classmethod(lambda cls: Availability("maybe")))),
+    ("availability", toy(availability=classmethod(lambda cls: Availability(False)))),
+    (
+        "availability",
+        toy(availability=classmethod(lambda cls: Availability(False, install="pip install toy"))),
+    ),
+    ("availability", toy(availability=classmethod(lambda cls: Availability(licensed=1)))),
+    ("availability", toy(availability=classmethod(lambda cls: Availability(detail=None)))),
+    (
+        "availability",
+        toy(availability=classmethod(lambda cls: Availability(detail=os.urandom(8).hex()))),
+    ),
+    ("options", toy(configured=classmethod(lambda cls, **options: Toy()))),
+    ("options", toy(configured=classmethod(lambda cls, **options: cls(**options)))),
+    ("result", changed(lambda problem, raw: None)),
+    ("result", changed(lambda problem, raw: replace(raw, states=raw.states.astype(np.int8)))),
+    ("result", changed(lambda problem, raw: replace(raw, states=raw.states.tolist()))),
+    ("result", changed(lambda problem, raw: replace(raw, states=raw.states[0]))),
+    ("result", changed(lambda problem, raw: replace(raw, states=raw.states[:, :-1]))),
+    ("result", changed(lambda problem, raw: replace(raw, num_complete=len(raw.states) + 1))),
+    ("result", with_fields(num_complete=1.0)),
+    ("result", with_fields(num_evaluated=-1)),
+    ("result", with_fields(num_evaluated=np.int64(3))),
+    ("result", with_fields(lower_bound=np.nan)),
+    ("result", with_fields(lower_bound=None)),
+    ("result", with_fields(native_status=None)),
+    ("result", with_fields(timings=None)),
+    ("result", with_fields(timings={"search": "fast"})),
+    ("result", with_fields(timings={"search": -1.0})),
+    ("feasible", changed(extra_state)),
+    ("distinct", changed(lambda p, raw: replace(raw, states=raw.states.repeat(2, axis=0)))),
+    ("one state", changed(no_states_without_groups)),
+    ("spectrum", toy(run=crash_when_all_are_asked_for)),
+    ("exact", changed(other_ties_first)),
+    ("exact", changed(lambda problem, raw: RawResult(raw.states))),
+    ("exact", changed(lambda problem, raw: RawResult(raw.states[1:]))),
+    ("proof", toy(run=complete_when_stopped)),
+    ("proof", with_fields(lower_bound=np.inf)),
+    ("proof", changed(lambda problem, raw: RawResult(raw.states, 0, raw.lower_bound + 1.0))),
+    ("proof", changed(lambda problem, raw: RawResult(raw.states[1:], len(raw.states) - 1))),
+    ("bound under a limit", toy(wait=confident)),
+    ("bound under a limit", toy(wait=complete_on_large)),
+    ("seeds", toy(run=entropy)),
+    ("seeds", toy(run=narrow_seed)),
+    ("threads", toy(run=by_thread)),
+    ("time limit", toy(is_over=ignores(lambda stop: stop.time_limit))),
+    ("time limit", toy(wait=lambda self, problem, stop: 1 / 0)),
+    ("cancelled before", toy(is_over=ignores(lambda stop: not stop.time_limit))),
+    ("cancelled from a thread", toy(is_over=ignores(lambda stop: not stop.time_limit))),
+    ("progress", toy(report=lambda self, stop, count: None)),
+    ("progress", toy(report=lambda self, stop, count: stop.report(-count))),
+    ("progress", toy(report=lambda self, stop, count: stop.report(100 - count))),
+    ("progress", toy(report=lambda self, stop, count: stop.report(1.5))),
+    ("progress", toy(report=lambda self, stop, count: stop.report(count, float(count)))),
+    ("progress", toy(report=lambda self, stop, count: stop.report(count, 1 / count))),
+    ("progress", toy(report=lambda self, stop, count: stop.report(count, None, None))),
+    ("warm start", toy(run=sort_warm_start)),
+    ("warm start", toy(run=highest_state)),
+    ("warm start", toy(run=no_warm_start)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"), BROKEN, ids=[f"{i} {name}" for i, (name, _) in enumerate(BROKEN)]
+)
+def test_a_broken_backend_fails_its_check(impatient, name, backend):
+    with pytest.raises(ConformanceError, match=r"expected .*; received") as caught:
+        ALL[name](backend)
+    assert isinstance(caught.value, QuboPruneError)
+    assert caught.value.check == name
+    assert f"fails the check '{name}'" in str(caught.value)
+
+
+def test_every_check_has_a_backend_that_fails_it():
+    assert {name for name, _ in BROKEN} == set(ALL)
+
+
+def test_names_of_checks_are_distinct_and_explained():
+    assert len(ALL) == len(CHECKS)
+    assert all(check.summary and str(check) == check.name for check in CHECKS)
+
+
+def test_a_good_backend_passes(impatient):
+    check_backend(Toy())
+
+
+def test_the_first_failure_is_raised(impatient):
+    with pytest.raises(ConformanceError, match="'feasible'"):
+        check_backend(changed(extra_state))
+
+
+def test_an_error_of_the_backend_is_reported_with_its_cause(impatient):
+    with pytest.raises(ConformanceError, match="received KeyError: 'no'") as caught:
+        ALL["result"](changed(lambda problem, raw: raw.timings["no"]))
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_checks_apply_by_capability(impatient):
+    modest = toy(run=entropy, capabilities=Capability.NONE)
+    check_backend(modest)
+    assert [check.name for check in CHECKS if check.applies_to(modest)] == [
+        "declarations",
+        "availability",
+        "options",
+        "result",
+        "feasible",
+        "distinct",
+        "one state",
+        "spectrum",
+    ]
+
+
+def test_a_backend_that_can_only_be_cancelled_is_cancelled(impatient):
+    check_backend(toy(capabilities=~(Capability.GPU | Capability.TIME_LIMIT)))
+
+
+def test_a_small_solver_gets_a_smaller_problem(impatient):
+    sizes = []
+
+    def wait(self, problem, stop):
+        sizes.append(problem.num_blocks)
+        return Toy.wait(self, problem, stop)
+
+    check_backend(toy(wait=wait), num_blocks=20)
+    assert set(sizes) == {20}
+
+
+def test_brute_force_is_a_spectrum():
+    problem = Problem(
+        np.diag([1.0, 1.0, 2.0, 0.5]),
+        {"a": 1, "b": 1},
+        kinds=["a", "a", "b", "c"],
+        gradient=[0, 0, 1, 0],
+        beta=1,
+    )
+    assert brute_force(problem) == [(5.0, (0, 2)), (5.0, (1, 2))]
+
+
+def test_the_cases_cover_what_they_should():
+    found = cases()
+    assert len({case.name for case in found}) == len(found)
+    assert all(len(case.spectrum) == case.problem.num_states <= 200 for case in found)
+    assert sum(case.problem.num_states == 1 for case in found) >= 6
+    assert any(len(case.problem.groups) > 1 for case in found)
+    tied = [case for case in found if case.spectrum[0][0] == case.spectrum[-1][0]]
+    assert len(tied) > 5
+
+
+def test_the_hard_problem_is_hard():
+    spectrum = solve(hard_problem(), num_states=1, time_limit=1)
+    assert spectrum.status.value == "partial"
+
+
+def test_neighbours_keep_the_counts():
+    problem = Problem(np.zeros((6, 6)), {"a": 1, "b": 2}, kinds=["a", "a", "b", "b", "b", "c"])
+    state = problem.state([0, 2, 3])
+    neighbours = swap_neighbours(problem, state[None])
+    assert len(neighbours) == 1 + 1 + 2
+    assert problem.is_feasible(neighbours).all()
+    assert (np.count_nonzero(neighbours != state, axis=1) <= 2).all()
