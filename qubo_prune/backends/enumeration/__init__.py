@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.backends.workers import at_least_one, num_threads, run_workers
+from qubo_prune.backends.workers import at_least_one, num_threads
 from qubo_prune.errors import InputError
+from qubo_prune.text import format_value
 from qubo_prune.validation import as_count
 
 if TYPE_CHECKING:
-    from qubo_prune.backends.enumeration.tasks import Task
+    from qubo_prune.backends.enumeration.engine import Engine
+    from qubo_prune.backends.enumeration.executors import Executor
     from qubo_prune.problem import Problem
     from qubo_prune.stopping import Stop
+
+EXECUTORS = ("threads", "processes", "dask")
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,31 @@ class Enumeration(Backend):
     The search walks sorted prefixes with their local fields, screens whole rows of completions in float32 against a threshold with a derived
     rounding margin, and re-evaluates in float64 what passes. It is the oracle of this package: no bound is involved.
 
+    The answer depends on none of these options, nor on what happens to a worker.
+
     Parameters
     ----------
     threads : int, optional
-        Number of threads; all available cores by default. The answer does not depend on it.
+        Number of threads, or of worker processes; all available cores by default. Without meaning where a `scheduler` is named.
     task_states : int, optional
-        Upper limit of the states per task (unless a single node holds more). The answer does not depend on it.
+        Upper limit of the states per task (unless a single node holds more).
     tile_size : int, optional
-        Number of variables in the dense tile, an even number; chosen by a cost model by default. The answer does not depend on it.
+        Number of variables in the dense tile, an even number; chosen by a cost model by default.
+    executor : str
+        Who does the work: ``threads``, ``processes`` or ``dask``. A process or Dask worker that dies is replaced and its work done again.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://host:8786``; by default Dask works in this process.
+    checkpoint : path, optional
+        A file written every few seconds, and at the end. If it is there, the run goes on from it and visits no finished task again; the
+        file of another problem, K, or cut into tasks is refused.
     """
 
     threads: int | None = None
     task_states: int = 1 << 27
     tile_size: int | None = None
+    executor: str = "threads"
+    scheduler: str | None = None
+    checkpoint: str | os.PathLike[str] | None = None
 
     name: ClassVar[str] = "enumeration"
     summary: ClassVar[str] = "visits every state on the CPU; the oracle, up to about 1e12 states"
@@ -65,6 +80,24 @@ class Enumeration(Backend):
                 raise InputError(
                     f"tile_size must be an even number of at least 0, not {tile_size}; leave it out to have it chosen."
                 )
+        if self.executor not in EXECUTORS:
+            raise InputError(
+                f"executor must be one of {', '.join(EXECUTORS)}, not {format_value(self.executor)}."
+            )
+        if self.scheduler is not None and self.executor != "dask":
+            raise InputError(
+                f"scheduler goes with executor='dask', not {self.executor!r}; leave one of them out."
+            )
+        for what in ("scheduler", "checkpoint"):
+            value = getattr(self, what)
+            if not isinstance(value, str | os.PathLike | None) or value == "":
+                raise InputError(f"{what} must be a text, not {format_value(value)}.")
+
+    def prepare(self) -> None:
+        """Load the kernels, or compile them the first time."""
+        from qubo_prune.backends.warm_start import warm_up
+
+        warm_up(Enumeration)
 
     def run(
         self,
@@ -75,79 +108,67 @@ class Enumeration(Backend):
         warm_start: NDArray[np.bool_] | None = None,
     ) -> RawResult:
         """Visit every state; see `Backend.run`."""
-        from qubo_prune.backends.enumeration.arrays import make_tables, make_workspace
-        from qubo_prune.backends.enumeration.kernel import Shared, walk
-        from qubo_prune.backends.enumeration.layout import make_layout
-        from qubo_prune.backends.enumeration.tasks import Partition
+        from qubo_prune.backends.enumeration.checkpoint import Checkpoint
+        from qubo_prune.backends.enumeration.coordinator import Coordinator
+        from qubo_prune.backends.enumeration.engine import Engine, Job
+        from qubo_prune.backends.enumeration.ledger import Best, Ledger
         from qubo_prune.backends.warm_start import starting_states
-        from qubo_prune.kernels.pool import pack, unpack
 
-        threads = num_threads(self.threads)
         wanted = min(num_states + 1, problem.num_states)
-        begin = time.perf_counter()
-        fixed = pack(problem.state(problem.fixed_removed)[None])[0]
         if not problem.groups:
-            return RawResult(unpack(fixed[None], problem.num_blocks), 1, np.inf, 1)
-        start = starting_states(problem, wanted, seed, stop, warm_start)
-        seeded = time.perf_counter()
-
-        layout = make_layout(problem.reduced(), fixed, self.tile_size)
-        tables = make_tables(layout, problem)
-        threshold = np.full(1, np.inf)
-        if len(start) == wanted:
-            threshold[0] = problem.energies(start[-1:])[0]
-        shared = Shared(threshold, np.zeros(1, np.bool_))
-        workspaces = [make_workspace(layout, wanted, problem.num_blocks) for _ in range(threads)]
-        tasks = _Feed(iter(Partition(layout, self.task_states)))
+            return RawResult(problem.state(problem.fixed_removed)[None], 1, np.inf, 1)
+        begin = time.perf_counter()
+        engine = Engine(Job(problem, wanted, self.task_states, self.tile_size))
+        checkpoint = None
+        ledger = Ledger(Best(wanted, problem.num_blocks))
+        if self.checkpoint is not None:
+            checkpoint = Checkpoint(self.checkpoint, engine)
+            ledger = checkpoint.ledger()
+            checkpoint.save(ledger)  # says so now rather than after hours if that is impossible
+        earlier = ledger.num_finished
         prepared = time.perf_counter()
-
-        def work(index: int) -> None:
-            while (task := tasks.next()) is not None and not shared.stop[0]:
-                prefix = np.array(task.prefix, np.int64)
-                walk(
-                    tables, workspaces[index], shared, prefix, task.first, task.stop, task.with_node
-                )
-
-        def visited() -> int:
-            return sum(int(w.visited[0]) for w in workspaces)
-
-        def poll() -> None:
-            count = visited()
-            if stop.should_stop(count):
-                shared.stop[0] = True
-            stop.report(count, count / problem.num_states, "enumerating")
-
-        def abort() -> None:
-            shared.stop[0] = True
-
-        run_workers(work, threads, poll, abort)
-        count = visited()
-        words = np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces])
-        states = unpack(words, problem.num_blocks)
-        complete = count == problem.num_states
+        start = np.zeros((0, problem.num_blocks), np.bool_)
+        seeded = prepared
+        if earlier < problem.num_states:
+            start = starting_states(problem, wanted, seed, stop, warm_start)
+            full = len(start) == wanted
+            threshold = float(problem.energies(start[-1:])[0]) if full else np.inf
+            seeded = time.perf_counter()
+            executor = self._start(engine)
+            try:
+                Coordinator(engine.partition, ledger, threshold).run(executor, stop, checkpoint)
+            finally:
+                executor.close()
+            if checkpoint is not None:
+                checkpoint.save_last(ledger)
+        complete = ledger.num_finished == problem.num_states
+        states = ledger.best.states()
         if not complete:
             states = np.unique(np.concatenate([states, start]), axis=0)
-        finished = time.perf_counter()
+        visited = earlier + ledger.num_visited
+        before = f", {earlier} of them before this run" if earlier else ""
         return RawResult(
             states=states,
             num_complete=wanted if complete else 0,
-            num_evaluated=count,
-            native_status=f"visited {count} of {problem.num_states} states",
+            num_evaluated=visited,
+            native_status=f"visited {visited} of {problem.num_states} states{before}",
             timings={
-                "warm_start": seeded - begin,
-                "preparation": prepared - seeded,
-                "search": finished - prepared,
+                "preparation": prepared - begin,
+                "warm_start": seeded - prepared,
+                "search": time.perf_counter() - seeded,
             },
         )
 
+    def _start(self, engine: Engine) -> Executor:
+        """Return the executor that was asked for, with its workers started."""
+        if self.executor == "dask":
+            from qubo_prune.backends.enumeration.dask_cluster import Dask
 
-class _Feed:
-    """The tasks, handed out one at a time to any thread."""
+            return Dask(engine, self.scheduler, num_threads(self.threads))
+        if self.executor == "processes":
+            from qubo_prune.backends.enumeration.processes import Processes
 
-    def __init__(self, tasks: Iterator[Task]) -> None:
-        self._tasks = tasks
-        self._lock = threading.Lock()
+            return Processes(engine, num_threads(self.threads))
+        from qubo_prune.backends.enumeration.executors import Threads
 
-    def next(self) -> Task | None:
-        with self._lock:
-            return next(self._tasks, None)
+        return Threads(engine, num_threads(self.threads))

@@ -1,0 +1,89 @@
+"""`qubo-prune plan` and the function behind it: counts that are exact, a time that is about right."""
+
+from __future__ import annotations
+
+import json
+from math import comb
+
+import pytest
+
+from qubo_prune import InputError, Problem, plan, solve
+from qubo_prune.backends.enumeration.engine import Engine, Job
+from qubo_prune.text import format_count
+
+BRANCH = "bytelm-40-branch"
+
+
+def test_the_counts_are_those_of_the_tasks() -> None:
+    problem = Problem.load("bytelm-40-block", remove={"layer": 7}, keep=[1])
+    found = plan(problem, devices=3, rate=1e6, task_states=50_000)
+    tasks = list(Engine(Job(problem, 101, 50_000)).partition)
+    assert found.num_states == problem.num_states == sum(task.num_states for task in tasks)
+    assert found.num_tasks == len(tasks)
+    assert found.largest_task == max(task.num_states for task in tasks)
+    assert found.seconds == pytest.approx(problem.num_states / 3e6 + found.largest_task / 1e6)
+    assert not found.measured
+
+
+@pytest.mark.parametrize(("remove", "seconds"), [(12, 0.97), (16, 421.2)])
+def test_the_plan_for_64_devices(remove: int, seconds: float, run) -> None:
+    code, out, err = run(
+        *("plan", BRANCH, "--remove", remove, "--devices", 64, "--rate", "1e12", "--json")
+    )
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["num_states"] == comb(80, remove)
+    assert found["largest_task"] <= found["task_states"] == 1 << 35
+    assert found["num_tasks"] > 64
+    assert found["seconds"] == pytest.approx(seconds, rel=0.01)
+    assert found["num_checkpoints"] == 2 + int(found["seconds"] / 3)
+
+
+def test_the_table(run) -> None:
+    code, out, err = run("plan", BRANCH, "--remove", 16, "--devices", 64, "--rate", "1e12")
+    assert (code, err) == (0, "")
+    assert format_count(comb(80, 16)) in out
+    assert "64, 1.00e+12 states/s each, as given" in out
+    assert "7:01" in out
+    assert run("plan", BRANCH, "--remove", 16, "--rate", "1e12", "--quiet").out == ""
+
+
+def test_the_measured_rate_is_about_right() -> None:
+    problem = Problem.load(BRANCH, remove=7)
+    found = plan(problem)
+    assert found.measured
+    assert found.rate > 1e6
+    spectrum = solve(problem, backend="enumeration")
+    assert spectrum.timings["search"] < 20 * found.seconds
+    assert found.seconds < 20 * spectrum.timings["search"]
+
+
+def test_the_memory_and_the_checkpoint_are_about_right(tmp_path) -> None:
+    path = tmp_path / "run.checkpoint"
+    problem = Problem.load("bytelm-40-block", remove=7)
+    found = plan(problem, rate=1e9, num_states=500)
+    solve(problem, num_states=500, backend="enumeration", options={"checkpoint": path})
+    assert path.stat().st_size / 2 < found.checkpoint_bytes < path.stat().st_size * 2
+    assert 1e5 < found.device_bytes < 1e9
+
+
+def test_one_state_and_very_many() -> None:
+    assert plan(Problem.load(BRANCH, remove=0)).seconds == 0
+    measured = plan(Problem.load(BRANCH, remove=40))
+    assert measured.num_states == comb(80, 40)
+    assert measured.seconds > 1e9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"devices": 0}, "devices must be at least 1, not 0"),
+        ({"rate": 0.0}, "rate must be more than 0 states per second, not 0.0"),
+        ({"rate": float("nan")}, "rate must be a finite number"),
+        ({"num_states": 0}, "num_states must be at least 1"),
+        ({"task_states": 0}, "task_states must be at least 1"),
+    ],
+)
+def test_arguments_that_are_refused(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan(Problem.load(BRANCH, remove=8), **arguments)  # type: ignore[arg-type]
