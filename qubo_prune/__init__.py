@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from qubo_prune.backends.base import Backend as Backend
     from qubo_prune.backends.base import Capability as Capability
     from qubo_prune.backends.base import RawResult as RawResult
+    from qubo_prune.backends.enumeration.plan import Plan as Plan
+    from qubo_prune.backends.enumeration.plan import plan as plan
+    from qubo_prune.certificate import Certificate as Certificate
     from qubo_prune.errors import BackendError as BackendError
     from qubo_prune.errors import BackendUnavailableError as BackendUnavailableError
     from qubo_prune.errors import InputError as InputError
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
     from qubo_prune.stopping import Progress as Progress
     from qubo_prune.stopping import Stop as Stop
     from qubo_prune.stopping import StopReason as StopReason
+    from qubo_prune.verification import CheckResult as CheckResult
+    from qubo_prune.verification import Outcome as Outcome
+    from qubo_prune.verification import Verification as Verification
 
 __version__ = "0.1.0"
 
@@ -53,9 +59,13 @@ _HOME = {
     "BackendUnavailableError": "errors",
     "BundledHessian": "hessians.store",
     "Capability": "backends.base",
+    "Certificate": "certificate",
+    "CheckResult": "verification",
     "Group": "problem",
     "HessianFile": "hessians.store",
     "InputError": "errors",
+    "Outcome": "verification",
+    "Plan": "backends.enumeration.plan",
     "Problem": "problem",
     "Progress": "stopping",
     "QuboPruneError": "errors",
@@ -67,10 +77,12 @@ _HOME = {
     "Status": "spectrum",
     "Stop": "stopping",
     "StopReason": "stopping",
+    "Verification": "verification",
     "backend_names": "backends",
     "bundled": "hessians.store",
     "get_backend": "backends",
     "load_hessian": "hessians.store",
+    "plan": "backends.enumeration.plan",
     "save_hessian": "hessians.store",
     "solve": "solve",
     "sweep": "solve",

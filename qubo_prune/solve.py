@@ -5,6 +5,7 @@ This is the paper's section 4.1 with any solver: equation 5, solved for the K lo
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -90,10 +91,7 @@ def solve(
     >>> spectrum.removed(0)
     [3, 10, 23, 33, 37, 46, 47, 61]
     """
-    if not isinstance(problem, Problem):
-        raise InputError(
-            f"problem must be a Problem, not {type(problem).__name__}; make one with Problem(H, M)."
-        )
+    _require_problem(problem)
     num_states = as_count(num_states, "num_states")
     if num_states < 1:
         raise InputError(
@@ -107,6 +105,7 @@ def solve(
     if warm_start is not None:
         known = _checked_warm_start(problem, warm_start)
     solver = _as_backend(backend, options)
+    solver.prepare()
     stop.start()
     begin = time.perf_counter()
     wanted = min(num_states, problem.num_states)
@@ -170,6 +169,11 @@ def sweep(
     >>> {m: spectrum.removed(0) for m, spectrum in spectra.items()}[4]
     [1, 5, 18, 23]
     """
+    _require_problem(problem)
+    if removes is not None and not _is_listing(removes):
+        raise InputError(
+            f"removes must be a sequence of counts, not {removes!r}; for a single one use solve."
+        )
     problems = list(_all_counts(problem) if removes is None else map(problem.with_remove, removes))
     stop = _as_stop(stop, time_limit, max_evaluations, progress)
     spectra: dict[Any, Spectrum] = {}
@@ -193,6 +197,17 @@ def _all_counts(problem: Problem) -> Iterator[Problem]:
     for count in range(1, problem.num_blocks):
         with suppress(InputError):
             yield problem.with_remove(count)
+
+
+def _is_listing(removes: object) -> bool:
+    return isinstance(removes, Iterable) and not isinstance(removes, str | Mapping)
+
+
+def _require_problem(problem: object) -> None:
+    if not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a Problem, not {type(problem).__name__}; make one with Problem(H, M)."
+        )
 
 
 def _as_stop(
@@ -219,6 +234,11 @@ def _as_backend(backend: str | Backend, options: Mapping[str, Any] | None) -> Ba
         raise InputError(
             f"options must be a mapping of names to values, not {type(options).__name__}."
         )
+    for name in options or {}:
+        if not isinstance(name, str):
+            raise InputError(
+                f"backend {backend!r} has no option {name!r}; options are named by strings."
+            )
     if isinstance(backend, str):
         return get_backend(backend, **(options or {}))
     if not isinstance(backend, Backend):
@@ -265,9 +285,12 @@ def _certified(
         outside = max(outside, float(energies[known - 1]))
     outside = min([outside, *energies[num_states : num_states + 1].tolist()])
     ties = len(states) > num_states and energies[num_states] == energies[num_states - 1]
+    proof = dict(raw.proof)
+    if known > num_states:
+        proof["next_energy"] = float(energies[num_states])
     states, energies = states[:num_states], energies[:num_states]
     proven = max(min(known, num_states), int(np.searchsorted(energies, outside)))
-    complete = known >= num_states
+    complete = proven >= num_states
     unproven = Status.PARTIAL if proves else Status.HEURISTIC
     return Spectrum(
         states=states,
@@ -286,6 +309,7 @@ def _certified(
         timings={**raw.timings, "total": seconds},
         num_evaluated=raw.num_evaluated,
         native_status=raw.native_status,
+        proof=proof,
     )
 
 
@@ -299,10 +323,19 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
         count = getattr(raw, what)
         if not isinstance(count, int) or count < 0:
             raise BackendError(f"backend {solver.name!r} returned {count!r} as {what}.")
-    for what, kind in (("lower_bound", float), ("native_status", str), ("timings", dict)):
+    for what, kind in (
+        ("lower_bound", float),
+        ("native_status", str),
+        ("timings", dict),
+        ("proof", dict),
+    ):
         value = getattr(raw, what)
         if not isinstance(value, kind) or value != value:  # noqa: PLR0124 - only NaN differs
             raise BackendError(f"backend {solver.name!r} returned {value!r} as {what}.")
+    if not all(_is_fact(*item) for item in raw.proof.items()):
+        raise BackendError(f"backend {solver.name!r} returned {raw.proof!r} as proof.")
+    if not all(isinstance(seconds, int | float) for seconds in raw.timings.values()):
+        raise BackendError(f"backend {solver.name!r} returned {raw.timings!r} as timings.")
     try:
         states = as_states(raw.states, problem.num_blocks, "states")
     except InputError as error:
@@ -315,9 +348,21 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
         )
     if len(np.unique(np.packbits(states, axis=1), axis=0)) < len(states):
         raise BackendError(f"backend {solver.name!r} returned a state twice.")
+    if raw.lower_bound == np.inf and len(states) < problem.num_states:
+        raise BackendError(
+            f"backend {solver.name!r} says that no state is missing, but returned {len(states)} of "
+            f"{problem.num_states}."
+        )
     if raw.num_complete > len(states):
         raise BackendError(
             f"backend {solver.name!r} says that it returned the {raw.num_complete} lowest states, but returned "
             f"{len(states)}."
         )
     return states
+
+
+def _is_fact(name: object, value: object) -> bool:
+    """Tell whether a name and a value can be written to a file and read back."""
+    if isinstance(value, float):
+        return isinstance(name, str) and math.isfinite(value)
+    return isinstance(name, str) and isinstance(value, int | str) and not isinstance(value, bool)

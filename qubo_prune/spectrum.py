@@ -88,6 +88,8 @@ class Spectrum:
         States evaluated.
     native_status : str
         The status in the backend's own words.
+    proof : dict
+        What the backend says of its proof, such as its root bound; `next_energy`, where known, is that of state K + 1.
 
     Raises
     ------
@@ -128,6 +130,7 @@ class Spectrum:
     timings: dict[str, float] = field(default_factory=dict)
     num_evaluated: int = 0
     native_status: str = ""
+    proof: dict[str, float | int | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         values = self.__dict__  # a frozen dataclass refuses plain assignment
@@ -205,8 +208,7 @@ class Spectrum:
     def __getitem__(self, index: SupportsIndex | slice) -> State | Spectrum:
         """Return state `index`, or for a slice the spectrum of those states.
 
-        The first states of a spectrum keep their proof. Any other selection leaves out lower
-        states, so none of it is proven to be the lowest; the bound accounts for what is left out.
+        The first states keep their proof. Any other selection leaves out lower states, so none of it is proven; the bound accounts for that.
         """
         if isinstance(index, slice):
             return self._select(range(len(self))[index])
@@ -306,8 +308,7 @@ class Spectrum:
         import dimod
 
         info = self.to_dict()
-        for redundant in ("energies", "removed"):
-            del info[redundant]
+        del info["energies"], info["removed"]
         samples: dimod.SampleSet = dimod.SampleSet.from_samples(  # type: ignore[no-untyped-call]
             (self.states.astype(np.int8), range(self.num_blocks)),
             vartype=dimod.BINARY,
@@ -354,6 +355,9 @@ class Spectrum:
         else:
             num_proven, ties_truncated = 0, False
             status = Status.PARTIAL if self.status is Status.PROVEN else self.status
+        proof = dict(self.proof)
+        if chosen != range(len(self)):
+            proof.pop("next_energy", None)
         return replace(
             self,
             states=self.states[chosen.start : chosen.stop : chosen.step],
@@ -362,6 +366,7 @@ class Spectrum:
             lower_bound=lower_bound,
             status=status,
             ties_truncated=ties_truncated,
+            proof=proof,
         )
 
 

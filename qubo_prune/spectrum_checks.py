@@ -9,6 +9,7 @@ import numpy as np
 from qubo_prune.errors import SpectrumError
 from qubo_prune.spectrum import Spectrum, lexicographic_order
 from qubo_prune.status import Status
+from qubo_prune.text import format_count
 
 if TYPE_CHECKING:
     from qubo_prune.problem import Problem
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 
 def check(spectrum: Spectrum, problem: Problem) -> None:
     """Raise `SpectrumError` where the spectrum contradicts the problem or itself."""
+    check_problem(spectrum, problem)
+    check_feasibility(spectrum, problem)
+    check_energies(spectrum, problem)
+    check_consistency(spectrum)
+
+
+def check_consistency(spectrum: Spectrum) -> None:
+    """Raise `SpectrumError` where the spectrum contradicts itself."""
+    check_order(spectrum)
+    check_distinctness(spectrum)
+    check_claims(spectrum)
+
+
+def check_problem(spectrum: Spectrum, problem: Problem) -> None:
+    """Raise `SpectrumError` if this is the spectrum of another problem."""
     if spectrum.num_blocks != problem.num_blocks:
         raise SpectrumError(
             f"the spectrum is of {spectrum.num_blocks} blocks, the problem of {problem.num_blocks}."
@@ -30,12 +46,20 @@ def check(spectrum: Spectrum, problem: Problem) -> None:
                 f"{what} of the spectrum and of the problem differ; "
                 "it is the result of another problem."
             )
+
+
+def check_feasibility(spectrum: Spectrum, problem: Problem) -> None:
+    """Raise `SpectrumError` if a state violates the constraint."""
     infeasible = np.flatnonzero(~problem.is_feasible(spectrum.states))
     if infeasible.size:
         raise SpectrumError(
             f"state {infeasible[0]} does not satisfy the constraint: it removes blocks "
             f"{spectrum.removed(infeasible[0])}."
         )
+
+
+def check_energies(spectrum: Spectrum, problem: Problem) -> None:
+    """Raise `SpectrumError` if an energy is not, to the last bit, what `Problem.energies` gives."""
     expected = problem.energies(spectrum.states)
     wrong = np.flatnonzero(expected.view(np.int64) != spectrum.energies.view(np.int64))
     if wrong.size:
@@ -43,11 +67,10 @@ def check(spectrum: Spectrum, problem: Problem) -> None:
             f"the energy of state {wrong[0]} is {float(expected[wrong[0]])!r}, not "
             f"{float(spectrum.energies[wrong[0]])!r}."
         )
-    check_consistency(spectrum)
 
 
-def check_consistency(spectrum: Spectrum) -> None:
-    """Raise `SpectrumError` where the spectrum contradicts itself."""
+def check_order(spectrum: Spectrum) -> None:
+    """Raise `SpectrumError` unless states ascend by energy and then by removed blocks."""
     order = lexicographic_order(spectrum.states, spectrum.energies)
     misplaced = np.flatnonzero(order != np.arange(len(spectrum)))
     if misplaced.size:
@@ -55,8 +78,16 @@ def check_consistency(spectrum: Spectrum) -> None:
             f"states are not in the order of energy and then removed blocks: state "
             f"{order[misplaced[0]]} belongs to position {misplaced[0]}."
         )
+
+
+def check_distinctness(spectrum: Spectrum) -> None:
+    """Raise `SpectrumError` if a state is listed twice."""
     if len({row.tobytes() for row in np.packbits(spectrum.states, axis=1)}) < len(spectrum):
         raise SpectrumError("a state is listed twice.")
+
+
+def check_claims(spectrum: Spectrum) -> None:
+    """Raise `SpectrumError` where the claims about the proof contradict each other."""
     if len(spectrum) > spectrum.num_states_total:
         raise SpectrumError(
             f"{len(spectrum)} states are listed, but only {spectrum.num_states_total} exist."
@@ -73,6 +104,10 @@ def check_consistency(spectrum: Spectrum) -> None:
         raise SpectrumError(
             f"states up to energy {spectrum.energies[spectrum.num_proven - 1]:.17g} are said to be "
             f"proven, but states outside the list may reach down to {spectrum.lower_bound:.17g}."
+        )
+    if spectrum.lower_bound == np.inf and len(spectrum) < spectrum.num_states_total:
+        raise SpectrumError(
+            f"no state is said to be missing, but only {len(spectrum)} of {format_count(spectrum.num_states_total)} are listed."
         )
     if spectrum.ties_truncated and len(spectrum) in (0, spectrum.num_states_total):
         raise SpectrumError("ties are said to be cut off, but no state is left to tie with.")

@@ -9,15 +9,12 @@ from __future__ import annotations
 import io
 import json
 import lzma
-import math
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +23,27 @@ from qubo_prune.errors import InputError, SpectrumError
 from qubo_prune.files import read_array, read_file, write_atomically
 from qubo_prune.spectrum import Spectrum, Status
 from qubo_prune.stopping import StopReason
-from qubo_prune.text import format_value
+from qubo_prune.strict_json import (
+    Reader,
+    as_boolean,
+    as_bound,
+    as_counts,
+    as_facts,
+    as_floats,
+    as_index_lists,
+    as_integer,
+    as_large_integer,
+    as_string,
+    as_strings,
+    as_timings,
+    from_bound,
+    from_large_integer,
+    optional,
+)
 
 FORMAT_VERSION = 1
 
 _SUFFIXES = (".json", ".npz")
-_LARGEST_DECIMAL_BITS = 8192
-"""Integers above are written in hexadecimal: Python refuses to parse long decimal ones."""
 
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -46,8 +57,6 @@ _ZIP_ERRORS = (
     ValueError,
 )
 """What `zipfile` raises for archives that are damaged, encrypted or packed in unknown ways."""
-
-_Value = TypeVar("_Value")
 
 
 def to_dict(spectrum: Spectrum) -> dict[str, Any]:
@@ -80,40 +89,20 @@ def load(path: str | os.PathLike[str]) -> Spectrum:
     path = Path(path)
     suffix = check_suffix(path)
     data = read_file(path)
-    reader = _Reader(path)
+    reader = Reader(path, "spectrum file", "write it again with Spectrum.save")
     if suffix == ".json":
-        fields = reader.parse(data)
-        names = reader.get(fields, "names", _strings)
-        states = _states_of(reader.get(fields, "removed", _index_lists), len(names), reader)
-        energies = reader.get(fields, "energies", _floats)
+        spectrum = from_dict(reader.parse(data), reader)
     else:
         arrays = _read_arrays(data, path)
         fields = reader.parse(arrays["header"].tobytes())
-        names = reader.get(fields, "names", _strings)
+        reader.check_version(fields, FORMAT_VERSION)
+        names = reader.get(fields, "names", as_strings)
         states = _unpack(arrays["states"], len(names), reader)
-        energies = arrays["energies"]
-    if reader.get(fields, "num_blocks", _integer) != len(names):
-        reader.fail(f"num_blocks is {fields['num_blocks']}, but there are {len(names)} names")
-    spectrum = reader.build(
-        lambda: Spectrum(
-            states=states,
-            energies=energies,
-            num_proven=reader.get(fields, "num_proven", _integer),
-            lower_bound=reader.get(fields, "lower_bound", _bound),
-            status=reader.get(fields, "status", Status),
-            stop_reason=reader.get(fields, "stop_reason", StopReason),
-            ties_truncated=reader.get(fields, "ties_truncated", _boolean),
-            backend=reader.get(fields, "backend", _string),
-            num_states_total=reader.get(fields, "num_states_total", _large_integer),
-            hessian_sha256=reader.get(fields, "hessian_sha256", _string),
-            names=tuple(names),
-            remove=reader.get(fields, "remove", _remove),
-            seed=reader.get(fields, "seed", _optional_integer),
-            timings=reader.get(fields, "timings", _timings),
-            num_evaluated=reader.get(fields, "num_evaluated", _integer),
-            native_status=reader.get(fields, "native_status", _string),
-        )
-    )
+        spectrum = _build(fields, names, states, arrays["energies"], reader)
+    try:
+        spectrum.check_consistency()
+    except SpectrumError as error:
+        reader.fail(str(error).rstrip("."))
     asked = spectrum.remove
     num_removed = asked if isinstance(asked, int) else sum(asked.values())
     counts = np.count_nonzero(spectrum.states, axis=1)
@@ -123,31 +112,70 @@ def load(path: str | os.PathLike[str]) -> Spectrum:
     return spectrum
 
 
+def from_dict(fields: dict[str, Any], reader: Reader) -> Spectrum:
+    """Return the spectrum of a JSON object; types and shapes are checked, claims are not."""
+    reader.check_version(fields, FORMAT_VERSION)
+    names = reader.get(fields, "names", as_strings)
+    states = reader.states(reader.get(fields, "removed", as_index_lists), len(names))
+    return _build(fields, names, states, reader.get(fields, "energies", as_floats), reader)
+
+
+def _build(
+    fields: dict[str, Any],
+    names: list[str],
+    states: NDArray[np.bool_],
+    energies: NDArray[Any],
+    reader: Reader,
+) -> Spectrum:
+    if reader.get(fields, "num_blocks", as_integer) != len(names):
+        reader.fail(f"num_blocks is {fields['num_blocks']}, but there are {len(names)} names")
+    values: dict[str, Any] = {
+        "states": states,
+        "energies": energies,
+        "num_proven": reader.get(fields, "num_proven", as_integer),
+        "lower_bound": reader.get(fields, "lower_bound", as_bound),
+        "status": reader.get(fields, "status", Status),
+        "stop_reason": reader.get(fields, "stop_reason", StopReason),
+        "ties_truncated": reader.get(fields, "ties_truncated", as_boolean),
+        "backend": reader.get(fields, "backend", as_string),
+        "num_states_total": reader.get(fields, "num_states_total", as_large_integer),
+        "hessian_sha256": reader.get(fields, "hessian_sha256", as_string),
+        "names": tuple(names),
+        "remove": reader.get(fields, "remove", as_counts),
+        "seed": reader.get(fields, "seed", optional(as_integer)),
+        "timings": reader.get(fields, "timings", as_timings),
+        "num_evaluated": reader.get(fields, "num_evaluated", as_integer),
+        "native_status": reader.get(fields, "native_status", as_string),
+        "proof": reader.get(fields, "proof", as_facts) if "proof" in fields else {},
+    }
+    try:
+        return Spectrum(**values)
+    except InputError as error:
+        reader.fail(str(error).rstrip("."))
+
+
 def _header(spectrum: Spectrum) -> dict[str, Any]:
-    total = spectrum.num_states_total
-    bound = spectrum.lower_bound
-    return {
+    header = {
         "format_version": FORMAT_VERSION,
         "backend": spectrum.backend,
         "status": spectrum.status.value,
         "stop_reason": spectrum.stop_reason.value,
         "native_status": spectrum.native_status,
         "num_proven": spectrum.num_proven,
-        "lower_bound": bound if math.isfinite(bound) else _INFINITIES[bound],
+        "lower_bound": from_bound(spectrum.lower_bound),
         "ties_truncated": spectrum.ties_truncated,
         "num_blocks": spectrum.num_blocks,
         "remove": spectrum.remove,
-        "num_states_total": total if total.bit_length() <= _LARGEST_DECIMAL_BITS else hex(total),
+        "num_states_total": from_large_integer(spectrum.num_states_total),
         "names": list(spectrum.names),
         "num_evaluated": spectrum.num_evaluated,
         "timings": dict(spectrum.timings),
         "seed": spectrum.seed,
         "hessian_sha256": spectrum.hessian_sha256,
     }
-
-
-_INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
-_BOUNDS = {text: bound for bound, text in _INFINITIES.items()}
+    if spectrum.proof:
+        header["proof"] = dict(spectrum.proof)
+    return header
 
 
 def check_suffix(path: Path) -> str:
@@ -158,50 +186,6 @@ def check_suffix(path: Path) -> str:
             f"a spectrum file must end in .json or .npz, not {path.name!r}; choose one of them."
         )
     return suffix
-
-
-class _Reader:
-    """Turns whatever is wrong with a file into one sentence that names it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def fail(self, problem: str) -> NoReturn:
-        raise InputError(
-            f"{self._path} is not a valid spectrum file: {problem}; "
-            "write it again with Spectrum.save."
-        )
-
-    def parse(self, data: bytes) -> dict[str, Any]:
-        try:
-            fields = json.loads(data.decode(), parse_constant=self._refuse_constant)
-        except (ValueError, RecursionError) as error:
-            self.fail(f"it is not JSON ({error})")
-        if not isinstance(fields, dict):
-            self.fail(f"it holds a {type(fields).__name__}, not an object")
-        version = self.get(fields, "format_version", _integer)
-        if version != FORMAT_VERSION:
-            self.fail(f"its format_version is {version}, and only {FORMAT_VERSION} is known here")
-        return fields
-
-    def get(self, fields: dict[str, Any], key: str, convert: Callable[[Any], _Value]) -> _Value:
-        if key not in fields:
-            self.fail(f"the key {key!r} is missing")
-        try:
-            return convert(fields[key])
-        except (TypeError, ValueError, OverflowError):
-            self.fail(f"{key} has a wrong value, {format_value(fields[key])}")
-
-    def build(self, make: Callable[[], Spectrum]) -> Spectrum:
-        try:
-            spectrum = make()
-            spectrum.check_consistency()
-        except (InputError, SpectrumError) as error:
-            self.fail(str(error).rstrip("."))
-        return spectrum
-
-    def _refuse_constant(self, constant: str) -> NoReturn:
-        self.fail(f"it holds the number {constant}")
 
 
 def _read_arrays(data: bytes, path: Path) -> dict[str, NDArray[Any]]:
@@ -227,90 +211,10 @@ def _read_arrays(data: bytes, path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _unpack(packed: NDArray[Any], num_blocks: int, reader: _Reader) -> NDArray[np.bool_]:
+def _unpack(packed: NDArray[Any], num_blocks: int, reader: Reader) -> NDArray[np.bool_]:
     if packed.ndim != 2 or packed.shape[1] != -(-num_blocks // 8):
         reader.fail(f"states of shape {packed.shape} do not fit {num_blocks} blocks")
     bits = np.unpackbits(packed, axis=1)
     if bits[:, num_blocks:].any():
         reader.fail(f"states remove blocks beyond the last of {num_blocks}")
     return bits[:, :num_blocks].astype(np.bool_)
-
-
-def _states_of(removed: list[list[int]], num_blocks: int, reader: _Reader) -> NDArray[np.bool_]:
-    states = np.zeros((len(removed), num_blocks), np.bool_)
-    for k, blocks in enumerate(removed):
-        if any(a >= b for a, b in pairwise(blocks)):
-            reader.fail(f"the removed blocks of state {k} do not ascend")
-        if blocks and not 0 <= blocks[0] <= blocks[-1] < num_blocks:
-            reader.fail(f"state {k} removes a block outside 0...{num_blocks - 1}")
-        states[k, blocks] = True
-    return states
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _optional_integer(value: Any) -> int | None:
-    return None if value is None else _integer(value)
-
-
-def _large_integer(value: Any) -> int:
-    number = int(value, 16) if isinstance(value, str) else _integer(value)
-    if number < 0:
-        raise ValueError
-    return number
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    return float(_integer(value))
-
-
-def _bound(value: Any) -> float:
-    return _BOUNDS[value] if value in _BOUNDS else _float(value)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError
-    return value
-
-
-def _strings(value: Any) -> list[str]:
-    return [_string(entry) for entry in _list(value)]
-
-
-def _floats(value: Any) -> NDArray[np.float64]:
-    return np.array([_float(entry) for entry in _list(value)], np.float64)
-
-
-def _index_lists(value: Any) -> list[list[int]]:
-    return [[_integer(index) for index in _list(entry)] for entry in _list(value)]
-
-
-def _remove(value: Any) -> int | dict[str, int]:
-    if isinstance(value, dict):
-        return {_string(kind): _integer(count) for kind, count in value.items()}
-    return _integer(value)
-
-
-def _timings(value: Any) -> dict[str, float]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return {_string(phase): _float(seconds) for phase, seconds in value.items()}

@@ -80,7 +80,7 @@ def backend_class(name: str) -> type[Backend]:
     return loaded
 
 
-def get_backend(name: str, **options: Any) -> Backend:
+def get_backend(name: str, /, **options: Any) -> Backend:
     """Return a configured backend that can run here.
 
     Parameters

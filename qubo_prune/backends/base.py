@@ -119,6 +119,9 @@ class Backend(ABC):
         """Say whether the backend can run here, without side effects; the default needs nothing."""
         return Availability()
 
+    def prepare(self) -> None:  # noqa: B027 - optional
+        """Load or compile what any problem needs; `solve` calls it before the clock starts. The default needs nothing."""
+
     @abstractmethod
     def run(
         self,

@@ -5,6 +5,7 @@ Nothing here is proven; an exact engine only takes an upper bound on its K-th en
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from qubo_prune.kernels.pool import num_words, unpack
 
 if TYPE_CHECKING:
+    from qubo_prune.backends.base import Backend
     from qubo_prune.kernels.swap_search import Landscape, SwapPool
     from qubo_prune.problem import Problem, ReducedProblem
     from qubo_prune.stopping import Stop
@@ -64,6 +66,15 @@ def starting_states(
     states = reduced.expand(free)
     energies = problem.energies(states)
     return states[lexicographic_order(states, energies)]
+
+
+@cache
+def warm_up(backend: type[Backend]) -> None:
+    """Solve a tiny problem, once per process, so that the kernels of `backend` are loaded."""
+    from qubo_prune.problem import Problem
+    from qubo_prune.stopping import Stop
+
+    backend.configured(threads=1).run(Problem(np.eye(4), 2), 1, Stop(), 0)
 
 
 def nearest_feasible(problem: Problem, states: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """The command line: `qubo-prune`, or `python -m qubo_prune`.
 
-Exit codes: 0 done; 1 a solver failed; 2 bad input, with one line on stderr; 3 stopped by a limit, 130 by Ctrl-C, both with what was
+Exit codes: 0 done; 1 a solver or a check of a certificate failed; 2 bad input, with one line on stderr; 3 stopped by a limit, 130 by Ctrl-C, both with what was
 found printed and written.
 """
 
@@ -16,8 +16,10 @@ from qubo_prune import __version__
 from qubo_prune.cli.backends import backends
 from qubo_prune.cli.hessians import hessians
 from qubo_prune.cli.output import EXIT_BAD_INPUT, EXIT_FAILURE
+from qubo_prune.cli.plan import plan
 from qubo_prune.cli.solve import solve
 from qubo_prune.cli.sweep import sweep
+from qubo_prune.cli.verify import verify
 from qubo_prune.errors import BackendError, QuboPruneError
 
 # Help is plain text: the boxes of Rich would take a third of a second to load.
@@ -28,7 +30,7 @@ _app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (solve, sweep, backends):
+for _command in (solve, sweep, plan, verify, backends):
     _app.command()(_command)
 _app.add_typer(hessians, name="hessians")
 

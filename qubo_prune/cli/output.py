@@ -41,19 +41,31 @@ def require_spectrum_file(path: Path) -> None:
     from qubo_prune.spectrum_io import check_suffix
 
     check_suffix(path)
+    _require_file(path, "--out")
+
+
+def require_certificate_file(path: Path) -> None:
+    """Raise InputError unless a certificate can be written to `path`; called before hours of work."""
+    from qubo_prune.certificate import check_suffix
+
+    check_suffix(path)
+    _require_file(path, "--certificate")
+
+
+def _require_file(path: Path, option: str) -> None:
     if path.is_dir():
-        raise InputError(f"--out names the directory {str(path)!r}; name a file, as spectrum.json")
-    require_writable(path.parent)
+        raise InputError(f"{option} names the directory {str(path)!r}; name a file, as result.json")
+    require_writable(path.parent, option)
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, option: str = "--out") -> None:
     """Raise InputError unless files can be made in `folder`."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise InputError(
-            f"--out cannot write into {str(folder)!r} ({error.strerror}); name a folder that exists and is writable"
+            f"{option} cannot write into {str(folder)!r} ({error.strerror}); name a folder that exists and is writable"
         ) from None
 
 

@@ -12,10 +12,12 @@ from qubo_prune.cli.output import (
     exit_code,
     print_json,
     print_text,
+    require_certificate_file,
     require_spectrum_file,
     stdout_console,
 )
 from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.errors import InputError
 
 if TYPE_CHECKING:
     from qubo_prune.spectrum import Spectrum
@@ -29,6 +31,21 @@ Remove = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the spectrum to FILE, a .json or .npz."),
+]
+CertificateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="Write a proof for `qubo-prune verify` to FILE, a .json.",
+    ),
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Of `--backend enumeration`: save the run to FILE every few seconds, and go on from it.",
+    ),
 ]
 Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many states the table shows.", min=0)]
 
@@ -49,6 +66,8 @@ def solve(
     threads: options.Threads = None,
     option: options.BackendOption = [],  # noqa: B006
     out: Out = None,
+    certificate: CertificateFile = None,
+    checkpoint: CheckpointFile = None,
     json: options.Json = False,
     rows: Rows = 10,
     quiet: options.Quiet = False,
@@ -60,8 +79,16 @@ def solve(
     """
     if out is not None:
         require_spectrum_file(out)
+    if certificate is not None:
+        require_certificate_file(certificate)
+        if out is not None and out.resolve() == certificate.resolve():
+            raise InputError(
+                f"--out and --certificate both name {str(out)!r}; give them different files"
+            )
     counts = options.parse_removal(remove)
     backend_options = options.parse_backend_options(option, threads)
+    if checkpoint is not None:
+        backend_options["checkpoint"] = str(checkpoint)
 
     from qubo_prune.problem import Problem
     from qubo_prune.solve import solve as run
@@ -88,6 +115,10 @@ def solve(
         )
     if out is not None:
         spectrum.save(out)
+    if certificate is not None:
+        from qubo_prune.certificate import Certificate
+
+        Certificate.of(problem, spectrum, hessian=hessian).save(certificate)
     if json:
         print_json(spectrum.to_dict())
     elif not quiet:

@@ -2,7 +2,7 @@
 
 Numba keys its on-disk cache by the file that holds a function, so a kernel would survive a change of a helper it calls from
 another file. The cache therefore lives in a folder named after the hash of all kernel sources: the modules of `qubo_prune.kernels` and those
-named ``kernel.py`` elsewhere.
+named ``kernel*.py`` elsewhere.
 """
 
 from __future__ import annotations

@@ -57,6 +57,12 @@ class BranchAndBound(Backend):
         at_least_one(self.max_steps, "max_steps")
         at_least_one(self.anchor_interval, "anchor_interval")
 
+    def prepare(self) -> None:
+        """Load the kernels, or compile them the first time."""
+        from qubo_prune.backends.warm_start import warm_up
+
+        warm_up(BranchAndBound)
+
     def run(
         self,
         problem: Problem,
@@ -114,7 +120,7 @@ class BranchAndBound(Backend):
         return RawResult(
             states=states,
             num_complete=wanted if complete else 0,
-            lower_bound=bounds.open - tables.epsilon,
+            lower_bound=-np.inf if complete else bounds.open - tables.epsilon,
             num_evaluated=nodes,
             native_status=f"{nodes} nodes, " + ("tree finished" if complete else "tree open"),
             timings={

@@ -63,7 +63,17 @@ def rounding_allowance(
     infeasibility = 4e-13 * n * (float(np.abs(reduced.matrix).max()) + largest_shift)
     active = np.concatenate([problem.fixed_removed, reduced.variables])
     canonical = rounding_bound(problem.hessian[np.ix_(active, active)], problem.linear[active])
-    return 2.0 * additions * 2.0**-53 * magnitude + infeasibility + 4.0 * canonical
+    # The energy accumulates every step times the field's error at that step.
+    energy = max_updates**2 * 2.0**-53 * 2.0 * float(np.abs(reduced.matrix).sum(axis=1).max())
+    # Where products underflow, errors are absolute: at most half the smallest subnormal number for each of n fields and each update.
+    underflow = 4.0 * additions * n * 2.0**-1074
+    return (
+        2.0 * additions * 2.0**-53 * magnitude
+        + energy
+        + infeasibility
+        + 4.0 * canonical
+        + underflow
+    )
 
 
 def energy_quantum(problem: Problem) -> float:

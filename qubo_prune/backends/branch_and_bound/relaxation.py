@@ -67,7 +67,7 @@ def diagonal_shifts(
         for row, depth in enumerate(depths):
             start = None if current is None else current[stride:]
             current, barrier = _solve(
-                scaled[depth:, depth:], group_of[depth:], start, barrier, should_stop
+                scaled[depth:, depth:], group_of[depth:], start, max(barrier, 1e-3), should_stop
             )
             shifts[row, depth:] = current
     return shifts * scale

@@ -1,0 +1,240 @@
+"""`qubo-prune solve --certificate` and `verify`: exit codes, what is printed, bad files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qubo_prune import Certificate, Problem, solve
+
+BRANCH = "bytelm-40-branch"
+
+
+@pytest.fixture
+def path(run, tmp_path: Path) -> Path:
+    """A certificate of a bundled Hessian."""
+    path = tmp_path / "c.json"
+    arguments = ("--remove", 3, "--states", 8, "--certificate", path, "--quiet")
+    assert run("solve", BRANCH, *arguments) == (0, "", "")
+    return path
+
+
+def edit(path: Path, change: Callable[[dict], object]) -> None:
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+
+
+def test_a_true_certificate(path: Path, run) -> None:
+    code, out, err = run("verify", path)
+    assert code == 0
+    assert out.splitlines()[-1] == "VERIFIED, and solved anew by another engine"
+    assert "completeness passed" in " ".join(out.split())
+    assert (
+        err
+        == "qubo-prune: solving it anew by enumeration: 82,160 states, about 1 s at 1e9 states/s\n"
+    )
+
+
+def test_json(path: Path, run) -> None:
+    code, out, _ = run("verify", path, BRANCH, "--json")
+    report = json.loads(out)
+    assert (code, out.count("\n")) == (0, 1)
+    assert report["passed"]
+    assert report["complete"]
+    assert {check["outcome"] for check in report["checks"]} == {"passed"}
+    assert report.keys() == {
+        *("passed", "complete", "stop_reason", "checks", "recomputed", "claimed"),
+    }
+
+
+def test_quiet(path: Path, run) -> None:
+    assert run("verify", path, "--quiet") == (0, "", "")
+
+
+def test_a_failed_check(path: Path, run) -> None:
+    edit(path, lambda fields: fields["spectrum"]["energies"].__setitem__(0, 1e-9))
+    code, out, err = run("verify", path)
+    assert (code, err) == (1, "")
+    assert out.splitlines()[-1] == "FAILED: energies, threshold"  # the bound of the root lies above
+    assert run("verify", path, "--quiet") == (1, "", "")
+
+
+def test_another_hessian(path: Path, run, tmp_path: Path) -> None:
+    code, out, _ = run("verify", path, "bytelm-40-block")
+    assert code == 1
+    np.save(tmp_path / "other.npy", np.eye(80))
+    code, out, _ = run("verify", path, tmp_path / "other.npy")
+    assert code == 1
+    assert out.splitlines()[-1] == "FAILED: hessian"
+
+
+def test_too_large(path: Path, run) -> None:
+    code, out, err = run("verify", path, "--max-states", "1e4")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1].endswith("completeness is only claimed")
+
+
+def test_a_limit(run, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    arguments = ("--remove", 10, "--states", 3, "--certificate", path, "--quiet")
+    assert run("solve", BRANCH, *arguments).code == 0
+    code, out, _ = run("verify", path, "--max-states", "1e20", "--time-limit", "0.2")
+    assert code == 3
+    assert "was stopped (time limit)" in " ".join(out.split())
+
+
+def test_a_partial_certificate(run, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    long = ("solve", BRANCH, "--remove", 8, "--backend", "enumeration", "--states", 5)
+    assert run(*long, "--max-evaluations", 1000, "--certificate", path, "--quiet").code == 3
+    assert run("verify", path).code == 0
+
+
+def test_every_part_of_the_problem_is_rebuilt(run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(10, 10))
+    np.save(tmp_path / "h.npy", matrix)
+    sidecar = {
+        "kinds": ["attention", "mlp"] * 5,
+        "names": [f"block.{i}" for i in range(10)],
+        "mean_gradient": rng.normal(size=10).tolist(),
+    }
+    (tmp_path / "h.json").write_text(json.dumps(sidecar))
+    path = tmp_path / "c.json"
+    ran = run(
+        *("solve", tmp_path / "h.npy", "--remove", "attention=2,mlp=3", "--symmetrize"),
+        *("--keep", "0-1", "--force", "block.5", "--beta", "-0.5", "--states", 4, "--quiet"),
+        *("--certificate", path),
+    )
+    assert ran.code == 0
+    assert json.loads(path.read_text())["hessian"] == "h.npy"
+    assert run("verify", path).code == 0
+    sidecar["mean_gradient"][3] += 1e-9
+    (tmp_path / "h.json").write_text(json.dumps(sidecar))
+    assert "FAILED: problem" in run("verify", path).out
+    (tmp_path / "h.json").unlink()
+    assert "FAILED: problem" in run("verify", path).out
+    assert run("solve", tmp_path / "h.npy", "--remove", 2, "--symmetrize").code == 0
+
+
+def test_a_hessian_without_its_sidecar(run, tmp_path: Path) -> None:
+    """Kinds and names are in the certificate."""
+    problem = Problem.load(BRANCH, {"mlp": 2, "attention": 1})
+    certificate = Certificate.of(problem, solve(problem, num_states=3), hessian="plain.npy")
+    certificate.save(tmp_path / "c.json")
+    np.save(tmp_path / "plain.npy", problem.hessian)
+    assert run("verify", tmp_path / "c.json").code == 0
+
+
+IMPOSSIBLE = {
+    "unknown kind": lambda fields: fields["problem"].update(remove={"moe": 2}),
+    "too many": lambda fields: fields["problem"].update(remove=10**400),
+    "negative": lambda fields: fields["problem"].update(remove=-1),
+    "block out of range": lambda fields: fields["problem"].update(keep=[10**30]),
+    "kinds of another size": lambda fields: fields["problem"].update(only="x", kinds=["x"]),
+    "beta without a gradient": lambda fields: fields["problem"].update(beta=1.0),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_problems_that_cannot_be_made(case: str, path: Path, run) -> None:
+    edit(path, IMPOSSIBLE[case])
+    code, out, err = run("verify", path)
+    assert (code, err) == (1, "")
+    assert out.splitlines()[-1] == "FAILED: problem"
+
+
+def test_control_characters_do_not_reach_the_terminal(path: Path, run) -> None:
+    def change(fields: dict) -> None:
+        fields["spectrum"]["backend"] = "\x1b[2J\ud800\n"
+        fields["problem"]["hessian_sha256"] = "\x1b]0;x\x07\ud800"
+
+    edit(path, change)
+    code, out, _ = run("verify", path)
+    assert code == 1
+    assert "\x1b" not in out
+    assert "\x07" not in out
+
+
+HOSTILE_NAMES = [
+    "../../etc/passwd",
+    "/etc/passwd",
+    "..",
+    "",
+    "a\0b.npy",
+    "\ud800.npy",
+    "x.npy",
+    None,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_only_bundled_hessians_and_those_beside_are_opened(name: str, path: Path, run) -> None:
+    edit(path, lambda fields: fields.update(hessian=name))
+    code, out, err = run("verify", path)
+    assert (code, out) == (2, "")
+    assert "give the Hessian as the second argument" in err
+    assert err.count("\n") == 1
+
+
+def test_files_that_are_no_certificates(run, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    contents = (
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"{}",
+        b"[" * 10**5,
+        b'{"format_version": 1, "format": 2}',
+    )
+    for content in contents:
+        path.write_bytes(content)
+        code, out, err = run("verify", path)
+        assert (code, out) == (2, "")
+        assert err.startswith("qubo-prune: error: ")
+        assert err.count("\n") == 1
+    assert run("verify", tmp_path / "none.json").code == 2
+    assert run("verify", tmp_path).code == 2
+
+
+def test_a_spectrum_is_no_certificate(run, tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    assert run("solve", BRANCH, "--remove", 2, "--out", path, "--quiet").code == 0
+    ran = run("verify", path)
+    assert ran.code == 2
+    assert "is not a valid certificate" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--certificate", "c.npz"], ".json"),
+        (["--certificate", "no/c.json"], "--certificate cannot write"),
+        (["--certificate", "folder.json"], "directory"),
+        (["--certificate", "s.json", "--out", "s.json"], "different files"),
+    ],
+)
+def test_certificates_that_cannot_be_written(
+    arguments: list[str], words: str, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.json").mkdir()
+    code, out, err = run("solve", BRANCH, "--remove", 2, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder.json"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--max-states", "-1"], ["--max-states", "nan"], ["--seed", "-1"], ["--time-limit", "0"]],
+)
+def test_bad_arguments(arguments: list[str], path: Path, run) -> None:
+    code, out, err = run("verify", path, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)

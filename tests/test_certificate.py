@@ -1,0 +1,541 @@
+"""Certificates: written, read, believed only as far as they can be recomputed."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from qubo_prune import Certificate, InputError, Outcome, Problem, Spectrum, Status, solve
+from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.sampling import random_states, swap_neighbours
+from qubo_prune.testing import brute_force
+
+KINDS = ("attention", "mlp") * 7
+NAMES = tuple(f"block.{i}" for i in range(14))
+
+
+def make_problem(**changes):
+    rng = np.random.default_rng(5)
+    factors = rng.normal(size=(30, 14))
+    arguments = {
+        "remove": {"attention": 3, "mlp": 2},
+        "kinds": KINDS,
+        "names": NAMES,
+        "keep": [0],
+        "force": [13],
+        "gradient": rng.normal(size=14),
+        "beta": -0.25,
+    }
+    return Problem(factors.T @ factors / 30, **{**arguments, **changes})
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return make_problem()
+
+
+@pytest.fixture(scope="module")
+def certificate(problem):
+    return Certificate.of(problem, solve(problem, num_states=12), hessian="somewhere/h.npy")
+
+
+def edited(certificate, tmp_path, edit):
+    """The certificate after an edit of its file."""
+    fields = copy.deepcopy(certificate.to_dict())
+    edit(fields)
+    path = tmp_path / "edited.json"
+    path.write_text(json.dumps(fields))
+    return Certificate.load(path)
+
+
+def failures(verification):
+    return [check.name for check in verification.failed]
+
+
+def outcome(verification, name):
+    return {check.name: check.outcome for check in verification.checks}[name]
+
+
+# Writing and reading
+
+
+def test_round_trip(certificate, tmp_path):
+    path = tmp_path / "c.json"
+    certificate.save(path)
+    loaded = Certificate.load(path)
+    assert loaded.to_dict() == certificate.to_dict()
+    assert loaded.statement == certificate.statement
+    assert loaded.spectrum.energies.tobytes() == certificate.spectrum.energies.tobytes()
+    assert loaded.spectrum.proof == certificate.spectrum.proof
+    assert [entry.name for entry in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_what_is_in_the_file(certificate, problem):
+    fields = certificate.to_dict()
+    ranked = brute_force(problem)
+    assert set(fields["versions"]) == {"qubo_prune", "python", "numpy", "numba"}
+    assert (fields["hessian"], fields["num_states"]) == ("h.npy", 12)
+    assert (fields["last_energy"], fields["next_energy"]) == (ranked[11][0], ranked[12][0])
+    assert fields["problem"]["keep"] == (0,)
+    assert fields["problem"]["hessian_sha256"] == problem.hessian_sha256
+    proof = fields["spectrum"]["proof"]
+    assert proof["root_bound"] <= ranked[0][0] + proof["epsilon"]
+    assert proof["nodes"] == fields["spectrum"]["num_evaluated"]
+
+
+def test_the_gradient_counts_only_with_beta():
+    problem = make_problem(beta=0.0)
+    certificate = Certificate.of(problem, solve(problem, num_states=3))
+    assert certificate.verify(make_problem(beta=0.0, gradient=None)).passed
+    other = make_problem(gradient=np.ones(14))
+    assert failures(Certificate.of(make_problem(), solve(make_problem())).verify(other)) == [
+        "problem"
+    ]
+
+
+def test_other_suffixes_are_refused(certificate, tmp_path):
+    with pytest.raises(InputError, match=r"must end in \.json"):
+        certificate.save(tmp_path / "c.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spectrum_of_another_problem_gets_no_certificate(problem, certificate):
+    with pytest.raises(Exception, match="another problem"):
+        Certificate.of(problem.with_remove({"attention": 2, "mlp": 2}), certificate.spectrum)
+
+
+# Files of a proof
+
+
+def test_files_of_spectra_without_a_proof_are_read(certificate, tmp_path):
+    fields = certificate.spectrum.to_dict()
+    del fields["proof"]
+    (tmp_path / "old.json").write_text(json.dumps(fields))
+    assert Spectrum.load(tmp_path / "old.json").proof == {}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_files_of_spectra_keep_the_proof(certificate, tmp_path, suffix):
+    certificate.spectrum.save(tmp_path / f"s{suffix}")
+    assert Spectrum.load(tmp_path / f"s{suffix}").proof == certificate.spectrum.proof
+
+
+def test_slices_forget_the_next_energy(certificate, problem):
+    part = certificate.spectrum[:5]
+    assert "next_energy" not in part.proof
+    assert "nodes" in part.proof
+    assert Certificate.of(problem, part).verify(problem).complete
+
+
+@pytest.mark.parametrize("proof", [{"a": math.inf}, {"a": True}, {"a": None}, {1: 2.0}, None])
+def test_a_proof_that_cannot_be_written_is_the_backends_fault(problem, proof):
+    raw = RawResult(states_of(problem), proof=proof)
+    with pytest.raises(Exception, match="as proof"):
+        solve(problem, backend=Fixed(raw))
+
+
+def states_of(problem):
+    return np.array([problem.state(removed) for _, removed in brute_force(problem)[:5]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed(Backend):
+    """Returns what it is given."""
+
+    raw: RawResult
+
+    name = "fixed"
+    summary = "returns what it is given"
+    capabilities = Capability.EXACT | Capability.PROVES
+
+    def run(self, problem, num_states, stop, seed, warm_start=None):
+        return self.raw
+
+
+# Verifying
+
+
+@pytest.mark.parametrize("backend", ["branch-and-bound", "enumeration"])
+def test_a_true_certificate_is_verified_by_the_other_engine(problem, backend, tmp_path):
+    certificate = Certificate.of(problem, solve(problem, num_states=12, backend=backend))
+    certificate.save(tmp_path / "c.json")
+    said = []
+    verification = Certificate.load(tmp_path / "c.json").verify(problem, announce=said.append)
+    assert verification.passed
+    assert verification.complete
+    other = {"branch-and-bound": "enumeration", "enumeration": "branch-and-bound"}[backend]
+    assert len(said) == 1
+    assert f"by {other}:" in said[0]
+    assert verification.checks[-1].sentence.startswith(other)
+    assert "are the lowest of all" in verification.recomputed
+    assert "lowest" not in verification.claimed
+
+
+@pytest.mark.parametrize("num_states", [1, 280, 10_000])
+def test_few_and_all_states(problem, num_states):
+    certificate = Certificate.of(problem, solve(problem, num_states=num_states))
+    assert certificate.verify(problem).complete
+
+
+def test_massive_ties():
+    problem = Problem(np.ones((10, 10)) - np.eye(10), 4)
+    certificate = Certificate.of(problem, solve(problem, num_states=7))
+    assert certificate.spectrum.ties_truncated
+    assert certificate.verify(problem).complete
+
+
+def test_nothing_to_choose():
+    problem = Problem(np.eye(4), 4)
+    assert Certificate.of(problem, solve(problem)).verify(problem).complete
+
+
+def swap_states(fields, i, j):
+    for key in ("removed", "energies"):
+        column = fields["spectrum"][key]
+        column[i], column[j] = column[j], column[i]
+
+
+def drop_state(fields, k):
+    """Leave a gap, with everything else adjusted to hide it."""
+    spectrum = fields["spectrum"]
+    for key in ("removed", "energies"):
+        del spectrum[key][k]
+    spectrum["num_proven"] -= 1
+    fields["num_states"] -= 1
+    fields["last_energy"] = spectrum["energies"][-1]
+
+
+def drop_last(fields):
+    """Leave out the last state; the bound still says that there is none before the next."""
+    drop_state(fields, -1)
+
+
+def replace_state(fields):
+    """Put state 40 where state 4 was, with its true energy."""
+    energy, removed = brute_force(make_problem())[40]
+    drop_state(fields, 4)
+    fields["spectrum"]["removed"].append(list(removed))
+    fields["spectrum"]["energies"].append(energy)
+    fields["spectrum"]["num_proven"] += 1
+    fields["num_states"] += 1
+    fields["last_energy"] = energy
+    set_next(energy)(fields)
+    fields["spectrum"]["ties_truncated"] = True
+
+
+def other_state(fields):
+    """Another feasible state under the energy of the old one."""
+    fields["spectrum"]["removed"][4] = list(brute_force(make_problem())[40][1])
+
+
+def infeasible_state(fields):
+    removed = fields["spectrum"]["removed"][4]
+    removed[0] = 0
+
+
+def one_ulp(fields):
+    energies = fields["spectrum"]["energies"]
+    energies[3] = math.nextafter(energies[3], math.inf)
+
+
+def set_next(energy):
+    def edit(fields):
+        fields["next_energy"] = fields["spectrum"]["lower_bound"] = energy
+        fields["spectrum"]["proof"]["next_energy"] = energy
+
+    return edit
+
+
+def put(*path_and_value):
+    *path, last, value = path_and_value
+
+    def edit(fields):
+        for key in path:
+            fields = fields[key]
+        assert fields[last] != value
+        fields[last] = value
+
+    return edit
+
+
+def forget_next(fields):
+    fields["next_energy"] = None
+    del fields["spectrum"]["proof"]["next_energy"]
+
+
+def bound_too_high(fields):
+    forget_next(fields)
+    fields["spectrum"]["lower_bound"] = math.nextafter(brute_force(make_problem())[12][0], math.inf)
+
+
+def no_ties(fields):
+    forget_next(fields)
+    fields["spectrum"]["ties_truncated"] = True
+    fields["spectrum"]["lower_bound"] = fields["last_energy"]
+
+
+TAMPERED = {
+    "an energy by one ulp": (one_ulp, "energies"),
+    "another feasible state": (other_state, "energies"),
+    "an infeasible state": (infeasible_state, "feasibility"),
+    "a state replaced by a higher one": (replace_state, "sampling"),
+    "a gap in the list": (lambda fields: drop_state(fields, 4), "sampling"),
+    "the last state missing": (drop_last, "sampling"),
+    "order": (lambda fields: swap_states(fields, 3, 4), "order"),
+    "a state twice": (
+        lambda fields: fields["spectrum"]["removed"].__setitem__(
+            4, fields["spectrum"]["removed"][3]
+        ),
+        "distinctness",
+    ),
+    "K": (put("num_states", 13), "count"),
+    "last energy": (put("last_energy", 0.5), "threshold"),
+    "next energy": (put("next_energy", 0.5), "threshold"),
+    "next energy, everywhere": (set_next(1e3), "sampling"),
+    "bound below the next energy": (put("spectrum", "lower_bound", -1.0), "claims"),
+    "bound too high": (bound_too_high, "sampling"),
+    "nothing outside": (put("spectrum", "lower_bound", "Infinity"), "claims"),
+    "ties": (put("spectrum", "ties_truncated", True), "threshold"),
+    "ties, with a matching bound": (no_ties, "completeness"),
+    "status": (put("spectrum", "status", "heuristic"), "claims"),
+    "num_proven": (put("spectrum", "num_proven", 11), "claims"),
+    "root bound": (put("spectrum", "proof", "root_bound", 1e3), "threshold"),
+    "hash": (put("problem", "hessian_sha256", "0" * 64), "hessian"),
+    "hash of the spectrum": (put("spectrum", "hessian_sha256", "0" * 64), "problem"),
+    "number of states": (put("problem", "num_states", 3), "problem"),
+    "number of states of the spectrum": (put("spectrum", "num_states_total", 300), "problem"),
+    "remove": (put("problem", "remove", {"attention": 2, "mlp": 3}), "problem"),
+    "remove of the spectrum": (put("spectrum", "remove", {"attention": 2, "mlp": 3}), "problem"),
+    "keep": (put("problem", "keep", [2]), "problem"),
+    "force": (put("problem", "force", []), "problem"),
+    "only": (put("problem", "only", "mlp"), "problem"),
+    "kinds": (put("problem", "kinds", ["mlp"] * 14), "problem"),
+    "names": (put("problem", "names", None), "problem"),
+    "names of the spectrum": (put("spectrum", "names", 2, "b"), "problem"),
+    "beta": (put("problem", "beta", 0.25), "problem"),
+    "gradient": (put("problem", "gradient_sha256", None), "problem"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_tampering_is_found(case, certificate, problem, tmp_path):
+    edit, check = TAMPERED[case]
+    verification = edited(certificate, tmp_path, edit).verify(problem)
+    assert check in failures(verification)
+    assert not verification.passed
+    assert not verification.complete
+    for result in verification.checks:
+        assert "\n" not in result.sentence
+
+
+@pytest.mark.parametrize("edit", [bound_too_high, drop_last, set_next(1e3), replace_state])
+def test_enumeration_finds_what_sampling_misses(edit, certificate, problem, tmp_path, monkeypatch):
+    monkeypatch.setattr("qubo_prune.verifier._samples", lambda *_: iter(()))
+    verification = edited(certificate, tmp_path, edit).verify(problem)
+    assert failures(verification) == ["completeness"]
+
+
+def test_a_partial_certificate(problem, certificate):
+    full = certificate.spectrum
+    partial = dataclasses.replace(
+        full, status=Status.PARTIAL, num_proven=4, lower_bound=float(full.energies[4]), proof={}
+    )
+    assert Certificate.of(problem, partial).verify(problem).complete
+    gap = dataclasses.replace(
+        partial, states=np.delete(full.states, 7, 0), energies=np.delete(full.energies, 7)
+    )
+    assert Certificate.of(problem, gap).verify(problem).complete
+    false = dataclasses.replace(gap, lower_bound=math.nextafter(full.energies[7], math.inf))
+    assert failures(Certificate.of(problem, false).verify(problem)) == ["sampling"]
+
+
+def test_a_heuristic_certificate_claims_nothing(problem):
+    spectrum = solve(problem, backend=Fixed(RawResult(states_of(problem)[1:])))
+    loose = dataclasses.replace(
+        spectrum, status=Status.HEURISTIC, num_proven=0, lower_bound=-math.inf
+    )
+    verification = Certificate.of(problem, loose).verify(problem)
+    assert verification.passed
+    assert not verification.complete
+    assert outcome(verification, "completeness") is Outcome.NOT_POSSIBLE
+
+
+# Too large to enumerate
+
+
+def test_too_large_without_a_limit(problem, certificate):
+    verification = certificate.verify(problem, max_states=10)
+    assert verification.passed
+    assert not verification.complete
+    assert outcome(verification, "completeness") is Outcome.NOT_POSSIBLE
+    assert "are the lowest of all" in verification.claimed
+    assert "lowest" not in verification.recomputed
+
+
+def test_the_same_engine_is_a_weak_check(problem, certificate):
+    verification = certificate.verify(problem, max_states=10, time_limit=60)
+    assert verification.passed
+    assert not verification.complete
+    assert verification.checks[-1].name == "repetition"
+    assert "weak" in verification.checks[-1].sentence
+
+
+def test_the_other_engine_with_a_limit(problem):
+    certificate = Certificate.of(problem, solve(problem, backend="enumeration"))
+    assert certificate.verify(problem, max_states=10, time_limit=60).complete
+
+
+def test_a_limit_that_is_reached():
+    problem = Problem.load("bytelm-40-branch", remove=10)
+    certificate = Certificate.of(problem, solve(problem, num_states=5))
+    verification = certificate.verify(problem, max_states=1e20, time_limit=0.2)
+    assert verification.passed
+    assert not verification.complete
+    assert verification.stop_reason.value == "time limit"
+    assert "stopped (time limit)" in verification.checks[-1].sentence
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"max_states": -1}, {"max_states": math.nan}, {"seed": -1}, {"time_limit": 0}]
+)
+def test_bad_arguments(problem, certificate, arguments):
+    with pytest.raises(InputError):
+        certificate.verify(problem, **arguments)
+
+
+def test_verify_takes_a_problem(certificate):
+    with pytest.raises(InputError, match="must be a Problem"):
+        certificate.verify("h.npy")
+
+
+# States to refute with
+
+
+def test_samples_are_feasible(problem):
+    rng = np.random.default_rng(0)
+    for states in random_states(problem, 500, rng):
+        assert problem.is_feasible(states).all()
+        assert len({state.tobytes() for state in states}) > 100
+
+
+@pytest.mark.parametrize("count", [10_000, 60])
+def test_swap_neighbours(problem, count):
+    rng = np.random.default_rng(0)
+    given = states_of(problem)
+    found = np.concatenate(list(swap_neighbours(problem, given, count, rng)))
+    assert problem.is_feasible(found).all()
+    distance = (found[:, None] != given).sum(axis=2)
+    assert (distance.min(axis=1) <= 2).all()
+    if count > 1000:
+        swaps = sum(g.count * (len(g.indices) - g.count) for g in problem.groups)
+        assert len(found) == len(given) * swaps
+        assert ((found[:, None] != given).sum(axis=2) == 2).any(axis=1).all()
+
+
+# Hostile files
+
+
+def drop(*path):
+    def edit(fields):
+        for key in path[:-1]:
+            fields = fields[key]
+        del fields[path[-1]]
+
+    return edit
+
+
+def keys_of(fields):
+    return [(key,) for key in fields] + [("problem", key) for key in fields["problem"]]
+
+
+HOSTILE = [
+    *(
+        (drop(*keys), keys[-1])
+        for keys in keys_of(
+            Certificate.of(make_problem(), solve(make_problem(), num_states=2)).to_dict()
+        )
+    ),
+    (put("format", "spectrum"), "format is 'spectrum'"),
+    (put("format", 3), "format has a wrong value"),
+    (put("format_version", 2), "format_version is 2"),
+    (put("problem", []), "problem is a list, not an object"),
+    (put("spectrum", "x"), "spectrum is a str, not an object"),
+    (put("spectrum", "format_version", 7), "format_version is 7"),
+    (put("problem", "remove", -1.5), "remove has a wrong value"),
+    (put("problem", "keep", [0.5]), "keep has a wrong value"),
+    (put("problem", "kinds", [1]), "kinds has a wrong value"),
+    (put("problem", "beta", "1"), "beta has a wrong value"),
+    (put("problem", "num_states", -1), "num_states has a wrong value"),
+    (put("num_states", True), "num_states has a wrong value"),
+    (put("last_energy", "x"), "last_energy has a wrong value"),
+    (put("versions", []), "versions has a wrong value"),
+    (put("versions", {"numpy": 2}), "versions has a wrong value"),
+    (put("hessian", 3), "hessian has a wrong value"),
+    (put("spectrum", "proof", {"a": [1]}), "proof has a wrong value"),
+    (put("spectrum", "proof", {"a": True}), "proof has a wrong value"),
+    (put("spectrum", "proof", []), "proof has a wrong value"),
+    (put("spectrum", "num_proven", 13), "num_proven must be at most"),
+    (put("spectrum", "energies", []), "do not fit each other"),
+]
+
+
+@pytest.mark.parametrize(("edit", "message"), HOSTILE)
+def test_files_that_are_no_certificates_are_refused(certificate, tmp_path, edit, message):
+    with pytest.raises(InputError, match=message) as caught:
+        edited(certificate, tmp_path, edit)
+    assert "edited.json is not a valid certificate" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"{", "is not JSON"),
+        (b"[]", "holds a list"),
+        (b"[" * 100_000, "is not JSON"),
+        (b'{"a": NaN}', "the number NaN"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
+        (b'{"format_version": 1, "format_version": 1}', "'format_version' is there twice"),
+        (b'{"format_version": 1, "\\ud800": 1, "\\ud800": 1}', "there twice"),
+    ],
+)
+def test_hostile_json(tmp_path, content, message):
+    (tmp_path / "c.json").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        Certificate.load(tmp_path / "c.json")
+
+
+def test_a_file_that_asks_for_more_memory_than_it_is_worth(certificate, tmp_path):
+    def edit(fields):
+        fields["spectrum"]["names"] = [str(i) for i in range(100_000)]
+        fields["spectrum"]["num_blocks"] = 100_000
+        fields["spectrum"]["removed"] = [[]] * 50_000
+
+    with pytest.raises(InputError, match=r"states of 100000 blocks take 5\.00e9 bytes"):
+        edited(certificate, tmp_path, edit)
+
+
+def test_random_damage_never_escapes_as_another_error(certificate, problem, tmp_path):
+    path = tmp_path / "c.json"
+    certificate.save(path)
+    original = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = wrong = 0
+    for _ in range(200):
+        data = bytearray(original)
+        data[int(rng.integers(len(data)))] = int(rng.integers(32, 127))
+        path.write_bytes(data)
+        try:
+            loaded = Certificate.load(path)
+        except InputError:
+            refused += 1
+        else:
+            wrong += not loaded.verify(problem, max_states=0).passed
+    assert refused > 50
+    assert wrong > 30
