@@ -77,7 +77,8 @@ def measure(case: Case, time_limit: float, threads: int, repeats: int) -> dict[s
         "lowest": float(spectrum.energies[0]),
         "lower_bound": spectrum.lower_bound,
     }
-    if importlib.util.find_spec("gurobipy"):
+    # Gurobi multiplies matrices with scipy.
+    if importlib.util.find_spec("gurobipy") and importlib.util.find_spec("scipy"):
         peer = peers.gurobi(problem, case.num_states, time_limit, threads)
         row |= {"gurobi_seconds": peer.seconds, "gurobi_proven": peer.proven}
         if peer.proven and row["proven"]:

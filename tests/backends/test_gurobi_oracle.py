@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qubo_prune import Problem, Status, solve
 
 gp = pytest.importorskip("gurobipy", reason="gurobipy is not installed")
+pytest.importorskip("scipy", reason="gurobipy multiplies matrices with scipy")
 
 TOLERANCE = 1e-9
 """Of the largest entry of the Hessian; far below the gaps that matter, far above float64 rounding."""

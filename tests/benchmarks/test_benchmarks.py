@@ -47,6 +47,7 @@ def test_the_plain_walker_visits_every_state_and_finds_the_lowest(n: int, count:
 def test_peers_find_the_proven_spectrum(case: proofs.Case) -> None:
     problem = case.problem()
     spectrum = solve(problem, num_states=case.num_states)
+    pytest.importorskip("scipy")
     pytest.importorskip("gurobipy")
     gurobi = peers.gurobi(problem, case.num_states, 30.0, 1)
     assert gurobi.proven
