@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qubo_prune.defaults import MAX_STATES
 from qubo_prune.errors import InputError
 from qubo_prune.files import read_file, write_atomically
 from qubo_prune.spectrum import Spectrum
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 
 FORMAT = "qubo-prune certificate"
 FORMAT_VERSION = 1
-
-MAX_STATES = 3e10
-"""Problems of up to so many states are enumerated to verify a certificate, by default."""
 
 
 @dataclass(frozen=True, kw_only=True)

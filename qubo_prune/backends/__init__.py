@@ -14,10 +14,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+from qubo_prune import defaults
 from qubo_prune.backends.base import Backend
 from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
 
-DEFAULT_BACKEND = "branch-and-bound"
+DEFAULT_BACKEND = defaults.BACKEND
 ENTRY_POINT_GROUP = "qubo_prune.backends"
 
 _BUILT_INS = (

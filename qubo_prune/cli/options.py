@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qubo_prune.defaults import EXECUTORS
 from qubo_prune.errors import InputError
 
 HessianArgument = Annotated[
@@ -53,6 +54,20 @@ MaxEvaluations = Annotated[
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of every random choice.")]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Threads of the backend.  [default: all cores]")
+]
+ExecutorName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHO",
+        help=f"Of `--backend enumeration`: who does the work: {', '.join(EXECUTORS)}.  [default: {EXECUTORS[0]}]",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Of `--executor dask`: the scheduler, as tcp://host:8786.  [default: a cluster in this process]",
+    ),
 ]
 BackendOption = Annotated[
     list[str],
@@ -115,10 +130,12 @@ def parse_blocks(items: Iterable[str]) -> list[int | str]:
     return blocks
 
 
-def parse_backend_options(items: Iterable[str], threads: int | None) -> dict[str, Any]:
+def parse_backend_options(items: Iterable[str], **named: int | str | None) -> dict[str, Any]:
     """Turn ``--option key=value`` into keyword arguments; a value is JSON, or else a string.
 
-    >>> parse_backend_options(["leaf-size=64", "bound=sdp"], threads=2)
+    Options with a name of their own on the command line are added, unless they are None.
+
+    >>> parse_backend_options(["leaf-size=64", "bound=sdp"], threads=2, executor=None)
     {'leaf_size': 64, 'bound': 'sdp', 'threads': 2}
     """
     options: dict[str, Any] = {}
@@ -133,8 +150,14 @@ def parse_backend_options(items: Iterable[str], threads: int | None) -> dict[str
         except ValueError:
             value = text
         options[key.replace("-", "_")] = value
-    if threads is not None:
-        options["threads"] = threads
+    for name, given in named.items():
+        if given is None:
+            continue
+        if name in options:
+            raise InputError(
+                f"{name} is set by --{name} and by --option {name}={options[name]}; leave one of them out"
+            )
+        options[name] = given
     return options
 
 

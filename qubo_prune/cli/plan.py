@@ -10,6 +10,7 @@ from qubo_prune.cli import options
 from qubo_prune.cli.output import EXIT_DONE, print_json
 from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.cli.solve import Remove
+from qubo_prune.defaults import EXECUTORS
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.plan import Plan
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 Devices = Annotated[
     int | None,
     typer.Option(
-        metavar="D", help="Cores or GPUs at work.  [default: the cores here; 1 with --rate]"
+        metavar="D", help="Cores or GPUs at work.  [default: the workers there are; 1 with --rate]"
     ),
 ]
 Rate = Annotated[
     float | None,
     typer.Option(
         metavar="STATES_PER_SECOND",
-        help="Speed of one device.  [default: measured here, on a core]",
+        help="Speed of one device.  [default: measured, on the workers there are]",
     ),
 ]
 TaskStates = Annotated[
@@ -47,6 +48,8 @@ def plan(
     devices: Devices = None,
     rate: Rate = None,
     task_states: TaskStates = None,
+    executor: options.ExecutorName = None,
+    scheduler: options.Scheduler = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -68,7 +71,15 @@ def plan(
         force=options.parse_blocks(force),
     )
     with watched(quiet):
-        found = make(problem, devices, rate, num_states=states, task_states=task_states)
+        found = make(
+            problem,
+            devices,
+            rate,
+            num_states=states,
+            task_states=task_states,
+            executor=EXECUTORS[0] if executor is None else executor,
+            scheduler=scheduler,
+        )
     if json:
         print_json(found.to_dict())
     elif not quiet:
@@ -79,7 +90,7 @@ def plan(
 def _show(found: Plan) -> None:
     from qubo_prune.text import format_count
 
-    source = "measured here" if found.measured else "as given"
+    source = "measured" if found.measured else "as given"
     facts = {
         "states": format_count(found.num_states),
         "tasks": format_count(found.num_tasks),
@@ -88,10 +99,18 @@ def _show(found: Plan) -> None:
         "expected time": _duration(found.seconds),
         "checkpoints": f"{format_count(found.num_checkpoints)} of about {_size(found.checkpoint_bytes)}",
         "memory": f"{_size(found.device_bytes)} per worker",
-        "options": f"--backend enumeration --option task_states={found.task_states}",
+        "options": f"--backend enumeration{_workers(found)} --option task_states={found.task_states}",
     }
     for name, fact in facts.items():
         print(f"{name:<14}{fact}")
+
+
+def _workers(found: Plan) -> str:
+    """Return the options that say who does the work, unless that goes without saying."""
+    named = {"executor": found.executor, "scheduler": found.scheduler}
+    if found.executor == EXECUTORS[0]:
+        return ""
+    return "".join(f" --{name} {value}" for name, value in named.items() if value is not None)
 
 
 def _duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from qubo_prune.cli.output import (
     stdout_console,
 )
 from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.defaults import BACKEND
 from qubo_prune.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,12 +59,14 @@ def solve(
     force: options.Force = [],  # noqa: B006
     beta: options.Beta = 0.0,
     symmetrize: options.Symmetrize = False,
-    backend: options.BackendName = "branch-and-bound",
+    backend: options.BackendName = BACKEND,
     states: options.States = 100,
     time_limit: options.TimeLimit = None,
     max_evaluations: options.MaxEvaluations = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,
+    executor: options.ExecutorName = None,
+    scheduler: options.Scheduler = None,
     option: options.BackendOption = [],  # noqa: B006
     out: Out = None,
     certificate: CertificateFile = None,
@@ -86,9 +89,13 @@ def solve(
                 f"--out and --certificate both name {str(out)!r}; give them different files"
             )
     counts = options.parse_removal(remove)
-    backend_options = options.parse_backend_options(option, threads)
-    if checkpoint is not None:
-        backend_options["checkpoint"] = str(checkpoint)
+    backend_options = options.parse_backend_options(
+        option,
+        threads=threads,
+        executor=executor,
+        scheduler=scheduler,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+    )
 
     from qubo_prune.problem import Problem
     from qubo_prune.solve import solve as run

@@ -10,6 +10,7 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, require_writable
 from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.defaults import BACKEND
 from qubo_prune.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ def sweep(
     force: options.Force = [],  # noqa: B006
     beta: options.Beta = 0.0,
     symmetrize: options.Symmetrize = False,
-    backend: options.BackendName = "branch-and-bound",
+    backend: options.BackendName = BACKEND,
     states: options.States = 100,
     time_limit: options.TimeLimit = None,
     max_evaluations: options.MaxEvaluations = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,
+    executor: options.ExecutorName = None,
+    scheduler: options.Scheduler = None,
     option: options.BackendOption = [],  # noqa: B006
     out: Out = None,
     json: options.Json = False,
@@ -61,13 +64,17 @@ def sweep(
         raise InputError("--remove lists the values of M, so --from and --to go without it")
     counts = options.parse_counts(remove)
     forced = options.parse_blocks(force)
-    backend_options = options.parse_backend_options(option, threads)
+    backend_options = options.parse_backend_options(
+        option, threads=threads, executor=executor, scheduler=scheduler
+    )
     if out is not None:
         _require_folder(out)
 
+    from qubo_prune.backends import get_backend
     from qubo_prune.problem import Problem
     from qubo_prune.solve import sweep as run
 
+    solver = get_backend(backend, **backend_options)
     problem = Problem.load(
         hessian,
         len(forced),
@@ -99,12 +106,11 @@ def sweep(
             counts,
             on_result=report,
             num_states=states,
-            backend=backend,
+            backend=solver,
             time_limit=time_limit,
             max_evaluations=max_evaluations,
             seed=seed,
             progress=watch.progress,
-            options=backend_options,
         )
     if json:
         print_json({"spectra": [spectrum.to_dict() for spectrum in spectra.values()]})

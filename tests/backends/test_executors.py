@@ -16,13 +16,22 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from qubo_prune import BackendError, BackendUnavailableError, InputError, Problem, Status, solve
-from qubo_prune.backends.enumeration import EXECUTORS, processes
+from qubo_prune import (
+    BackendError,
+    BackendUnavailableError,
+    InputError,
+    Problem,
+    Status,
+    plan,
+    solve,
+)
+from qubo_prune.backends.enumeration import Enumeration, processes
 from qubo_prune.backends.enumeration.coordinator import Coordinator
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, Result, nothing_done
 from qubo_prune.backends.enumeration.executors import Threads
 from qubo_prune.backends.enumeration.ledger import Best, Ledger, Ranges
 from qubo_prune.backends.enumeration.wire import decode_job, encode_job
+from qubo_prune.defaults import EXECUTORS
 from qubo_prune.kernels.pool import pack
 from qubo_prune.spectrum import Spectrum, lexicographic_order
 from qubo_prune.stopping import Progress, Stop, StopReason
@@ -123,6 +132,10 @@ def test_every_executor_gives_the_same(executor: str, threads: int) -> None:
     expected = enumerate_all(problem, threads=1)
     found = enumerate_all(problem, executor=executor, threads=threads, task_states=100_000)
     assert_same(found, expected)
+
+
+def test_the_first_executor_is_the_default() -> None:
+    assert Enumeration().executor == EXECUTORS[0]
 
 
 def test_a_job_survives_its_bytes() -> None:
@@ -372,6 +385,25 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
         enumerate_all(Problem.load(BLOCK, remove=5), executor="dask", scheduler="tcp://127.0.0.1:9")
 
 
+@needs_dask
+@pytest.mark.parametrize("address", ["head", "head:8786", "tcp://head", "ftp://head:1"])
+def test_an_address_that_is_none(address: str) -> None:
+    with pytest.raises(BackendUnavailableError, match=f"no Dask scheduler answers at {address!r}"):
+        enumerate_all(Problem.load(BLOCK, remove=5), executor="dask", scheduler=address)
+
+
+@needs_dask
+def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qubo_prune.backends.enumeration.dask_cluster._CONNECT_SECONDS", 1)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        pytest.raises(BackendUnavailableError, match="has no workers; start some"),
+    ):
+        enumerate_all(
+            Problem.load(BLOCK, remove=5), executor="dask", scheduler=cluster.scheduler_address
+        )
+
+
 def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'qubo-prune\[dask\]'"):
@@ -381,7 +413,7 @@ def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"executor": "slurm"}, "executor must be one of threads, processes, dask, not 'slurm'"),
+        ({"executor": "slurm"}, f"executor must be one of {', '.join(EXECUTORS)}, not 'slurm'"),
         ({"scheduler": "tcp://a:1"}, "scheduler goes with executor='dask', not 'threads'"),
         ({"checkpoint": 5}, "checkpoint must be a text, not 5"),
         ({"executor": "dask", "scheduler": ""}, "scheduler must be a text, not ''"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,6 +18,13 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def dask() -> Iterator[Any]:
+    """Dask, of which nothing is left for the next test to stumble on; use it with the mark of `tests/backends/test_executors.py`."""
+    yield pytest.importorskip("distributed")
+    gc.collect()
 
 
 @pytest.fixture

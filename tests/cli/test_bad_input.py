@@ -152,6 +152,34 @@ BAD_ARGUMENTS = {
     "unknown option": (["solve", BRANCH, "--remove", "2", "--option", "speed=9"], "max_steps"),
     "malformed option": (["solve", BRANCH, "--remove", "2", "--option", "speed"], "KEY=VALUE"),
     "ill-typed option": (["solve", BRANCH, "--remove", "2", "--option", "threads=two"], "threads"),
+    "option set twice": (
+        ["solve", BRANCH, "--remove", "2", "--option", "threads=2", "--threads", "1"],
+        "leave one of them out",
+    ),
+    "executor of another backend": (
+        ["solve", BRANCH, "--remove", "2", "--executor", "threads"],
+        "'branch-and-bound' has no option 'executor'; its options are: threads,",
+    ),
+    "unknown executor": (
+        ["solve", BRANCH, "--remove", "2", "--backend", "enumeration", "--executor", "slurm"],
+        "executor must be one of threads, processes, dask",
+    ),
+    "scheduler without Dask": (
+        ["solve", BRANCH, "--remove", "2", "--backend", "enumeration", "--scheduler", "tcp://a:1"],
+        "goes with executor='dask', not 'threads'",
+    ),
+    "sweep with an executor of another backend": (
+        ["sweep", BRANCH, "--remove", "2", "--executor", "threads"],
+        "has no option 'executor'",
+    ),
+    "plan with a scheduler without Dask": (
+        ["plan", BRANCH, "--remove", "2", "--scheduler", "tcp://a:1"],
+        "goes with executor='dask'",
+    ),
+    "plan with an unknown executor": (
+        ["plan", BRANCH, "--remove", "2", "--executor", "slurm"],
+        "executor must be one of",
+    ),
     "other suffix": (["solve", BRANCH, "--remove", "2", "--out", "a.csv"], ".npz"),
     "no such folder": (["solve", BRANCH, "--remove", "2", "--out", "no/a.json"], "no"),
     "unknown flag": (["solve", BRANCH, "--remove", "2", "--bakend", "x"], "--backend"),

@@ -52,7 +52,7 @@ def test_hessian_facts(run, tmp_path) -> None:
 def test_version_and_help(run) -> None:
     assert run("--version") == (0, f"qubo-prune {qubo_prune.__version__}\n", "")
     assert run() == run("--help") == run("-h")
-    for command in ("solve", "sweep", "backends", "hessians"):
+    for command in ("solve", "sweep", "plan", "verify", "backends", "hessians"):
         assert command in run("--help").out
         assert "Usage" in run(command, "--help").out
 

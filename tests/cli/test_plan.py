@@ -58,6 +58,42 @@ def test_the_measured_rate_is_about_right() -> None:
     assert found.seconds < 20 * spectrum.timings["search"]
 
 
+def test_any_workers_can_be_measured(run) -> None:
+    code, out, err = run(
+        *("plan", "bytelm-40-block", "--remove", 9, "--devices", 3),
+        *("--executor", "processes", "--task-states", 10**12, "--json"),
+    )
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["measured"]
+    assert found["rate"] > 1e5
+    assert (found["executor"], found["scheduler"], found["devices"]) == ("processes", None, 3)
+    assert found["seconds"] > found["num_states"] / found["rate"] / 3
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_the_workers_of_a_scheduler(dask, run) -> None:
+    with dask.LocalCluster(
+        n_workers=1, threads_per_worker=3, processes=False, dashboard_address=None
+    ) as cluster:
+        workers = ("--executor", "dask", "--scheduler", cluster.scheduler_address)
+        counted = run("plan", BRANCH, "--remove", 12, "--rate", "1e9", *workers)
+        measured = json.loads(run("plan", BRANCH, "--remove", 12, *workers, "--json").out)
+        small = ("--remove", 4, "--backend", "enumeration", "--states", 2, *workers, "--json")
+        solved = json.loads(run("solve", "bytelm-40-block", *small).out)
+        swept = json.loads(run("sweep", "bytelm-40-block", *small).out)
+    assert (counted.code, counted.err) == (0, "")
+    assert "devices       3, 1.00e+09 states/s each, as given" in counted.out
+    assert f"--backend enumeration {' '.join(workers)} --option task_states=" in counted.out
+    assert (measured["devices"], measured["measured"]) == (3, True)
+    assert measured["rate"] > 1e5
+    assert solved["proof"]["executor"] == "dask"
+    assert "threads" not in solved["proof"]  # the scheduler knows
+    assert swept["spectra"][0]["removed"] == solved["removed"]
+
+
 def test_the_memory_and_the_checkpoint_are_about_right(tmp_path) -> None:
     path = tmp_path / "run.checkpoint"
     problem = Problem.load("bytelm-40-block", remove=7)
@@ -82,6 +118,8 @@ def test_one_state_and_very_many() -> None:
         ({"rate": float("nan")}, "rate must be a finite number"),
         ({"num_states": 0}, "num_states must be at least 1"),
         ({"task_states": 0}, "task_states must be at least 1"),
+        ({"executor": "slurm"}, "executor must be one of"),
+        ({"scheduler": "tcp://a:1"}, "scheduler goes with executor='dask'"),
     ],
 )
 def test_arguments_that_are_refused(arguments: dict[str, float], message: str) -> None:

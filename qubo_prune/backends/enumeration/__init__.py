@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.backends.workers import at_least_one, num_threads
+from qubo_prune.defaults import EXECUTORS
 from qubo_prune.errors import InputError
 from qubo_prune.text import format_value
 from qubo_prune.validation import as_count
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.executors import Executor
     from qubo_prune.problem import Problem
     from qubo_prune.stopping import Stop
-
-EXECUTORS = ("threads", "processes", "dask")
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,11 @@ class Enumeration(Backend):
             )
         if self.scheduler is not None and self.executor != "dask":
             raise InputError(
-                f"scheduler goes with executor='dask', not {self.executor!r}; leave one of them out."
+                f"scheduler goes with executor='dask', not {self.executor!r}; ask for that, or leave the scheduler out."
             )
-        for what in ("scheduler", "checkpoint"):
+        for what, kinds in (("scheduler", str | None), ("checkpoint", str | os.PathLike | None)):
             value = getattr(self, what)
-            if not isinstance(value, str | os.PathLike | None) or value == "":
+            if not isinstance(value, kinds) or value == "":
                 raise InputError(f"{what} must be a text, not {format_value(value)}.")
 
     def prepare(self) -> None:
@@ -160,7 +159,7 @@ class Enumeration(Backend):
         )
 
     def _start(self, engine: Engine) -> Executor:
-        """Return the executor that was asked for, with its workers started."""
+        """Start the workers that were asked for; whoever calls this closes the executor."""
         if self.executor == "dask":
             from qubo_prune.backends.enumeration.dask_cluster import Dask
 

@@ -58,13 +58,23 @@ class Dask:
                 n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
             )
         try:
+            if scheduler is not None and not scheduler.startswith("inproc://"):
+                # A client takes 20 seconds to give up on an address that is none, and says so at length.
+                distributed.comm.get_address_host_port(scheduler, strict=True)
             self._client = distributed.Client(
                 self._cluster or scheduler, timeout=_CONNECT_SECONDS, set_as_default=False
             )
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError) as error:
             raise BackendUnavailableError(
                 f"no Dask scheduler answers at {scheduler!r} ({' '.join(str(error).split())}); "
                 "check the address, as tcp://host:8786, and that it runs."
+            ) from None
+        try:
+            self._client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+        except TimeoutError:
+            self._client.close()
+            raise BackendUnavailableError(
+                f"the Dask scheduler at {scheduler!r} has no workers; start some, as: dask worker {scheduler}"
             ) from None
         self._job = self._client.scatter(data, broadcast=True, hash=False)
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -127,4 +137,6 @@ def run_remotely(job: bytes, batch: Batch, threshold: float) -> Result:
 
 @lru_cache(maxsize=2)
 def _engine(job: bytes) -> Engine:
-    return Engine(wire.decode_job(job))
+    engine = Engine(wire.decode_job(job))
+    engine.compile()  # not within the time of the first batch
+    return engine

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,12 @@ from qubo_prune.validation import as_count, as_finite_float
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.engine import Engine
+    from qubo_prune.backends.enumeration.executors import Executor
     from qubo_prune.problem import Problem
 
 _TASK_SECONDS = 0.02
 _CALIBRATION_SECONDS = 0.3
+_BATCH_SECONDS = _CALIBRATION_SECONDS / 6
 _BYTES_PER_INDEX = 5
 """Rough size of the index of a removed block in a checkpoint."""
 
@@ -40,12 +41,14 @@ class Plan:
         States in the largest task: what is lost at most, for each worker, if a run is killed.
     task_states, tile_size : int
         The options of the backend that cut them so.
+    executor, scheduler : str
+        The options of the backend that say who does the work.
     devices : int
         Cores or GPUs at work.
     rate : float
         States per second of one device.
     measured : bool
-        Whether the rate was measured here, rather than given.
+        Whether the rate was measured, rather than given.
     seconds : float
         Expected time of the search: all states at the rate of all devices, and the time of the largest task, for which the others wait
         at the end. It leaves out what starts workers.
@@ -62,6 +65,8 @@ class Plan:
     largest_task: int
     task_states: int
     tile_size: int
+    executor: str
+    scheduler: str | None
     devices: int
     rate: float
     measured: bool
@@ -82,6 +87,8 @@ def plan(
     *,
     num_states: int = 100,
     task_states: int | None = None,
+    executor: str = "threads",
+    scheduler: str | None = None,
 ) -> Plan:
     """Say what it takes to enumerate a problem.
 
@@ -90,22 +97,29 @@ def plan(
     problem : Problem
         What to enumerate.
     devices : int, optional
-        Number of cores or GPUs; by default the cores of this machine, or one device where a rate is given.
+        Number of cores or GPUs; by default the workers that there are, or one device where a rate is given.
     rate : float, optional
-        States per second of one device. By default it is measured: the cores of this machine run parts of the real tasks for 0.3 seconds.
+        States per second of one device. By default it is measured: the workers run parts of the real tasks for 0.3 seconds.
     num_states : int
         K.
     task_states : int, optional
         As for the backend ``enumeration``; by default what that takes, or more where a device would finish such a task in less than 20 ms.
+    executor : str
+        As for the backend ``enumeration``: whose workers are counted and measured.
+    scheduler : str, optional
+        As for the backend ``enumeration``; with a rate and no `devices`, its workers are counted all the same.
 
     Returns
     -------
     Plan
+        Counts that are exact, and the time that follows from the rate.
 
     Raises
     ------
     InputError
-        If a number is out of range.
+        If an argument is out of range.
+    BackendUnavailableError
+        If the workers to be measured cannot be had.
 
     Examples
     --------
@@ -116,10 +130,10 @@ def plan(
     """
     wanted = _at_least_one(num_states, "num_states")
     measured = rate is None
-    cores = num_threads(None)
-    if devices is None:
-        devices = cores if measured else 1
-    devices = at_least_one(devices, "devices")
+    if devices is not None:
+        devices = at_least_one(devices, "devices")
+    elif rate is not None and scheduler is None:
+        devices = 1
     if rate is not None:
         rate = as_finite_float(rate, "rate")
         if rate <= 0:
@@ -133,10 +147,31 @@ def plan(
             task_states = max(
                 task_states, 1 << math.ceil(math.log2(max(1.0, rate * _TASK_SECONDS)))
             )
-    task_states = at_least_one(task_states, "task_states")
+    threads = num_threads(None)
+    backend = Enumeration(
+        threads=threads if devices is None else min(devices, threads),
+        task_states=task_states,
+        executor=executor,
+        scheduler=scheduler,
+    )
     checkpoint_bytes = 1000 + wanted * (2 + _BYTES_PER_INDEX * problem.num_removed)
     if not problem.groups:
-        return Plan(1, 1, 1, task_states, 0, devices, rate or 1.0, False, 0.0, 0, 0, 0)
+        return Plan(
+            num_states=1,
+            num_tasks=1,
+            largest_task=1,
+            task_states=task_states,
+            tile_size=0,
+            executor=executor,
+            scheduler=scheduler,
+            devices=devices or 1,
+            rate=rate or 1.0,
+            measured=False,
+            seconds=0.0,
+            num_checkpoints=0,
+            checkpoint_bytes=0,
+            device_bytes=0,
+        )
 
     from qubo_prune.backends.enumeration.checkpoint import INTERVAL_SECONDS
     from qubo_prune.backends.enumeration.engine import Engine, Job
@@ -144,9 +179,14 @@ def plan(
     engine = Engine(Job(problem, wanted, task_states))
     work = engine.new_workspace()
     device_bytes = engine.nbytes() + sum(array.nbytes for array in work)
-    if rate is None:
-        rate = _measure(engine, min(devices, cores))
     tasks = engine.partition
+    if rate is None or devices is None:
+        # A task cannot be broken off everywhere, so that short ones are measured.
+        short = min(task_states, Enumeration.task_states)
+        sample = engine if short == task_states else Engine(Job(problem, wanted, short))
+        with closing(backend._start(sample)) as workers:
+            devices = devices or max(1, workers.num_workers())
+            rate = rate or _measure(sample, workers)
     seconds = _quotient(tasks.num_states, devices * rate) + _quotient(tasks.largest_task, rate)
     return Plan(
         num_states=tasks.num_states,
@@ -154,6 +194,8 @@ def plan(
         largest_task=tasks.largest_task,
         task_states=task_states,
         tile_size=engine.layout.tile_size,
+        executor=executor,
+        scheduler=scheduler,
         devices=devices,
         rate=rate,
         measured=measured,
@@ -179,10 +221,9 @@ def _quotient(count: int, rate: float) -> float:
         return 1.7e308
 
 
-def _measure(engine: Engine, threads: int) -> float:
-    """Return the states per second of one of `threads` threads, on tasks spread over the whole space."""
+def _measure(engine: Engine, workers: Executor) -> float:
+    """Return the states per second of one worker while all are at work, on tasks spread over the whole space."""
     from qubo_prune.backends.enumeration.engine import Batch
-    from qubo_prune.backends.enumeration.kernel import Shared
     from qubo_prune.backends.warm_start import starting_states
     from qubo_prune.stopping import Stop
 
@@ -191,26 +232,19 @@ def _measure(engine: Engine, threads: int) -> float:
     full = len(start) == job.capacity
     threshold = float(job.problem.energies(start[-1:])[0]) if full else np.inf
     engine.compile()
-    end = time.perf_counter() + _CALIBRATION_SECONDS
-    rounds = [0] * threads
-
-    def work(index: int) -> tuple[int, float]:
-        workspace = engine.new_workspace()
-        visited, seconds = 0, 0.0
-        while time.perf_counter() < end or not visited:
-            shared = Shared(np.full(1, threshold), np.zeros(1, np.bool_))
-            timer = threading.Timer(_CALIBRATION_SECONDS / 6, shared.stop.fill, (True,))
-            timer.start()
+    sent, in_flight, visited, seconds = 0, 0, 0, 0.0
+    end = math.inf
+    while time.perf_counter() < end or in_flight:
+        while time.perf_counter() < end and in_flight < max(1, workers.num_workers()):
             # The fractional parts of the multiples of the golden ratio fill the space evenly, whenever one stops.
-            position = (index + threads * rounds[index]) * 0.6180339887498949 % 1.0
-            rounds[index] += 1
+            position = sent * 0.6180339887498949 % 1.0
             number = tasks.task_at(int(position * 2**53) * tasks.num_states >> 53)
-            result = engine.run(Batch(number, number + 1, math.inf), workspace, shared)
-            timer.cancel()
+            workers.submit(Batch(number, tasks.num_tasks, _BATCH_SECONDS), threshold)
+            sent, in_flight = sent + 1, in_flight + 1
+        for _, result in workers.results(_BATCH_SECONDS):
+            in_flight -= 1
             visited += result.visited
             seconds += result.seconds
-        return visited, seconds
-
-    with ThreadPoolExecutor(threads) as executor:
-        measured = list(executor.map(work, range(threads)))
-    return sum(visited for visited, _ in measured) / sum(seconds for _, seconds in measured)
+        if end == math.inf and visited:  # only now have the workers started
+            end = time.perf_counter() + _CALIBRATION_SECONDS
+    return visited / seconds

@@ -30,6 +30,8 @@ def main() -> None:
     threading.Thread(target=_listen, args=(source, batches, shared), daemon=True).start()
     try:
         engine = Engine(wire.decode_job(job[1]))
+        if not shared.stop[0]:
+            engine.compile()  # not within the time of the first batch
         work = engine.new_workspace()
         while True:
             batch, threshold = wire.decode_batch(batches.get()[0])

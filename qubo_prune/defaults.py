@@ -1,0 +1,12 @@
+"""Facts that the help of the command line shows, which has to load no numerical library."""
+
+from __future__ import annotations
+
+BACKEND = "branch-and-bound"
+"""The backend where none is named."""
+
+EXECUTORS = ("threads", "processes", "dask")
+"""Who can do the work of the backend ``enumeration``; the first is the default."""
+
+MAX_STATES = 3e10
+"""Problems of up to so many states are enumerated to verify a certificate, by default."""
