@@ -88,6 +88,10 @@ def verify(
     ):
         report.check(name, partial(check, spectrum, problem), sentence)
     report.check("threshold", partial(_check_threshold, certificate), "the thresholds agree")
+    if spectrum.backend == _ORACLE and spectrum.status is Status.PROVEN:
+        report.check(
+            "visited", partial(_check_visited, spectrum), "every state was visited, it says"
+        )
     if not report.passed:
         report.skip("sampling", "the list itself is wrong")
         report.skip("completeness", "the list itself is wrong")
@@ -173,6 +177,14 @@ def _check_threshold(certificate: Certificate) -> None:
             raise SpectrumError(
                 f"the bound of the root, {root!r}, lies above the lowest energy, {lowest!r}."
             )
+
+
+def _check_visited(spectrum: Spectrum) -> None:
+    """Raise `SpectrumError` if an enumeration says that it visited another number of states than there are."""
+    if spectrum.num_evaluated != spectrum.num_states_total:
+        raise SpectrumError(
+            f"{spectrum.num_evaluated} states were visited, but there are {spectrum.num_states_total}."
+        )
 
 
 def _samples(

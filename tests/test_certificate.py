@@ -88,6 +88,24 @@ def test_what_is_in_the_file(certificate, problem):
     assert proof["nodes"] == fields["spectrum"]["num_evaluated"]
 
 
+def test_what_enumeration_says_of_its_proof(problem, tmp_path):
+    options = {"threads": 2, "task_states": 50, "checkpoint": tmp_path / "c"}
+    spectrum = solve(problem, num_states=12, backend="enumeration", options=options)
+    proof = spectrum.proof
+    ranked = brute_force(problem)
+    assert (proof["executor"], proof["threads"], proof["task_states"]) == ("threads", 2, 50)
+    assert proof["tasks"] >= problem.num_states / 50
+    assert proof["visited_before"] == 0
+    assert spectrum.num_evaluated == problem.num_states
+    assert proof["next_energy"] == ranked[12][0]
+    # Between float32 and float64: the rounding of sums of some 10 energies of size 1.
+    assert 1e-7 < proof["screening_margin"] < 1e-2
+    assert 1e-16 < proof["epsilon"] < 1e-10
+    again = solve(problem, num_states=12, backend="enumeration", options=options)
+    assert again.proof == {**proof, "visited_before": problem.num_states}
+    assert Certificate.of(problem, again).verify(problem).complete
+
+
 def test_the_gradient_counts_only_with_beta():
     problem = make_problem(beta=0.0)
     certificate = Certificate.of(problem, solve(problem, num_states=3))
@@ -279,6 +297,10 @@ def no_ties(fields):
     fields["spectrum"]["lower_bound"] = fields["last_energy"]
 
 
+def claim_enumeration(fields):
+    fields["spectrum"]["backend"] = "enumeration"
+
+
 TAMPERED = {
     "an energy by one ulp": (one_ulp, "energies"),
     "another feasible state": (other_state, "energies"),
@@ -305,6 +327,7 @@ TAMPERED = {
     "status": (put("spectrum", "status", "heuristic"), "claims"),
     "num_proven": (put("spectrum", "num_proven", 11), "claims"),
     "root bound": (put("spectrum", "proof", "root_bound", 1e3), "threshold"),
+    "an enumeration that left some out": (claim_enumeration, "visited"),
     "hash": (put("problem", "hessian_sha256", "0" * 64), "hessian"),
     "hash of the spectrum": (put("spectrum", "hessian_sha256", "0" * 64), "problem"),
     "number of states": (put("problem", "num_states", 3), "problem"),

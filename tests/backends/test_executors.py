@@ -424,6 +424,13 @@ def test_options_that_are_refused(options: dict[str, object], message: str) -> N
         enumerate_all(LONG, **options)
 
 
+def test_more_states_than_can_be_counted() -> None:
+    problem = Problem(np.diag(np.arange(1100.0)), remove=550)
+    for use in (enumerate_all, plan):
+        with pytest.raises(InputError, match=r"at most 1e300 states, not 3\.\d\de329; use another"):
+            use(problem)
+
+
 def test_an_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> Result:
         raise BackendError("broken")

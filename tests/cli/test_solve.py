@@ -105,6 +105,16 @@ def test_every_option_of_the_problem_arrives(run, tmp_path: Path) -> None:
     assert_same(strict(ran.out), expected)
 
 
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_the_executor_arrives(executor: str, run) -> None:
+    named = ("--backend", "enumeration", "--executor", executor, "--threads", 1, "--states", 2)
+    found = strict(run("solve", "bytelm-40-block", "--remove", 4, *named, "--json").out)
+    assert (found["proof"]["executor"], found["proof"]["threads"]) == (executor, 1)
+    swept = strict(run("sweep", "bytelm-40-block", "--remove", 4, *named, "--json").out)
+    assert swept["spectra"][0]["removed"] == found["removed"]
+    assert swept["spectra"][0]["proof"] == found["proof"]
+
+
 def test_only(run) -> None:
     out = run("solve", BRANCH, "--remove", 3, "--only", "attention", "--states", 9, "--json").out
     assert all(block % 2 == 0 for state in strict(out)["removed"] for block in state)

@@ -156,7 +156,23 @@ class Enumeration(Backend):
                 "warm_start": seeded - prepared,
                 "search": time.perf_counter() - seeded,
             },
+            proof=self._facts(engine, earlier),
         )
+
+    def _facts(self, engine: Engine, earlier: int) -> dict[str, float | int | str]:
+        """Return what a reader of a certificate should know: how the states were shared out, and what rounding was allowed for."""
+        facts: dict[str, float | int | str] = {
+            "tasks": engine.partition.num_tasks,
+            "task_states": self.task_states,
+            "tile_size": engine.layout.tile_size,
+            "executor": self.executor,
+            "visited_before": earlier,
+            "screening_margin": engine.layout.margin / engine.layout.scale,
+            "epsilon": engine.allowance,
+        }
+        if self.scheduler is None:
+            facts["threads"] = num_threads(self.threads)
+        return facts
 
     def _start(self, engine: Engine) -> Executor:
         """Start the workers that were asked for; whoever calls this closes the executor."""

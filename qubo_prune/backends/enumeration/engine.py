@@ -14,9 +14,13 @@ from qubo_prune.backends.enumeration.arrays import make_tables, make_workspace
 from qubo_prune.backends.enumeration.kernel import Shared, Workspace, walk
 from qubo_prune.backends.enumeration.layout import make_layout
 from qubo_prune.backends.enumeration.tasks import Partition
-from qubo_prune.errors import BackendError
+from qubo_prune.errors import BackendError, InputError
 from qubo_prune.kernels.pool import pack
 from qubo_prune.problem import Problem
+from qubo_prune.text import format_count
+
+_MOST_STATES = 10**300
+"""Counts beyond are no floats, and no run over them would end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +79,37 @@ class Job:
 
 
 class Engine:
-    """A job with its tables; shared by the threads of a process."""
+    """A job with its tables; shared by the threads of a process.
+
+    Attributes
+    ----------
+    job : Job
+        What it runs.
+    layout : Layout
+        The problem as the kernels see it.
+    partition : Partition
+        The tasks.
+    allowance : float
+        Bound on the float64 error of what the kernels compute, against a canonical energy.
+
+    Raises
+    ------
+    InputError
+        If there are so many states that their number is no float.
+    """
 
     def __init__(self, job: Job) -> None:
         problem = job.problem
+        if problem.num_states > _MOST_STATES:
+            raise InputError(
+                f"enumeration takes at most 1e300 states, not {format_count(problem.num_states)}; use another backend."
+            )
         fixed = pack(problem.state(problem.fixed_removed)[None])[0]
         self.job = job
         self.layout = make_layout(problem.reduced(), fixed, job.tile_size)
         self.partition = Partition(self.layout, job.task_states)
         self._tables = make_tables(self.layout, problem)
+        self.allowance = self._tables.allowance
         self._idle: list[Workspace] = []
         self._lock = threading.Lock()
 
