@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends import DEFAULT_BACKEND, get_backend
 from qubo_prune.backends.base import Backend
+from qubo_prune.backends.enumeration.plan import plan
 from qubo_prune.backends.warm_start import starting_states
 from qubo_prune.certificate import Certificate, Statement
 from qubo_prune.errors import InputError, SpectrumError
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from qubo_prune.backends.branch_and_bound import BranchAndBound
 
 _ORACLE = "enumeration"
-_STATES_PER_SECOND = 10**9
-"""What enumeration does on two cores, for the estimate; more on many problems."""
+_LONG = 10**9
+"""Fewer states take a second or two, as long as an estimate would."""
 
 _OPERATIONS = 2e9
 """Additions that the sampled states may cost, roughly."""
@@ -274,15 +275,15 @@ def _solve_anew(
     if repeated:
         backend = _otherwise(backend, spectrum)
         seed = (spectrum.seed or 0) + 1
-    if announce is not None:
+    num_states = max(1, len(spectrum))
+    if announce is not None and problem.num_states >= _LONG:
         estimate = "how long it takes cannot be said beforehand"
-        if name == _ORACLE:
-            seconds = math.ceil(problem.num_states / _STATES_PER_SECOND)
-            estimate = f"about {seconds} s at 1e9 states/s"
+        if stop.time_limit is not None:
+            estimate = f"for {stop.time_limit:g} s at most"
+        elif name == _ORACLE:
+            estimate = _estimate(problem, num_states, threads)
         announce(f"solving it anew by {name}: {size} states, {estimate}")
-    reference = solve(
-        problem, num_states=max(1, len(spectrum)), backend=backend, seed=seed, stop=stop
-    )
+    reference = solve(problem, num_states=num_states, backend=backend, seed=seed, stop=stop)
     report.stop_reason = reference.stop_reason
     check = "repetition" if repeated else "completeness"
     by = (
@@ -306,6 +307,15 @@ def _solve_anew(
             check,
             f"{by} was stopped ({reference.stop_reason.value}) with {reference.num_proven} states proven; what it found contradicts nothing",
         )
+
+
+def _estimate(problem: Problem, num_states: int, threads: int | None) -> str:
+    """Say how long it takes to enumerate a problem here, measured."""
+    found = plan(problem, threads, num_states=num_states)
+    return (
+        f"about {format_count(math.ceil(found.seconds))} s "
+        f"at the {found.rate * found.devices:.1e} states/s measured here"
+    )
 
 
 def _otherwise(backend: Backend, spectrum: Spectrum) -> Backend:

@@ -24,6 +24,9 @@ EXIT_BAD_INPUT = 2
 EXIT_LIMIT = 3
 EXIT_INTERRUPTED = 130
 
+CERTIFICATE_SUFFIX = ".certificate.json"
+"""Ends the names of the certificates that `sweep` writes into a folder, where `verify` finds them by it."""
+
 _PROSE_WIDTH = 100
 
 

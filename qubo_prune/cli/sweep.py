@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, require_writable
+from qubo_prune.cli.output import (
+    CERTIFICATE_SUFFIX,
+    EXIT_DONE,
+    exit_code,
+    print_json,
+    require_writable,
+)
 from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.defaults import BACKEND
 from qubo_prune.errors import InputError
@@ -26,6 +32,15 @@ Remove = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Write one spectrum for each M, FOLDER/remove-M.json."),
+]
+
+Certificates = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FOLDER",
+        help="Write one proof for each M, FOLDER/remove-M.certificate.json; `qubo-prune verify FOLDER` checks them.",
+    ),
 ]
 
 _ROW = "{:>5} {:>9} {:>12} {:>15} {:>15} {:>9}  {}"
@@ -52,6 +67,7 @@ def sweep(
     scheduler: options.Scheduler = None,
     option: options.BackendOption = [],  # noqa: B006
     out: Out = None,
+    certificate: Certificates = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -68,7 +84,9 @@ def sweep(
         option, threads=threads, executor=executor, scheduler=scheduler
     )
     if out is not None:
-        _require_folder(out)
+        _require_folder(out, "--out")
+    if certificate is not None:
+        _require_folder(certificate, "--certificate")
 
     from qubo_prune.backends import get_backend
     from qubo_prune.problem import Problem
@@ -96,6 +114,8 @@ def sweep(
             if out is not None:
                 out.mkdir(exist_ok=True)
                 spectrum.save(out / f"remove-{spectrum.remove}.json")
+            if certificate is not None:
+                _certify(problem, spectrum, hessian, certificate)
             if not (json or quiet):
                 print(_row(spectrum), flush=True)
 
@@ -119,12 +139,21 @@ def sweep(
     )
 
 
-def _require_folder(folder: Path) -> None:
+def _require_folder(folder: Path, option: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(
-            f"--out of sweep takes a folder, but {str(folder)!r} is a file; name another"
+            f"{option} of sweep takes a folder, but {str(folder)!r} is a file; name another"
         )
-    require_writable(folder if folder.is_dir() else folder.parent)
+    require_writable(folder if folder.is_dir() else folder.parent, option)
+
+
+def _certify(problem: Problem, spectrum: Spectrum, hessian: str, folder: Path) -> None:
+    """Write the certificate of one M."""
+    from qubo_prune.certificate import Certificate
+
+    certificate = Certificate.of(problem.with_remove(spectrum.remove), spectrum, hessian=hessian)
+    folder.mkdir(exist_ok=True)
+    certificate.save(folder / f"remove-{spectrum.remove}{CERTIFICATE_SUFFIX}")
 
 
 def _counts_between(problem: Problem, first: int | None, last: int | None) -> list[int]:

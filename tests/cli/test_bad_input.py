@@ -189,6 +189,10 @@ BAD_ARGUMENTS = {
     "sweep of kinds": (["sweep", BRANCH, "--remove", "mlp=3"], "whole number"),
     "sweep both ways": (["sweep", BRANCH, "--remove", "3", "--from", "2"], "--from"),
     "sweep into a file": (["sweep", BRANCH, "--remove", "3", "--out", __file__], "folder"),
+    "certificates of a sweep into a file": (
+        ["sweep", BRANCH, "--remove", "3", "--certificate", __file__],
+        "--certificate of sweep takes a folder",
+    ),
     "show what is not there": (["hessians", "show", "bytelm"], BRANCH),
 }
 
