@@ -59,7 +59,8 @@ def solve(
     seed : int
         Seed of every random choice, at least 0.
     progress : callable, optional
-        Called with a `Progress` now and then.
+        Called with a `Progress` now and then. An exception that it raises ends the run, once a checkpoint is written, and is raised here. To
+        keep what was found, cancel a `Stop` instead.
     stop : Stop, optional
         In place of `time_limit`, `max_evaluations` and `progress`; lets another thread cancel the run. Its clock is started afresh.
     warm_start : (W, N) bool, optional
@@ -122,6 +123,7 @@ def solve(
             raise BackendError(
                 f"backend {solver.name!r} failed: {type(error).__name__}: {error}"
             ) from error
+    stop.raise_failure()
     return _certified(problem, solver, raw, wanted, stop, seed, time.perf_counter() - begin)
 
 

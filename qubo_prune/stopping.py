@@ -65,7 +65,8 @@ class Stop:
     max_evaluations : int, optional
         Number of states that may be evaluated.
     progress : callable, optional
-        Called with a `Progress` at most every 0.1 s.
+        Called with a `Progress` at most every 0.1 s. An exception that it raises stops the run, and `solve` raises it again once the backend
+        has put away what it has.
 
     Raises
     ------
@@ -115,8 +116,9 @@ class Stop:
         self.start()
 
     def start(self) -> None:
-        """Reset the clock and forget a limit that was reached; a cancellation stays."""
+        """Reset the clock and forget a limit that was reached and a callback that failed; a cancellation stays."""
         self._limit_reached: StopReason | None = None
+        self._failure: Exception | None = None
         self._started = time.monotonic()
         self._last_report = -math.inf
 
@@ -135,7 +137,8 @@ class Stop:
     @property
     def reason(self) -> StopReason | None:
         """Why the run has to stop; None while it may go on."""
-        return self._cancelled or self._limit_reached
+        failed = None if self._failure is None else StopReason.INTERRUPTED
+        return self._cancelled or self._limit_reached or failed
 
     def cancel(self, reason: StopReason = StopReason.INTERRUPTED) -> None:
         """Ask the run to stop, from any thread or a signal handler; the first reason stays."""
@@ -165,7 +168,11 @@ class Stop:
         message : str
             What is being done.
         """
-        if self._progress is None or not self._report_lock.acquire(blocking=False):
+        if (
+            self._progress is None
+            or self._failure is not None
+            or not self._report_lock.acquire(blocking=False)
+        ):
             return
         try:
             now = time.monotonic()
@@ -179,9 +186,18 @@ class Stop:
                 if fraction > 0:
                     eta = elapsed * (1 - fraction) / fraction
             rate = num_evaluated / elapsed if elapsed > 0 else 0.0
-            self._progress(Progress(fraction, num_evaluated, rate, eta, message))
+            # Not through the backend, which may be anywhere, in foreign code even, and could not say whose fault it is.
+            try:
+                self._progress(Progress(fraction, num_evaluated, rate, eta, message))
+            except Exception as error:  # noqa: BLE001 - raised by raise_failure
+                self._failure = error
         finally:
             self._report_lock.release()
+
+    def raise_failure(self) -> None:
+        """Raise what the progress callback raised since the start, if it did."""
+        if self._failure is not None:
+            raise self._failure
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -465,6 +465,69 @@ def test_progress(backend):
         assert each.message
 
 
+class CallbackError(Exception):
+    """Nothing that this package raises."""
+
+
+def fail(_):
+    raise CallbackError("of the user")
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_an_exception_in_a_progress_callback_is_the_users_own(backend):
+    with pytest.raises(CallbackError, match="of the user") as caught:
+        solve(hard_problem(), backend=backend, progress=fail, time_limit=60)
+    assert caught.traceback[-1].name == "fail"
+    stop = Stop(max_evaluations=1_000_000, progress=fail)
+    with pytest.raises(CallbackError):
+        solve(hard_problem(), backend=backend, stop=stop)
+    assert stop.reason is StopReason.INTERRUPTED
+
+
+def test_a_backend_that_cannot_be_stopped_is_not_blamed_for_a_callback():
+    def act(stop, **_):
+        stop.report(1)
+        return RawResult(STATES)
+
+    with pytest.raises(CallbackError):
+        solve(PROBLEM, backend=Fake(act), progress=fail)
+
+
+def test_a_checkpoint_survives_a_progress_callback_that_fails(tmp_path):
+    problem = Problem.load("bytelm-40-block", remove=10)
+    options = {"checkpoint": tmp_path / "c", "task_states": 100_000}
+    run = {"num_states": 5, "backend": "enumeration", "options": options}
+
+    def fail_after_some_tasks(progress):
+        if progress.num_evaluated > 2_000_000:
+            fail(progress)
+
+    with pytest.raises(CallbackError):
+        solve(problem, progress=fail_after_some_tasks, **run)
+    spectrum = solve(problem, **run)
+    assert spectrum.proof["visited_before"] > 0
+    assert spectrum.num_evaluated == problem.num_states
+
+
+def test_a_sweep_ends_with_a_progress_callback_that_fails():
+    found = []
+
+    def fail_later(progress):
+        if found:
+            fail(progress)
+
+    with pytest.raises(CallbackError):
+        sweep(
+            Problem.load("bytelm-40-branch", remove=1),
+            [2, 40, 41],
+            backend="enumeration",
+            num_states=5,
+            progress=fail_later,
+            on_result=lambda spectrum: found.append(spectrum.remove),
+        )
+    assert found == [2]
+
+
 def test_progress_of_enumeration_ends_near_one():
     seen: list[Progress] = []
     problem = Problem.load("bytelm-40-block", remove=10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -157,7 +158,7 @@ def test_progress_callback_may_cancel_and_report():
     assert stop.reason is StopReason.INTERRUPTED
 
 
-def test_progress_lock_is_released_when_the_callback_fails(clock):
+def test_a_callback_that_fails_stops_the_run_and_is_called_no_more(clock):
     calls = []
 
     def progress(snapshot):
@@ -165,11 +166,28 @@ def test_progress_lock_is_released_when_the_callback_fails(clock):
         raise RuntimeError("no terminal")
 
     stop = Stop(progress=progress)
-    for _ in range(2):
-        clock.now += 1.0
-        with pytest.raises(RuntimeError, match="no terminal"):
+    stop.raise_failure()
+    for run in (1, 2):
+        assert not stop.should_stop(1)
+        for _ in range(3):
+            clock.now += 1.0
             stop.report(1)
-    assert len(calls) == 2
+        assert len(calls) == run
+        assert stop.should_stop(1)
+        assert stop.reason is StopReason.INTERRUPTED
+        with pytest.raises(RuntimeError, match="no terminal"):
+            stop.raise_failure()
+        stop.start()
+        stop.raise_failure()
+
+
+def test_a_callback_that_exits_is_not_held_up():
+    stop = Stop(progress=lambda _: sys.exit(3))
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            stop.report(1)
+        stop.start()
+    assert stop.reason is None
 
 
 def test_threads_never_run_the_callback_at_the_same_time():
