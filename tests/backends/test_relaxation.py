@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qubo_prune import Problem
+from qubo_prune import Problem, solve
 from qubo_prune.backends.branch_and_bound import relaxation
 from qubo_prune.backends.branch_and_bound.arrays import energy_quantum
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
@@ -241,3 +241,22 @@ def test_no_quantum_where_sums_would_be_rounded(hessian: list[list[float]]) -> N
 def test_random_matrices_have_no_quantum() -> None:
     a = np.random.default_rng(0).normal(size=(20, 20))
     assert energy_quantum(Problem(a + a.T, 5)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("remove", "has_tree"),
+    [(1, False), (2, False), (22, False), (3, True), (21, True), ({"a": 1, "b": 1}, True)],
+)
+def test_no_shifts_are_sought_where_the_root_is_enumerated(
+    remove: int | dict[str, int], has_tree: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = symmetric("wishart", 24, np.random.default_rng(0))
+    problem = Problem(matrix, remove, kinds=["a", "b"] * 12)
+    shifts = mock.Mock(wraps=diagonal_shifts)
+    monkeypatch.setattr("qubo_prune.backends.branch_and_bound.arrays.diagonal_shifts", shifts)
+    spectrum = solve(problem, num_states=9)
+    *_, should_stop = shifts.call_args.args
+    assert should_stop() != has_tree
+    assert ("root_bound" in spectrum.proof) == has_tree
+    expected = solve(problem, num_states=9, backend="enumeration")
+    assert (spectrum.states == expected.states).all()

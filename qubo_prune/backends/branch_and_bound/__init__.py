@@ -89,7 +89,9 @@ class BranchAndBound(Backend):
         begin = time.perf_counter()
         start = starting_states(problem, wanted, seed, stop, warm_start)
         seeded = time.perf_counter()
-        tables = make_tables(problem, self.max_steps, self.anchor_interval, stop.should_stop)
+        # A root that is enumerated at once has no use for good shifts.
+        enough = stop.should_stop if _has_tree(problem) else lambda: True
+        tables = make_tables(problem, self.max_steps, self.anchor_interval, enough)
         threshold = np.full(1, np.inf)
         cut_word = tables.base_word.copy()
         if len(start) == wanted:
@@ -130,3 +132,9 @@ class BranchAndBound(Backend):
             },
             proof=proof,
         )
+
+
+def _has_tree(problem: Problem) -> bool:
+    """Tell whether the root is branched on: more than one group, or three and more blocks to remove and to keep."""
+    group = problem.groups[0]
+    return len(problem.groups) > 1 or min(group.count, len(group.indices) - group.count) > 2
