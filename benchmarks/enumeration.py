@@ -1,19 +1,21 @@
 """States per second of the exhaustive engine, side by side with a plain walker: ``python -m benchmarks.enumeration``.
 
-Both run single-threaded, pair by pair, on the leading blocks of a bundled Hessian; the plain walker is given a slice of the same space (the
-states whose smallest removed block is one fixed block), because all of it would take it minutes.
+Both run pair by pair on the leading blocks of a bundled Hessian; the plain walker has one thread and is given a slice of the same space (the
+states whose smallest removed block is one fixed block), because all of it would take it minutes. Memory is measured in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 from math import comb
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import markdown, save
+from benchmarks.machine import markdown, peak_memory, save
 from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 
@@ -23,12 +25,10 @@ SMOKE = ((20, 5),)
 
 def measure(n: int, count: int, repeats: int, threads: int) -> dict[str, Any]:
     """Time both on one shape; medians of the pairs."""
-    whole = Problem.load("bytelm-40-branch", remove=1)
-    hessian = whole.hessian[:n, :n]
-    problem = Problem(hessian, remove=count)
+    problem = leading(n, count)
     # A first block whose states take the plain walker about a second.
     first = min(range(n - count + 1), key=lambda i: abs(comb(n - 1 - i, count - 1) - 1e9))
-    single = hessian.astype(np.float32)
+    single = problem.hessian.astype(np.float32)
     ours, plain = [], []
     for _ in range(repeats):
         begin = time.perf_counter()
@@ -48,7 +48,28 @@ def measure(n: int, count: int, repeats: int, threads: int) -> dict[str, Any]:
         "plain_states_per_second": float(np.median(plain)),
         "ratio": float(np.median(ratios)),
         "seconds": problem.num_states / float(np.median(ours)),
+        "peak_bytes": peak_of(n, count, threads),
     }
+
+
+def leading(n: int, count: int) -> Problem:
+    """Return the problem of the first `n` blocks."""
+    return Problem(Problem.load("bytelm-40-branch", remove=1).hessian[:n, :n], remove=count)
+
+
+def peak_of(n: int, count: int, threads: int) -> int:
+    """Return the most bytes of memory that a process needs which does nothing else; the libraries alone are some 100 MB."""
+    command = (
+        f"from benchmarks.enumeration import solve_alone; solve_alone({n}, {count}, {threads})"
+    )
+    done = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True)
+    return int(done.stdout)
+
+
+def solve_alone(n: int, count: int, threads: int) -> None:
+    """Solve one shape and print the peak of this process."""
+    solve(leading(n, count), backend="enumeration", options={"threads": threads})
+    print(peak_memory())
 
 
 def main() -> None:
@@ -74,6 +95,7 @@ def main() -> None:
                 "seconds",
                 "plain walker, 1 thread",
                 "ratio",
+                "peak memory",
             ],
             [
                 [
@@ -84,6 +106,7 @@ def main() -> None:
                     f"{row['seconds']:.2f}",
                     f"{row['plain_states_per_second']:.2e}",
                     f"{row['ratio']:.1f}",
+                    f"{row['peak_bytes'] / 1e6:.0f} MB",
                 ]
                 for row in rows
             ],

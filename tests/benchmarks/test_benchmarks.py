@@ -14,7 +14,7 @@ from qubo_prune import Problem, solve
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import peers, proofs  # noqa: E402
+from benchmarks import enumeration, peers, proofs  # noqa: E402
 from benchmarks.instances import FAMILIES, make_instance  # noqa: E402
 from benchmarks.plain_walker import walk  # noqa: E402
 
@@ -41,6 +41,13 @@ def test_the_plain_walker_visits_every_state_and_finds_the_lowest(n: int, count:
     assert visited == problem.num_states
     lowest = solve(problem, num_states=1, backend="enumeration").energies[0]
     assert best == pytest.approx(lowest, rel=1e-5)
+
+
+def test_memory_does_not_grow_with_the_number_of_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    few, many = (enumeration.peak_of(40, count, 2) for count in (5, 9))
+    assert many - few < 50e6  # of 400 times as many states
+    assert 20e6 < many < 500e6
 
 
 @pytest.mark.parametrize("case", proofs.SMOKE, ids=lambda case: case.family)
