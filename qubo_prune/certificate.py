@@ -54,8 +54,8 @@ class Statement:
         N.
     num_states : int
         Exact number of feasible states.
-    remove, kinds, names, keep, force, only, beta
-        As for `Problem`.
+    remove, kinds, names, keep, force, only, beta : as for Problem
+        What was asked for.
     gradient_sha256 : str or None
         Hexadecimal SHA-256 of the gradient as little-endian float64; None if `beta` is 0.
     """

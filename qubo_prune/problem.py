@@ -150,8 +150,10 @@ class Problem:
         ----------
         source : str or path
             A file, or the name of a bundled Hessian.
-        remove, kinds, names, keep, force, only, gradient, beta, symmetrize
-            As for `Problem`; kinds, names and the gradient come from the sidecar unless given.
+        remove : int or mapping
+            As for `Problem`.
+        kinds, names, keep, force, only, gradient, beta, symmetrize : as for Problem
+            Kinds, names and the gradient come from the sidecar unless given.
 
         Raises
         ------

@@ -152,8 +152,8 @@ def sweep(
         The values of `remove`; by default every number from 1 to N - 1 that the problem allows.
     on_result : callable, optional
         Called with each spectrum as soon as it is there.
-    stop, time_limit, max_evaluations, progress
-        As for `solve`, for each M on its own; a cancelled `stop` ends the sweep.
+    stop, time_limit, max_evaluations, progress : as for solve
+        For each M on its own; a cancelled `stop` ends the sweep.
     warm_start : (W, N) bool, optional
         States known to be good, for any M: blocks are added or dropped to fit.
     **arguments

@@ -91,7 +91,8 @@ class RawResult:
     timings : dict of str to float
         Seconds per phase.
     proof : dict of str to float, int or str
-        What a reader of a certificate should know of the proof, such as a root bound and the number of nodes; finite numbers and strings.
+        What a reader of a certificate should know of the proof, such as a root bound, the number of nodes and the version of the solver's
+        library; finite numbers and strings.
     """
 
     states: NDArray[np.bool_]
