@@ -230,15 +230,11 @@ def test_an_error_in_a_worker_is_reported(
         enumerate_all(Problem.load(BLOCK, remove=5), executor="processes", threads=1)
 
 
-@pytest.mark.parametrize("limit", [0.5, 5.0])
-def test_a_time_limit_keeps_what_was_found(limit: float) -> None:
-    begin = time.monotonic()
+def test_a_time_limit_that_ends_before_a_worker_is_ready() -> None:
     options = {"executor": "processes", "threads": 1, "task_states": 10_000_000}
-    found = solve(LONG, num_states=5, backend="enumeration", time_limit=limit, options=options)
-    assert time.monotonic() - begin < limit + 5
+    found = solve(LONG, num_states=5, backend="enumeration", time_limit=0.1, options=options)
     assert found.stop_reason is StopReason.TIME_LIMIT
-    assert len(found) == 5  # even if no worker was ready in time
-    assert found.num_evaluated > 0 or limit < 1
+    assert len(found) == 5
     found.check(LONG)
 
 
