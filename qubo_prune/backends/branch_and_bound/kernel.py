@@ -463,4 +463,5 @@ def only_later_ties(tables: Tables, work: Workspace, level: int, bound: float) -
             block = tables.block_of[p]
             word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
     energy = work.cut_energy[0]
-    return not precedes(energy, word, energy, work.cut_word)
+    # The cut itself may come from the heuristic start, in no pool yet: the node that holds it stays.
+    return precedes(energy, work.cut_word, energy, word)
