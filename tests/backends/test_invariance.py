@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import numba
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qubo_prune import Problem, Spectrum, Status, solve
-from qubo_prune.backends.branch_and_bound.arrays import rounding_allowance
+from qubo_prune.backends.branch_and_bound.arrays import refine_tables, rounding_allowance
 from qubo_prune.backends.branch_and_bound.kernel import move
 from qubo_prune.kernels.pool import num_words, unpack
 from qubo_prune.kernels.swap_search import Landscape, SwapPool, random_state, tabu_search
@@ -118,6 +119,21 @@ def test_steps_and_anchors_of_branch_and_bound(
 ) -> None:
     options = {"max_steps": max_steps, "anchor_interval": anchor_interval}
     check_same(name, options=options)
+
+
+@every_problem
+@pytest.mark.parametrize("threads", [1, 3])
+def test_finer_tables_of_branch_and_bound(
+    name: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that takes long goes on with shifts of more depths; here that is any search of two turns."""
+    problem_and_answer(name)
+    refine = mock.Mock(wraps=refine_tables)
+    monkeypatch.setattr("qubo_prune.backends.branch_and_bound.arrays.refine_tables", refine)
+    monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search._REFINE_AFTER", 0)
+    monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search._FIRST_BUDGET", 3)
+    check_same(name, options={"threads": threads})
+    assert refine.call_count == 1
 
 
 @every_problem

@@ -13,6 +13,7 @@ from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.backends.workers import at_least_one, num_threads
 
 if TYPE_CHECKING:
+    from qubo_prune.backends.branch_and_bound.kernel import Tables
     from qubo_prune.problem import Problem
     from qubo_prune.stopping import Stop
 
@@ -76,6 +77,7 @@ class BranchAndBound(Backend):
             make_root,
             make_tables,
             make_workspace,
+            refine_tables,
         )
         from qubo_prune.backends.branch_and_bound.kernel import Shared
         from qubo_prune.backends.branch_and_bound.search import search
@@ -101,7 +103,12 @@ class BranchAndBound(Backend):
         workspaces = [make_workspace(tables, wanted, problem.num_blocks) for _ in range(threads)]
         prepared = time.perf_counter()
 
-        bounds = search(tables, workspaces, shared, make_root(tables), cut_word, stop)
+        def refine(tables: Tables) -> Tables:
+            return refine_tables(tables, problem, lambda: bool(shared.stop[0]))
+
+        bounds, tables = search(
+            tables, workspaces, shared, make_root(tables), cut_word, stop, refine
+        )
         words = np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces])
         states = unpack(words, problem.num_blocks)
         complete = bounds.open == np.inf

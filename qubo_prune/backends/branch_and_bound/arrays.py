@@ -15,6 +15,7 @@ from qubo_prune.kernels.pool import new_pool, num_words, pack
 from qubo_prune.problem import Problem, ReducedProblem
 
 _PREPARED_DEPTHS = 10
+_REFINED_DEPTHS = 80
 
 
 def make_tables(
@@ -44,6 +45,21 @@ def make_tables(
         anchor_interval=anchor_interval,
         hessian=read_only(problem.hessian),
         linear=read_only(problem.linear),
+    )
+
+
+def refine_tables(tables: Tables, problem: Problem, should_stop: Callable[[], bool]) -> Tables:
+    """Prepare the shifts of more depths: fewer nodes, which pays on a hard problem only."""
+    stride = -(-len(tables.matrix) // _REFINED_DEPTHS)
+    if stride == tables.stride or should_stop():
+        return tables
+    shifts = diagonal_shifts(tables.matrix, tables.group_of, stride, should_stop)
+    if should_stop():  # not all of them are solved for
+        return tables
+    largest = float(np.abs(shifts).max())
+    epsilon = rounding_allowance(problem, problem.reduced(), largest, tables.anchor_interval)
+    return tables._replace(
+        shifts=shifts, stride=stride, epsilon=max(epsilon, float(tables.epsilon))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from qubo_prune.stopping import Stop
 
 _FIRST_BUDGET = 200
 _LAST_BUDGET = 20_000
+_REFINE_AFTER = 8
+"""Finer tables are made after this many nodes times n^2: about when they cost no more than the search did so far."""
 
 
 @dataclass(order=True)
@@ -102,17 +105,22 @@ def search(
     root: OpenNode,
     cut_word: NDArray[np.uint64],
     stop: Stop,
-) -> Bounds:
-    """Search below `root`.
+    refine: Callable[[Tables], Tables],
+) -> tuple[Bounds, Tables]:
+    """Search below `root`; a search that takes long goes on with ``refine(tables)``, which keep the order of the variables.
 
-    `cut_word` is a state whose energy is ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf).
+    Returns what it leaves and the last tables. `cut_word` is a state whose energy is ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf).
     """
     frontier = Frontier(root, shared.threshold.copy(), cut_word)
     n = len(root.fixed)
     root_bound = -np.inf
+    refining = threading.Lock()
+
+    def count_nodes() -> int:
+        return sum(int(w.nodes[0]) for w in workspaces)
 
     def work(index: int) -> None:
-        nonlocal root_bound
+        nonlocal root_bound, tables
         workspace = workspaces[index]
         out_fixed = np.empty((2 * n + 2, n), np.int8)
         out_x = np.empty((2 * n + 2, n))
@@ -120,6 +128,8 @@ def search(
         while (taken := frontier.take(workspace)) is not None:
             node, budget = taken
             count = 0
+            if count_nodes() > _REFINE_AFTER * n**2 and refining.acquire(blocking=False):
+                tables = refine(tables)  # once: the lock is kept
             if node.bound <= shared.threshold[0] + tables.epsilon:
                 workspace.bound[0] = node.bound
                 count = explore(
@@ -138,7 +148,7 @@ def search(
             frontier.give_back(out_fixed[:count], out_x[:count], out_bound[:count])
 
     def poll() -> None:
-        nodes = sum(int(w.nodes[0]) for w in workspaces)
+        nodes = count_nodes()
         if stop.should_stop(nodes):
             abort()
         stop.report(nodes, None, "searching")
@@ -148,4 +158,4 @@ def search(
         frontier.close()
 
     run_workers(work, len(workspaces), poll, abort)
-    return Bounds(frontier.lowest_bound(), root_bound)
+    return Bounds(frontier.lowest_bound(), root_bound), tables
