@@ -5,7 +5,6 @@ This is the paper's section 4.1 with any solver: equation 5, solved for the K lo
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from qubo_prune.problem import Problem
 from qubo_prune.spectrum import Spectrum, lexicographic_order
 from qubo_prune.status import Status
 from qubo_prune.stopping import Progress, Stop, StopReason
+from qubo_prune.strict_json import is_fact
 from qubo_prune.validation import as_count, as_states
 
 Remove = int | Mapping[str, int]
@@ -312,6 +312,7 @@ def _certified(
         num_evaluated=raw.num_evaluated,
         native_status=raw.native_status,
         proof=proof,
+        statistics=dict(raw.statistics),
     )
 
 
@@ -330,12 +331,15 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
         ("native_status", str),
         ("timings", dict),
         ("proof", dict),
+        ("statistics", dict),
     ):
         value = getattr(raw, what)
         if not isinstance(value, kind) or value != value:  # noqa: PLR0124 - only NaN differs
             raise BackendError(f"backend {solver.name!r} returned {value!r} as {what}.")
-    if not all(_is_fact(*item) for item in raw.proof.items()):
-        raise BackendError(f"backend {solver.name!r} returned {raw.proof!r} as proof.")
+    for what in ("proof", "statistics"):
+        facts = getattr(raw, what)
+        if not all(is_fact(*item) for item in facts.items()):
+            raise BackendError(f"backend {solver.name!r} returned {facts!r} as {what}.")
     if not all(isinstance(seconds, int | float) for seconds in raw.timings.values()):
         raise BackendError(f"backend {solver.name!r} returned {raw.timings!r} as timings.")
     try:
@@ -361,10 +365,3 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
             f"{len(states)}."
         )
     return states
-
-
-def _is_fact(name: object, value: object) -> bool:
-    """Tell whether a name and a value can be written to a file and read back."""
-    if isinstance(value, float):
-        return isinstance(name, str) and math.isfinite(value)
-    return isinstance(name, str) and isinstance(value, int | str) and not isinstance(value, bool)

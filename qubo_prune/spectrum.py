@@ -90,6 +90,8 @@ class Spectrum:
         The status in the backend's own words.
     proof : dict
         What the backend says of its proof, such as its root bound; `next_energy`, where known, is that of state K + 1.
+    statistics : dict
+        Figures of the run, such as the fraction of an outside solver's samples that were feasible before repair.
 
     Raises
     ------
@@ -131,6 +133,7 @@ class Spectrum:
     num_evaluated: int = 0
     native_status: str = ""
     proof: dict[str, float | int | str] = field(default_factory=dict)
+    statistics: dict[str, float | int | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         values = self.__dict__  # a frozen dataclass refuses plain assignment

@@ -45,6 +45,9 @@ FORMAT_VERSION = 1
 
 _SUFFIXES = (".json", ".npz")
 
+_FACTS = ("proof", "statistics")
+"""Keys whose values are objects of facts; left out where there are none."""
+
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -146,7 +149,7 @@ def _build(
         "timings": reader.get(fields, "timings", as_timings),
         "num_evaluated": reader.get(fields, "num_evaluated", as_integer),
         "native_status": reader.get(fields, "native_status", as_string),
-        "proof": reader.get(fields, "proof", as_facts) if "proof" in fields else {},
+        **{key: reader.get(fields, key, as_facts) for key in _FACTS if key in fields},
     }
     try:
         return Spectrum(**values)
@@ -173,8 +176,7 @@ def _header(spectrum: Spectrum) -> dict[str, Any]:
         "seed": spectrum.seed,
         "hessian_sha256": spectrum.hessian_sha256,
     }
-    if spectrum.proof:
-        header["proof"] = dict(spectrum.proof)
+    header.update({key: dict(getattr(spectrum, key)) for key in _FACTS if getattr(spectrum, key)})
     return header
 
 

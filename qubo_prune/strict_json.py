@@ -217,6 +217,13 @@ def as_facts(value: Any) -> dict[str, float | int | str]:
     }
 
 
+def is_fact(name: object, value: object) -> bool:
+    """Whether `as_facts` reads back a name and a value that were written."""
+    if isinstance(value, float):
+        return isinstance(name, str) and math.isfinite(value)
+    return isinstance(name, str) and isinstance(value, int | str) and not isinstance(value, bool)
+
+
 def optional(convert: Callable[[Any], _Value]) -> Callable[[Any], _Value | None]:
     """Return a conversion that also lets null through."""
     return lambda value: None if value is None else convert(value)

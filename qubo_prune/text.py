@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _LONGEST_VALUE = 71
 
@@ -59,3 +59,19 @@ def format_value(value: object) -> str:
         return format_count(value)
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def format_facts(facts: Mapping[str, float | int | str]) -> str:
+    """Return names and values in a sentence.
+
+    Examples
+    --------
+    >>> format_facts({"feasible_fraction": 0.123456789, "samples": 100})
+    'feasible fraction 0.123457, samples 100'
+    """
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.6g}"
+        if isinstance(value, float)
+        else f"{name.replace('_', ' ')} {value}"
+        for name, value in facts.items()
+    )

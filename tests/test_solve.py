@@ -134,6 +134,9 @@ GARBAGE = {
     "timings as list": RawResult(STATES, timings=[("search", 1.0)]),
     "timings as text": RawResult(STATES, timings={"search": "fast"}),
     "timings of None": RawResult(STATES, timings={"search": None}),
+    "statistics None": RawResult(STATES, statistics=None),
+    "statistics with NaN": RawResult(STATES, statistics={"fraction": math.nan}),
+    "statistics of arrays": RawResult(STATES, statistics={"samples": np.zeros(2)}),
 }
 
 
@@ -156,6 +159,17 @@ def test_fewer_states_than_asked_for_are_partial():
     assert (spectrum.status, spectrum.num_proven, len(spectrum)) == (Status.PARTIAL, 2, 3)
     assert spectrum.lower_bound == TRUTH[1][0]
     spectrum.check(PROBLEM)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_statistics_reach_the_spectrum_and_its_files(tmp_path, suffix):
+    statistics = {"feasible_fraction": 0.1, "samples": 10, "formulation": "penalty"}
+    raw = RawResult(STATES, 1, statistics=statistics)
+    spectrum = solve(PROBLEM, num_states=3, backend=returning(raw))
+    assert spectrum.statistics == spectrum[:1].statistics == statistics
+    spectrum.save(tmp_path / f"s{suffix}")
+    assert Spectrum.load(tmp_path / f"s{suffix}").statistics == statistics
+    assert "statistics" not in solve(PROBLEM).to_dict()
 
 
 def test_no_states_are_a_spectrum():

@@ -93,6 +93,9 @@ class RawResult:
     proof : dict of str to float, int or str
         What a reader of a certificate should know of the proof, such as a root bound, the number of nodes and the version of the solver's
         library; finite numbers and strings.
+    statistics : dict of str to float, int or str
+        Figures of the run that say how good the solver itself was, such as the fraction of its samples that were feasible before repair; finite
+        numbers and strings.
     """
 
     states: NDArray[np.bool_]
@@ -102,6 +105,7 @@ class RawResult:
     native_status: str = ""
     timings: dict[str, float] = field(default_factory=dict)
     proof: dict[str, float | int | str] = field(default_factory=dict)
+    statistics: dict[str, float | int | str] = field(default_factory=dict)
 
 
 class Backend(ABC):

@@ -135,8 +135,10 @@ def solve(
 
 def _show(spectrum: Spectrum, rows: int) -> None:
     """Print what was found, as a table, and a verdict."""
-    from qubo_prune.text import format_count
+    from qubo_prune.text import format_count, format_facts
 
+    if spectrum.statistics:
+        print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     print_text(str(spectrum))
     if rows:
         table = spectrum.to_table(rows)

@@ -11,6 +11,7 @@ from qubo_prune.backends.base import Availability, Backend, Capability, RawResul
 from qubo_prune.errors import InputError
 from qubo_prune.solve import solve
 from qubo_prune.status import Status
+from qubo_prune.strict_json import is_fact
 from qubo_prune.testing.harness import Mismatch, expect, ranked, run
 from qubo_prune.testing.problems import cases, degenerate_cases
 
@@ -105,6 +106,13 @@ def check_result(backend: Backend, _num_blocks: int) -> None:
             f"timings to map phases to seconds{where}",
             raw.timings,
         )
+        for what in ("proof", "statistics"):
+            facts = getattr(raw, what)
+            expect(
+                isinstance(facts, dict) and all(is_fact(*item) for item in facts.items()),
+                f"{what} to map names to finite numbers and strings{where}",
+                facts,
+            )
 
 
 def _is_timing(entry: tuple[Any, Any]) -> bool:
