@@ -133,7 +133,7 @@ class Problem:
     def load(
         cls,
         source: str | os.PathLike[str],
-        remove: int | Mapping[str, int],
+        remove: int | Mapping[str, int] | None = None,
         *,
         kinds: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
@@ -144,14 +144,14 @@ class Problem:
         beta: float = 0.0,
         symmetrize: bool = False,
     ) -> Problem:
-        """Read the Hessian from a ``.npy`` file or take a bundled one.
+        """Read the Hessian from a file or take a bundled one.
 
         Parameters
         ----------
         source : str or path
-            A file, or the name of a bundled Hessian.
-        remove : int or mapping
-            As for `Problem`.
+            A ``.npy`` file or one of another format, or the name of a bundled Hessian.
+        remove : int or mapping, optional
+            As for `Problem`; what the file or its sidecar says unless given.
         kinds, names, keep, force, only, gradient, beta, symmetrize : as for Problem
             Kinds, names and the gradient come from the sidecar unless given.
 
@@ -169,9 +169,13 @@ class Problem:
         from qubo_prune.hessians.store import load_hessian
 
         file = load_hessian(source)
+        if remove is None and file.remove is None:
+            raise InputError(
+                f"{source} does not say how many variables are 1; give that number as remove (--remove M), or sweep over all of them."
+            )
         return cls(
             file.hessian,
-            remove,
+            file.remove if remove is None else remove,  # type: ignore[arg-type]
             kinds=file.kinds if kinds is None else kinds,
             names=file.names if names is None else names,
             keep=keep,

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.backends import DEFAULT_BACKEND, get_backend
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.backends.warm_start import nearest_feasible
+from qubo_prune.encodings.repair import nearest_feasible
 from qubo_prune.errors import BackendError, InputError, QuboPruneError
 from qubo_prune.problem import Problem
 from qubo_prune.spectrum import Spectrum, lexicographic_order

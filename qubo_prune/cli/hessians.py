@@ -95,6 +95,8 @@ def _facts(file: HessianFile) -> dict[str, object]:
         "num_blocks": file.num_blocks,
         "kinds": dict(Counter(file.kinds or ())),
         **described,
+        **({} if file.remove is None else {"remove": file.remove}),
+        **({"offset": file.offset} if file.offset else {}),
         "mean_gradient": file.mean_gradient is not None,
         "largest_asymmetry": float(np.abs(given - given.T).max()),
         "smallest_eigenvalue": float(eigenvalues[0]),

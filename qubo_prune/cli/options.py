@@ -16,7 +16,15 @@ HessianArgument = Annotated[
     str,
     typer.Argument(
         metavar="HESSIAN",
-        help="A .npy file, or the name of a bundled Hessian (see `qubo-prune hessians`).",
+        help="A .npy file or one that `qubo-prune import` reads, or the name of a bundled Hessian.",
+    ),
+]
+Removal = Annotated[
+    list[str],
+    typer.Option(
+        "--remove",
+        metavar="M",
+        help="How many blocks to remove; or KIND=COUNT for each kind, repeatable.  [default: what the file says]",
     ),
 ]
 Only = Annotated[str | None, typer.Option(metavar="KIND", help="Remove blocks of this kind only.")]
@@ -83,13 +91,15 @@ _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 _LONGEST_RANGE = 1_000_000
 
 
-def parse_removal(items: Iterable[str]) -> int | dict[str, int]:
-    """Turn the values of --remove into what `Problem` takes: ``8``, or ``attention=2`` ``moe=3``.
+def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
+    """Turn the values of --remove into what `Problem.load` takes: ``8``, or ``attention=2`` ``moe=3``, or nothing.
 
     >>> parse_removal(["8"]), parse_removal(["attention=2,moe=3"])
     (8, {'attention': 2, 'moe': 3})
     """
     parts = _split(items)
+    if not parts:
+        return None
     if len(parts) == 1 and "=" not in parts[0]:
         return _count(parts[0], "--remove")
     counts: dict[str, int] = {}

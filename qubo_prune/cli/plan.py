@@ -9,7 +9,6 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.output import EXIT_DONE, print_json
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.cli.solve import Remove
 from qubo_prune.defaults import EXECUTORS
 
 if TYPE_CHECKING:
@@ -40,9 +39,9 @@ _DAY = 86_400
 
 def plan(
     hessian: options.HessianArgument,
-    remove: Remove,
+    remove: options.Removal = [],  # noqa: B006 - typer copies it
     only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006 - typer copies it
+    keep: options.Keep = [],  # noqa: B006
     force: options.Force = [],  # noqa: B006
     states: options.States = 100,
     devices: Devices = None,

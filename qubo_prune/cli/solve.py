@@ -23,12 +23,6 @@ from qubo_prune.errors import InputError
 if TYPE_CHECKING:
     from qubo_prune.spectrum import Spectrum
 
-Remove = Annotated[
-    list[str],
-    typer.Option(
-        metavar="M", help="How many blocks to remove; or KIND=COUNT for each kind, repeatable."
-    ),
-]
 Out = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the spectrum to FILE, a .json or .npz."),
@@ -53,9 +47,9 @@ Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many states the ta
 
 def solve(
     hessian: options.HessianArgument,
-    remove: Remove,
+    remove: options.Removal = [],  # noqa: B006 - typer copies it
     only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006 - typer copies it
+    keep: options.Keep = [],  # noqa: B006
     force: options.Force = [],  # noqa: B006
     beta: options.Beta = 0.0,
     symmetrize: options.Symmetrize = False,
@@ -137,14 +131,14 @@ def _show(spectrum: Spectrum, rows: int) -> None:
     """Print what was found, as a table, and a verdict."""
     from qubo_prune.text import format_count, format_facts
 
-    if spectrum.statistics:
-        print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     print_text(str(spectrum))
     if rows:
         table = spectrum.to_table(rows)
         table.title = table.caption = None  # said above and below, where the table is no limit
         stdout_console().print(table)
     print_text(spectrum.advice)
+    if spectrum.statistics:
+        print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     hidden = len(spectrum) - rows
     print(
         f"{spectrum.num_proven} of {len(spectrum)} states proven, "

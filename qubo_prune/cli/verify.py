@@ -165,12 +165,13 @@ def _in_natural_order(file: Path) -> list[tuple[int, str]]:
 
 def _hessian_of(certificate: Certificate, file: Path) -> str:
     """Return the Hessian that a certificate names: a bundled one or a file beside it, never elsewhere."""
+    from qubo_prune.formats import has_format
     from qubo_prune.hessians.store import bundled
 
     name = certificate.hessian
     if name is not None:
         beside = file.parent / Path(name).name
-        if beside.suffix == ".npy" and beside.is_file():
+        if (beside.suffix == ".npy" or has_format(beside)) and beside.is_file():
             return str(beside)
         if name in {each.name for each in bundled()}:
             return name

@@ -2,9 +2,11 @@
 
 The sidecar of ``name.npy`` is ``name.json``, an object with any of these keys: ``format_version``,
 ``description``, ``model``, ``names``, ``kinds``, ``parameter_counts`` (per block), ``granularity``,
-``calibration``, ``samples``, ``sequence_length``, ``loss``, ``mean_gradient``, ``versions`` (of
-libraries) and ``sha256`` (of the ``.npy`` file). Other keys are kept. What contradicts the matrix
-is an error.
+``calibration``, ``samples``, ``sequence_length``, ``loss``, ``mean_gradient``, ``remove`` (how many,
+unless somebody says otherwise), ``offset``, ``versions`` (of libraries) and ``sha256`` (of the
+``.npy`` file). Other keys are kept. What contradicts the matrix is an error.
+
+Files of other formats (see `qubo_prune.formats`) are read as well; theirs is ``name.suffix.json``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.errors import InputError
 from qubo_prune.files import read_array, read_file, write_atomically
-from qubo_prune.text import format_value
-from qubo_prune.validation import (
-    as_count,
-    as_gradient,
-    as_hessian,
-    as_labels,
-    as_names,
-    as_real_array,
-    check_square,
+from qubo_prune.formats import format_of, has_format
+from qubo_prune.hessians.sidecar import (
+    FORMAT_VERSION,
+    Sidecar,
+    agreed,
+    check_sidecar,
+    read_sidecar,
+    sidecar_path,
+    sidecar_text,
 )
+from qubo_prune.validation import as_hessian, as_real_array, check_square
 
 __all__ = ["BundledHessian", "HessianFile", "bundled", "load_hessian", "save_hessian"]
-
-FORMAT_VERSION = 1
 
 _DATA = Path(__file__).with_name("data")
 _MAGIC = b"\x93NUMPY"
@@ -58,9 +58,13 @@ class HessianFile:
     metadata : dict
         The whole sidecar; empty without one.
     path : Path
-        The ``.npy`` file.
+        The file.
     sha256 : str
-        Hexadecimal SHA-256 of the ``.npy`` file.
+        Hexadecimal SHA-256 of the file.
+    remove : int or dict, optional
+        How many blocks the file or its sidecar says to remove.
+    offset : float
+        Constant term of the file; energies leave it out.
     """
 
     hessian: NDArray[Any]
@@ -70,6 +74,8 @@ class HessianFile:
     metadata: dict[str, Any]
     path: Path
     sha256: str
+    remove: int | dict[str, int] | None = None
+    offset: float = 0.0
 
     @property
     def num_blocks(self) -> int:
@@ -134,13 +140,15 @@ def bundled() -> list[BundledHessian]:
     return found
 
 
-def load_hessian(source: str | os.PathLike[str]) -> HessianFile:
+def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> HessianFile:  # noqa: A002
     """Read a Hessian and its sidecar, or a bundled one.
 
     Parameters
     ----------
     source : str or path
-        A ``.npy`` file, or the name of a bundled Hessian where no such file exists.
+        A ``.npy`` file or one of another format, or the name of a bundled Hessian where no such file exists.
+    format : str, optional
+        Name of the format (see `qubo_prune.formats.FORMATS`); by default the suffix tells, and a file is a ``.npy`` if that says nothing.
 
     Returns
     -------
@@ -160,6 +168,36 @@ def load_hessian(source: str | os.PathLike[str]) -> HessianFile:
     """
     path = _find(source)
     data = read_file(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    is_npy = format is None and not has_format(path)
+    beside = sidecar_path(path, is_npy=is_npy)
+    metadata = read_sidecar(beside, path, sha256)
+    if is_npy:
+        hessian = _read_npy(path, data)
+        said = check_sidecar(metadata, len(hessian), str(beside))
+    else:
+        model = format_of(path, format).read(path, data)
+        hessian, said = agreed(model, metadata, path, beside)
+    return _file(hessian, said, metadata, path, sha256)
+
+
+def _file(
+    hessian: NDArray[Any], said: Sidecar, metadata: dict[str, Any], path: Path, sha256: str
+) -> HessianFile:
+    return HessianFile(
+        hessian=hessian,
+        names=said.names,
+        kinds=said.kinds,
+        mean_gradient=said.mean_gradient,
+        metadata=metadata,
+        path=path,
+        sha256=sha256,
+        remove=said.remove,
+        offset=said.offset or 0.0,
+    )
+
+
+def _read_npy(path: Path, data: bytes) -> NDArray[Any]:
     if not data.startswith(_MAGIC):
         found = "a .npz archive" if data.startswith(_ZIP_MAGIC) else f"bytes {data[:6]!r} first"
         raise InputError(
@@ -169,19 +207,7 @@ def load_hessian(source: str | os.PathLike[str]) -> HessianFile:
     what = f"the matrix in {path}"
     hessian = as_real_array(read_array(io.BytesIO(data), len(data), str(path)), what)
     check_square(hessian.shape, what)
-    sha256 = hashlib.sha256(data).hexdigest()
-    sidecar = path.with_suffix(".json")
-    if not sidecar.exists():
-        return HessianFile(hessian, None, None, None, {}, path, sha256)
-    metadata = _read_sidecar(sidecar)
-    claimed = metadata.get("sha256")
-    if claimed not in (None, sha256):
-        raise InputError(
-            f"{sidecar} belongs to another matrix: its sha256 is {format_value(claimed)}, "
-            f"that of {path.name} is '{sha256}'; put matching files together or delete the sidecar."
-        )
-    labels = _check_metadata(metadata, len(hessian), str(sidecar))
-    return HessianFile(hessian, *labels, metadata, path, sha256)
+    return hessian
 
 
 def save_hessian(
@@ -229,14 +255,7 @@ def save_hessian(
         **sidecar,
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    try:
-        text = json.dumps(metadata, indent=1, allow_nan=False, default=_plain) + "\n"
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the sidecar of {path} cannot be written as JSON ({error}); "
-            "use numbers, strings, lists and dicts."
-        ) from error
-    _check_metadata(json.loads(text), len(matrix), f"the sidecar of {path}")
+    text = sidecar_text(metadata, len(matrix), path)
     # Should the machine stop between the two renames, the sha256 shows that they do not match.
     write_atomically(
         {
@@ -268,81 +287,3 @@ def _find(source: str | os.PathLike[str]) -> Path:
             f"check the path or use one of {', '.join(known)}."
         )
     return path
-
-
-def _read_sidecar(path: Path) -> dict[str, Any]:
-    try:
-        metadata = json.loads(read_file(path).decode())
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"the sidecar {path} is not JSON ({error}); correct or delete it."
-        ) from error
-    if not isinstance(metadata, dict):
-        raise InputError(
-            f"the sidecar {path} must hold a JSON object, not a {type(metadata).__name__}; "
-            "correct or delete it."
-        )
-    return metadata
-
-
-_Labels = tuple[tuple[str, ...] | None, tuple[str, ...] | None, NDArray[np.float64] | None]
-
-
-def _check_metadata(metadata: dict[str, Any], num_blocks: int, where: str) -> _Labels:
-    """Return names, kinds and mean gradient; an entry that is null counts as left out."""
-
-    def checked(key: str, convert: Callable[[Any], Any]) -> Any:
-        if metadata.get(key) is None:
-            return None
-        try:
-            return convert(metadata[key])
-        except InputError as error:
-            raise InputError(f"{where} contradicts the matrix or its format: {error}") from error
-
-    checked("format_version", _check_version)
-    checked("granularity", _check_text)
-    checked("samples", lambda value: _check_at_least(value, 1, "samples"))
-    checked("parameter_counts", lambda value: _check_parameter_counts(value, num_blocks))
-    return (
-        checked("names", lambda value: as_names(value, num_blocks)),
-        checked("kinds", lambda value: as_labels(value, num_blocks, "kinds")),
-        checked("mean_gradient", lambda value: as_gradient(value, num_blocks, "mean_gradient")),
-    )
-
-
-def _check_version(value: object) -> None:
-    if as_count(value, "format_version") != FORMAT_VERSION:
-        raise InputError(
-            f"format_version is {format_value(value)}, but only {FORMAT_VERSION} is known here; "
-            "upgrade."
-        )
-
-
-def _check_text(value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise InputError(
-            f"granularity must be a word such as branch, not {format_value(value)}; correct it."
-        )
-
-
-def _check_at_least(value: object, least: int, what: str) -> None:
-    if as_count(value, what) < least:
-        raise InputError(f"{what} must be at least {least}, not {format_value(value)}; correct it.")
-
-
-def _check_parameter_counts(value: object, num_blocks: int) -> None:
-    if not isinstance(value, list) or len(value) != num_blocks:
-        size = len(value) if isinstance(value, list) else format_value(value)
-        raise InputError(
-            f"parameter_counts must have one entry per block, {num_blocks}, not {size}; correct it."
-        )
-    for count in value:
-        _check_at_least(count, 0, "an entry of parameter_counts")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not JSON")

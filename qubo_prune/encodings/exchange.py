@@ -1,0 +1,104 @@
+"""Problems in files of other formats: `Problem.load` reads them back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from qubo_prune.encodings.models import to_model
+from qubo_prune.encodings.penalty import as_penalties
+from qubo_prune.errors import InputError
+from qubo_prune.files import write_atomically
+from qubo_prune.formats import format_of
+from qubo_prune.hessians.sidecar import (
+    FORMAT_VERSION,
+    REFERENCE_NODE,
+    sidecar_path,
+    sidecar_text,
+)
+from qubo_prune.problem import Problem
+
+
+def write_problem(
+    problem: Problem,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002
+    penalties: ArrayLike | None = None,
+) -> None:
+    """Write a problem over its free blocks to a file of another format, with a sidecar for what the format cannot hold.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to write; fixed blocks are folded into the coefficients and the offset.
+    path : str or path
+        An existing file is replaced; the sidecar is ``path`` with ``.json`` appended.
+    format : str, optional
+        Name of the format; by default the suffix tells (see `qubo_prune.formats.FORMATS`).
+    penalties : float or (num_groups,) array_like, optional
+        Put penalties into the coefficients, for solvers that know no constraint. Without, the coefficients are bare: the counts are in the file where
+        it can hold them, and in the sidecar.
+
+    Raises
+    ------
+    InputError
+        If the suffix is unknown, nothing is left to choose, or the files cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> problem = Problem.load("bytelm-40-branch", remove=8, keep=[0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_problem(problem, f"{folder}/problem.lp")
+    ...     Problem.load(f"{folder}/problem.lp")
+    Problem(num_blocks=79, remove=8, num_states=2.61e10)
+    """
+    path = Path(path)
+    chosen = format_of(path, format)
+    if not problem.groups:
+        raise InputError(
+            "every block is kept or removed in any case, so there is nothing to write; change remove, keep, force or only."
+        )
+    model = to_model(problem, penalties)
+    buffer = io.BytesIO()
+    chosen.write(buffer, model)
+    data = buffer.getvalue()
+    metadata = _metadata(problem, model.offset)
+    if penalties is not None:
+        metadata["penalties"] = as_penalties(problem, penalties)
+    if chosen.name == "rudy":
+        metadata[REFERENCE_NODE] = len(model.matrix) + 1
+    metadata["sha256"] = hashlib.sha256(data).hexdigest()
+    text = sidecar_text(metadata, len(model.matrix), path)
+    write_atomically(
+        {
+            path: lambda stream: stream.write(data),
+            sidecar_path(path, is_npy=False): lambda stream: stream.write(text.encode()),
+        }
+    )
+
+
+def _metadata(problem: Problem, offset: float) -> dict[str, Any]:
+    """Return what the sidecar tells of the problem besides its coefficients."""
+    variables = problem.reduced().variables.tolist()
+    names = problem.block_names()
+    remove: int | dict[str, int] = sum(group.count for group in problem.groups)
+    if problem.kinds is not None and not isinstance(problem.remove, int):
+        remove = {problem.kinds[group.indices[0]]: group.count for group in problem.groups}
+    return {
+        "format_version": FORMAT_VERSION,
+        "names": [names[block] for block in variables],
+        "kinds": problem.kinds and [problem.kinds[block] for block in variables],
+        "remove": remove,
+        "offset": offset,
+        "variables": variables,
+        "fixed_removed": problem.fixed_removed,
+        "num_blocks": problem.num_blocks,
+        "hessian_sha256": problem.hessian_sha256,
+    }

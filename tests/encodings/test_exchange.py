@@ -1,0 +1,161 @@
+"""Problems in files: written with a sidecar, read back as the same problem, and refused where the two disagree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qubo_prune import InputError, Problem, load_hessian, save_hessian, solve, sweep
+from qubo_prune.encodings import write_problem
+from qubo_prune.formats import FORMATS
+
+NAMES = [f"layers.{i // 2}.{'attention' if i % 2 == 0 else 'mlp'}" for i in range(10)]
+KINDS = ["attention", "mlp"] * 5
+
+
+@pytest.fixture
+def hessian() -> np.ndarray:
+    factors = np.random.default_rng(7).normal(size=(30, 10))
+    return factors.T @ factors / 30
+
+
+def edit_sidecar(path: Path, **changes: object) -> None:
+    sidecar = path.with_name(f"{path.name}.json")
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("suffix", [suffix for each in FORMATS for suffix in each.suffixes])
+@pytest.mark.parametrize("remove", [4, {"attention": 2, "mlp": 3}])
+def test_a_written_problem_is_the_same_problem(
+    tmp_path: Path, hessian: np.ndarray, suffix: str, remove: int | dict[str, int]
+) -> None:
+    problem = Problem(hessian, remove, kinds=KINDS, names=NAMES, keep=[0], force=[3])
+    path = tmp_path / f"problem{suffix}"
+    write_problem(problem, path)
+    back = Problem.load(path)
+    reduced = problem.reduced()
+    exact = {"rtol": 0, "atol": 1e-13 if suffix in (".rudy", ".mc") else 0}
+    assert np.allclose(back.hessian, reduced.matrix, **exact)
+    assert back.block_names() == tuple(NAMES[i] for i in reduced.variables)
+    assert back.kinds == tuple(KINDS[i] for i in reduced.variables)
+    assert back.num_states == problem.num_states
+    expected, found = solve(problem, num_states=5), solve(back, num_states=5)
+    offset = load_hessian(path).offset
+    assert np.allclose(found.energies + offset, expected.energies, rtol=0, atol=1e-12)
+    for k in range(5):
+        assert {*found.removed_names(k), NAMES[3]} == set(expected.removed_names(k))
+
+
+def test_without_the_sidecar_the_constraint_is_there_where_the_format_holds_it(
+    tmp_path: Path, hessian: np.ndarray
+) -> None:
+    grouped = Problem(hessian, {"attention": 2, "mlp": 3}, kinds=KINDS, names=NAMES)
+    plain = Problem(hessian, 4)
+    for each in FORMATS:
+        path = tmp_path / f"problem{each.suffixes[0]}"
+        for problem in (grouped, plain):
+            write_problem(problem, path)
+            Path(f"{path}.json").unlink()
+            if each.holds_counts:
+                assert Problem.load(path).remove == problem.remove
+                continue
+            with pytest.raises(InputError, match="does not say how many variables are 1"):
+                Problem.load(path)
+            num_nodes = 11 if each.name == "rudy" else 10
+            assert Problem.load(path, 4).num_blocks == num_nodes
+    assert Problem.load(tmp_path / "problem.lp", 2).remove == 2
+    spectra = sweep(Problem.load(tmp_path / "problem.coo", 0), num_states=1)
+    assert len(spectra) == 9
+
+
+def test_penalties_are_in_the_coefficients_and_the_constraint_in_the_sidecar(
+    tmp_path: Path, hessian: np.ndarray
+) -> None:
+    problem = Problem(hessian, {"attention": 2, "mlp": 3}, kinds=KINDS, force=[0])
+    for suffix in (".lp", ".qubo"):
+        write_problem(problem, tmp_path / f"p{suffix}", penalties=[5.0, 7.0])
+        file = load_hessian(tmp_path / f"p{suffix}")
+        assert file.remove == {"attention": 1, "mlp": 3}
+        assert file.metadata["penalties"] == [5.0, 7.0]
+        assert file.metadata["variables"] == list(range(1, 10))
+        assert file.metadata["fixed_removed"] == [0]
+        back = Problem.load(tmp_path / f"p{suffix}")
+        found, expected = solve(back, num_states=3), solve(problem, num_states=3)
+        assert np.allclose(found.energies + file.offset, expected.energies, rtol=0, atol=1e-11)
+    (tmp_path / "p.lp.json").unlink()
+    with pytest.raises(InputError, match="does not say"):
+        Problem.load(tmp_path / "p.lp")
+
+
+def test_a_sidecar_of_a_hessian_may_say_how_many_to_remove(tmp_path: Path) -> None:
+    path = tmp_path / "h.npy"
+    save_hessian(path, np.eye(4), remove=2, offset=0.5)
+    assert Problem.load(path).remove == 2
+    assert Problem.load(path, 3).remove == 3
+    assert load_hessian(path).offset == 0.5
+    save_hessian(path, np.eye(4), remove={"a": 1}, kinds=["a", "a", "b", "b"])
+    assert Problem.load(path).remove == {"a": 1}
+    for wrong in (5, -1, 1.5, "two", {"c": 1}, {"a": 3}):
+        with pytest.raises(InputError, match="remove"):
+            save_hessian(path, np.eye(4), remove=wrong, kinds=["a", "a", "b", "b"])
+    with pytest.raises(InputError, match="offset"):
+        save_hessian(path, np.eye(4), offset="much")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "changes", "words"),
+    [
+        (".lp", {"remove": 5}, "counts 4 of 10"),
+        (".cqm", {"remove": {"attention": 4}, "kinds": KINDS}, "counts 4 of 10"),
+        (".lp", {"names": ["a"]}, "names"),
+        (".qubo", {"names": NAMES[:-1]}, "names"),
+        (".qubo", {"remove": 11}, "between 0 and 10"),
+        (".qubo", {"sha256": "0" * 64}, "another matrix"),
+        (".qubo", {"offset": "x"}, "offset"),
+        (".mc", {"reference_node": 3}, "reference_node"),
+        (".mc", {"reference_node": "last"}, "reference_node"),
+        (".mc", {"reference_node": None}, "names"),
+    ],
+)
+def test_a_sidecar_that_contradicts_its_file(
+    tmp_path: Path, hessian: np.ndarray, suffix: str, changes: dict[str, object], words: str
+) -> None:
+    path = tmp_path / f"problem{suffix}"
+    write_problem(Problem(hessian, 4, names=NAMES), path)
+    edit_sidecar(path, **changes)
+    with pytest.raises(InputError, match=words):
+        load_hessian(path)
+
+
+def test_kinds_of_a_sidecar_have_to_be_the_groups_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "problem.lp"
+    write_problem(Problem(np.eye(4), {"a": 1, "b": 1}, kinds=["a", "b", "a", "b"]), path)
+    edit_sidecar(path, remove=None, kinds=None)
+    assert Problem.load(path).kinds == ("a", "b", "a", "b")
+    edit_sidecar(path, kinds=["a", "a", "b", "b"])
+    with pytest.raises(InputError, match="counts 1 of 2 and 1 of 2"):
+        load_hessian(path)
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing to write"):
+        write_problem(Problem(np.eye(3), 3), tmp_path / "a.lp")
+    with pytest.raises(InputError, match="suffix"):
+        write_problem(Problem(np.eye(3), 1), tmp_path / "a.npy")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_problem(Problem(np.eye(3), 1), tmp_path / "no" / "a.lp")
+    with pytest.raises(InputError, match="at least 0"):
+        write_problem(Problem(np.eye(3), 1), tmp_path / "a.lp", penalties=-1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_may_be_named(tmp_path: Path) -> None:
+    write_problem(Problem(np.eye(3), 1), tmp_path / "a.txt", format="qbsolv")
+    assert load_hessian(tmp_path / "a.txt", "qbsolv").remove == 1
+    with pytest.raises(InputError, match=r"not a \.npy file"):
+        load_hessian(tmp_path / "a.txt")
+    with pytest.raises(InputError, match="line 1"):
+        load_hessian(tmp_path / "a.txt", "biqmac")
