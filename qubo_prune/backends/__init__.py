@@ -24,6 +24,11 @@ ENTRY_POINT_GROUP = "qubo_prune.backends"
 _BUILT_INS = (
     ("branch-and-bound", "qubo_prune.backends.branch_and_bound", "BranchAndBound"),
     ("enumeration", "qubo_prune.backends.enumeration", "Enumeration"),
+    ("ocean-tabu", "qubo_prune.backends.ocean", "OceanTabu"),
+    ("ocean-annealing", "qubo_prune.backends.ocean", "OceanAnnealing"),
+    ("ocean-descent", "qubo_prune.backends.ocean", "OceanDescent"),
+    ("ocean-tree", "qubo_prune.backends.ocean", "OceanTree"),
+    ("ocean-exact", "qubo_prune.backends.ocean", "OceanExact"),
 )
 
 
@@ -50,7 +55,7 @@ def backend_class(name: str) -> type[Backend]:
     Parameters
     ----------
     name : str
-        One of `backend_names`.
+        One of `backend_names`, or ``ocean:package.module:Class`` for a dimod sampler.
 
     Raises
     ------
@@ -63,6 +68,10 @@ def backend_class(name: str) -> type[Backend]:
         if name == built_in:
             found: type[Backend] = getattr(import_module(module), attribute)
             return found
+    if name.startswith("ocean:"):
+        from qubo_prune.backends.ocean import named_backend
+
+        return named_backend(name)
     point = _outside().get(name)
     if point is None:
         raise InputError(

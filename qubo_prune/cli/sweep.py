@@ -184,8 +184,8 @@ def _row(spectrum: Spectrum) -> str:
         str(spectrum.remove),
         format_count(spectrum.num_states_total),
         f"{spectrum.num_proven} of {len(spectrum)}",
-        f"{energies[0]:.9g}",
-        f"{energies[-1] - energies[0]:.3g}",
+        f"{energies[0]:.9g}" if len(energies) else "-",
+        f"{energies[-1] - energies[0]:.3g}" if len(energies) else "-",
         format_duration(spectrum.timings["total"]),
-        format_blocks(spectrum.removed(0)),
+        format_blocks(spectrum.removed(0)) if len(energies) else "none found",
     )
