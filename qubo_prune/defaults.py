@@ -5,7 +5,7 @@ from __future__ import annotations
 BACKEND = "branch-and-bound"
 """The backend where none is named."""
 
-EXECUTORS = ("threads", "processes", "dask")
+EXECUTORS = ("threads", "processes", "dask", "cuda")
 """Who can do the work of the backend ``enumeration``; the first is the default."""
 
 MAX_STATES = 3e10

@@ -6,7 +6,7 @@ Nothing here is proven; an exact engine only takes an upper bound on its K-th en
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +61,9 @@ def starting_states(
 
 
 @cache
-def warm_up(backend: type[Backend]) -> None:
-    """Solve a tiny problem, once per process, so that the kernels of `backend` are loaded."""
+def warm_up(backend: type[Backend], **options: Any) -> None:
+    """Solve a tiny problem, once per process, so that the kernels of `backend` with these options are loaded."""
     from qubo_prune.problem import Problem
     from qubo_prune.stopping import Stop
 
-    backend.configured(threads=1).run(Problem(np.eye(4), 2), 1, Stop(), 0)
+    backend.configured(**options).run(Problem(np.eye(4), 2), 1, Stop(), 0)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.plan import Plan
 
 Devices = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         metavar="D", help="Cores or GPUs at work.  [default: the workers there are; 1 with --rate]"
     ),
@@ -30,7 +30,8 @@ Rate = Annotated[
 TaskStates = Annotated[
     int | None,
     typer.Option(
-        metavar="COUNT", help="Most states in a task.  [default: what lasts 20 ms, at least 2^27]"
+        metavar="COUNT",
+        help="Most states in a task.  [default: what lasts 20 ms, at least 2^27, or 2^36 on GPUs]",
     ),
 ]
 
@@ -72,7 +73,7 @@ def plan(
     with watched(quiet):
         found = make(
             problem,
-            devices,
+            _devices(devices),
             rate,
             num_states=states,
             task_states=task_states,
@@ -84,6 +85,14 @@ def plan(
     elif not quiet:
         _show(found)
     return EXIT_DONE
+
+
+def _devices(text: str | None) -> int | str | None:
+    """Return a number of devices; the other texts are for `plan` to judge."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
 
 
 def _show(found: Plan) -> None:

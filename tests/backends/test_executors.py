@@ -44,7 +44,9 @@ with contextlib.suppress(ImportError):
     import distributed
 needs_dask = pytest.mark.skipif("distributed" not in globals(), reason="dask is not installed")
 ANY_EXECUTOR = [
-    pytest.param(name, marks=needs_dask) if name == "dask" else name for name in EXECUTORS
+    pytest.param(name, marks=needs_dask) if name == "dask" else name
+    for name in EXECUTORS
+    if name != "cuda"  # see test_gpu.py
 ]
 
 # What dask leaves behind when its threads end is none of our business.

@@ -183,8 +183,8 @@ def test_counts_among_the_options_are_checked(backend, option, value):
     if (backend, option) not in COUNTS:
         with pytest.raises(InputError, match="has no option"):
             get_backend(backend, **{option: value})
-    elif option == "threads" and value is None:
-        assert get_backend(backend, threads=None).threads is None
+    elif option in {"threads", "task_states"} and value is None:
+        assert getattr(get_backend(backend, **{option: None}), option) is None
     else:
         with pytest.raises(InputError, match=f"{option} must be (at least 1|an integer)"):
             get_backend(backend, **{option: value})

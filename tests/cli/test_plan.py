@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from math import comb
 
 import pytest
 
 from qubo_prune import InputError, Problem, plan, solve
+from qubo_prune.backends.enumeration.cuda.host import compiler
 from qubo_prune.backends.enumeration.engine import Engine, Job
 from qubo_prune.text import format_count
 
@@ -71,6 +73,51 @@ def test_any_workers_can_be_measured(run) -> None:
     assert found["seconds"] > found["num_states"] / found["rate"] / 3
 
 
+def test_gpus_that_are_elsewhere(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    asked = ("plan", BRANCH, "--remove", 12, "--executor", "cuda", "--devices", 8)
+    code, out, err = run(*asked, "--rate", "1e12")
+    assert (code, err) == (0, "")
+    assert "devices       8, 1.00e+12 states/s each, as given" in out
+    assert f"--executor cuda --option task_states={1 << 36}\n" in out
+    huge = json.loads(run(*asked, "--rate", "1e300", "--json").out)
+    assert huge["task_states"] == 1 << 50
+    assert huge["device_bytes"] > 2 * 4 * 15 << 20
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("solve", BRANCH, "--remove", 3, "--backend", "enumeration", "--executor", "cuda"),
+        ("sweep", BRANCH, "--remove", 3, "--backend", "enumeration", "--executor", "cuda"),
+        ("plan", BRANCH, "--remove", 3, "--executor", "cuda"),
+    ],
+)
+def test_without_a_gpu(arguments, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert err.startswith("qubo-prune: error: executor='cuda' needs CuPy")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler")
+def test_the_kernel_for_gpus_on_the_processor(run) -> None:
+    asked = ("bytelm-40-block", "--remove", 7, "--executor", "cuda", "--json")
+    code, out, err = run("plan", *asked, "--devices", "host")
+    assert (code, err) == (0, "")
+    planned = json.loads(out)
+    assert planned["rate"] > 1e5
+    assert (planned["devices"], planned["executor"]) == (1, "cuda")
+    solved = json.loads(
+        run("solve", *asked, "--backend", "enumeration", "--option", "devices=host").out
+    )
+    assert solved["status"] == "proven"
+    assert solved["proof"]["devices"] == "host"
+    assert solved["proof"]["task_states"] == planned["task_states"] == 1 << 27
+    assert "threads" not in solved["proof"]
+
+
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -120,6 +167,9 @@ def test_one_state_and_very_many() -> None:
         ({"task_states": 0}, "task_states must be at least 1"),
         ({"executor": "slurm"}, "executor must be one of"),
         ({"scheduler": "tcp://a:1"}, "scheduler goes with executor='dask'"),
+        ({"devices": "host"}, "devices must be an integer, not 'host'"),
+        ({"devices": "two", "executor": "cuda"}, "devices must be an integer, not 'two'"),
+        ({"task_states": 1 << 51, "executor": "cuda"}, "task_states must be at most"),
     ],
 )
 def test_arguments_that_are_refused(arguments: dict[str, float], message: str) -> None:

@@ -62,7 +62,7 @@ class BranchAndBound(Backend):
         """Load the kernels, or compile them the first time."""
         from qubo_prune.backends.warm_start import warm_up
 
-        warm_up(BranchAndBound)
+        warm_up(BranchAndBound, threads=1)
 
     def run(
         self,

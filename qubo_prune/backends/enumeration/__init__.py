@@ -19,14 +19,13 @@ from qubo_prune.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.engine import Engine
-    from qubo_prune.backends.enumeration.executors import Executor
     from qubo_prune.problem import Problem
     from qubo_prune.stopping import Stop
 
 
 @dataclass(frozen=True)
 class Enumeration(Backend):
-    """Visit all C(N, M) states on the CPU.
+    """Visit all C(N, M) states, on the CPU or on GPUs.
 
     The search walks sorted prefixes with their local fields, screens whole rows of completions in float32 against a threshold with a derived
     rounding margin, and re-evaluates in float64 what passes. It is the oracle of this package: no bound is involved.
@@ -36,33 +35,41 @@ class Enumeration(Backend):
     Parameters
     ----------
     threads : int, optional
-        Number of threads, or of worker processes; all available cores by default. Without meaning where a `scheduler` is named.
+        Number of threads, or of worker processes; all available cores by default. Without meaning on GPUs and where a `scheduler` is named.
     task_states : int, optional
-        Upper limit of the states per task (unless a single node holds more).
+        Upper limit of the states per task (unless a single node holds more); by default 2^27, or 2^36 on GPUs.
     tile_size : int, optional
         Number of variables in the dense tile, an even number; chosen by a cost model by default.
     executor : str
-        Who does the work: ``threads``, ``processes`` or ``dask``. A process or Dask worker that dies is replaced and its work done again.
+        Who does the work: ``threads``, ``processes``, ``dask`` or ``cuda``. A process or Dask worker that dies is replaced and its work done
+        again.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``tcp://host:8786``; by default Dask works in this process.
+    devices : int or str, optional
+        With ``cuda``, how many of the GPUs that CUDA shows, each with a process of its own if there are several; all by default. ``host``
+        stands for the GPU's code compiled for the processor, which is slow, to check it.
     checkpoint : path, optional
         A file written every few seconds, and at the end. If it is there, the run goes on from it and visits no finished task again; the
         file of another problem, K, or cut into tasks is refused.
     """
 
     threads: int | None = None
-    task_states: int = 1 << 27
+    task_states: int | None = None
     tile_size: int | None = None
     executor: str = "threads"
     scheduler: str | None = None
+    devices: int | str | None = None
     checkpoint: str | os.PathLike[str] | None = None
 
     name: ClassVar[str] = "enumeration"
-    summary: ClassVar[str] = "visits every state on the CPU; the oracle, up to about 1e12 states"
+    summary: ClassVar[str] = (
+        "visits every state, on all cores or GPUs; the oracle, up to about 1e12 states"
+    )
     capabilities: ClassVar[Capability] = (
         Capability.EXACT
         | Capability.PROVES
         | Capability.WARM_START
+        | Capability.GPU
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
         | Capability.TIME_LIMIT
@@ -72,7 +79,8 @@ class Enumeration(Backend):
 
     def __post_init__(self) -> None:
         num_threads(self.threads)
-        at_least_one(self.task_states, "task_states")
+        if self.task_states is not None:
+            at_least_one(self.task_states, "task_states")
         if self.tile_size is not None:
             tile_size = as_count(self.tile_size, "tile_size")
             if tile_size < 0 or tile_size % 2:
@@ -87,6 +95,14 @@ class Enumeration(Backend):
             raise InputError(
                 f"scheduler goes with executor='dask', not {self.executor!r}; ask for that, or leave the scheduler out."
             )
+        if self.devices is not None:
+            if self.executor != "cuda":
+                raise InputError(
+                    f"devices goes with executor='cuda', not {self.executor!r}; ask for that, or leave devices out."
+                )
+            from qubo_prune.backends.enumeration.cuda.device import check_devices
+
+            check_devices(self.devices)
         for what, kinds in (("scheduler", str | None), ("checkpoint", str | os.PathLike | None)):
             value = getattr(self, what)
             if not isinstance(value, kinds) or value == "":
@@ -96,7 +112,10 @@ class Enumeration(Backend):
         """Load the kernels, or compile them the first time."""
         from qubo_prune.backends.warm_start import warm_up
 
-        warm_up(Enumeration)
+        if self.executor == "cuda":
+            warm_up(Enumeration, executor="cuda", devices="host" if self.devices == "host" else 1)
+        else:
+            warm_up(Enumeration, threads=1)
 
     def run(
         self,
@@ -107,9 +126,10 @@ class Enumeration(Backend):
         warm_start: NDArray[np.bool_] | None = None,
     ) -> RawResult:
         """Visit every state; see `Backend.run`."""
+        from qubo_prune.backends.enumeration import assembly
         from qubo_prune.backends.enumeration.checkpoint import Checkpoint
         from qubo_prune.backends.enumeration.coordinator import Coordinator
-        from qubo_prune.backends.enumeration.engine import Engine, Job
+        from qubo_prune.backends.enumeration.engine import Job
         from qubo_prune.backends.enumeration.ledger import Best, Ledger
         from qubo_prune.backends.warm_start import starting_states
 
@@ -117,7 +137,10 @@ class Enumeration(Backend):
         if not problem.groups:
             return RawResult(problem.state(problem.fixed_removed)[None], 1, np.inf, 1)
         begin = time.perf_counter()
-        engine = Engine(Job(problem, wanted, self.task_states, self.tile_size))
+        devices = assembly.find_devices(self)
+        task_states = self.task_states or assembly.default_task_states(self)
+        job = Job(problem, wanted, task_states, self.tile_size)
+        engine = assembly.make_engine(self, job, devices)
         checkpoint = None
         ledger = Ledger(Best(wanted, problem.num_blocks))
         if self.checkpoint is not None:
@@ -133,7 +156,7 @@ class Enumeration(Backend):
             full = len(start) == wanted
             threshold = float(problem.energies(start[-1:])[0]) if full else np.inf
             seeded = time.perf_counter()
-            executor = self._start(engine)
+            executor = assembly.start_workers(self, engine, devices)
             try:
                 Coordinator(engine.partition, ledger, threshold).run(executor, stop, checkpoint)
             finally:
@@ -156,34 +179,24 @@ class Enumeration(Backend):
                 "warm_start": seeded - prepared,
                 "search": time.perf_counter() - seeded,
             },
-            proof=self._facts(engine, earlier),
+            proof=self._facts(engine, len(devices), earlier),
         )
 
-    def _facts(self, engine: Engine, earlier: int) -> dict[str, float | int | str]:
+    def _facts(
+        self, engine: Engine, num_devices: int, earlier: int
+    ) -> dict[str, float | int | str]:
         """Return what a reader of a certificate should know: how the states were shared out, and what rounding was allowed for."""
         facts: dict[str, float | int | str] = {
             "tasks": engine.partition.num_tasks,
-            "task_states": self.task_states,
+            "task_states": engine.job.task_states,
             "tile_size": engine.layout.tile_size,
             "executor": self.executor,
             "visited_before": earlier,
             "screening_margin": engine.layout.margin / engine.layout.scale,
             "epsilon": engine.allowance,
         }
-        if self.scheduler is None:
+        if self.executor == "cuda":
+            facts["devices"] = "host" if self.devices == "host" else num_devices
+        elif self.scheduler is None:
             facts["threads"] = num_threads(self.threads)
         return facts
-
-    def _start(self, engine: Engine) -> Executor:
-        """Start the workers that were asked for; whoever calls this closes the executor."""
-        if self.executor == "dask":
-            from qubo_prune.backends.enumeration.dask_cluster import Dask
-
-            return Dask(engine, self.scheduler, num_threads(self.threads))
-        if self.executor == "processes":
-            from qubo_prune.backends.enumeration.processes import Processes
-
-            return Processes(engine, num_threads(self.threads))
-        from qubo_prune.backends.enumeration.executors import Threads
-
-        return Threads(engine, num_threads(self.threads))

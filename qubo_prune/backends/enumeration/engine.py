@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.enumeration.arrays import make_tables, make_workspace
 from qubo_prune.backends.enumeration.kernel import Shared, Workspace, walk
-from qubo_prune.backends.enumeration.layout import make_layout
+from qubo_prune.backends.enumeration.layout import TileChooser, make_layout
 from qubo_prune.backends.enumeration.tasks import Partition
 from qubo_prune.errors import BackendError, InputError
 from qubo_prune.kernels.pool import pack
@@ -81,6 +81,13 @@ class Job:
 class Engine:
     """A job with its tables; shared by the threads of a process.
 
+    Parameters
+    ----------
+    job : Job
+        What to enumerate.
+    choose : callable, optional
+        Chooses the tile; by default what is best for processors.
+
     Attributes
     ----------
     job : Job
@@ -98,7 +105,7 @@ class Engine:
         If there are so many states that their number is no float.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, choose: TileChooser | None = None) -> None:
         problem = job.problem
         if problem.num_states > _MOST_STATES:
             raise InputError(
@@ -106,7 +113,7 @@ class Engine:
             )
         fixed = pack(problem.state(problem.fixed_removed)[None])[0]
         self.job = job
-        self.layout = make_layout(problem.reduced(), fixed, job.tile_size)
+        self.layout = make_layout(problem.reduced(), fixed, job.tile_size, choose)
         self.partition = Partition(self.layout, job.task_states)
         self._tables = make_tables(self.layout, problem)
         self.allowance = self._tables.allowance

@@ -14,6 +14,7 @@ prefix, a state costs ``t1[a] + t2[b] + X[a, b]``; ``X`` is a constant of the pr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import comb
@@ -83,12 +84,19 @@ class Layout:
     """(K + 2,) blocks of a node with k picks to go: block_range[k] up to block_range[k + 1]."""
 
 
+TileChooser = Callable[[int, int, int], int]
+"""Chooses a tile size by the size, the picks and the leaf's picks of the inner group."""
+
+
 def make_layout(
-    reduced: ReducedProblem, words: NDArray[np.uint64], tile_size: int | None = None
+    reduced: ReducedProblem,
+    words: NDArray[np.uint64],
+    tile_size: int | None = None,
+    choose: TileChooser | None = None,
 ) -> Layout:
     """Lay out `reduced` (at least one group); `words` is the packed state of the fixed removals.
 
-    `tile_size` overrides the cost model; answers do not depend on it.
+    `tile_size` overrides the cost model, which is `choose` or else the one for processors; answers do not depend on it.
     """
     order, groups = _order(reduced)
     flip_group = 2 * reduced.counts > np.bincount(reduced.group_of, minlength=reduced.num_groups)
@@ -101,7 +109,7 @@ def make_layout(
     inner_size, inner_count = groups[0]
     leaf = min(inner_count, 3 if len(order) * comb(inner_size, 2) <= MAX_PAIR_FLOATS else 2)
     if tile_size is None:
-        tile_size = choose_tile_size(inner_size, inner_count, leaf)
+        tile_size = (choose or choose_tile_size)(inner_size, inner_count, leaf)
     elif tile_size > inner_size or inner_count <= leaf:
         tile_size = 0
     floor, ceiling, remaining = _levels(groups, tile_size, leaf)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from qubo_prune.problem import Problem
 
 _TASK_SECONDS = 0.02
+_MOST_TASK_STATES = 1 << 50
+"""What all executors take."""
+
 _CALIBRATION_SECONDS = 0.3
 _BATCH_SECONDS = _CALIBRATION_SECONDS / 6
 _BYTES_PER_INDEX = 5
@@ -82,7 +85,7 @@ class Plan:
 
 def plan(
     problem: Problem,
-    devices: int | None = None,
+    devices: int | str | None = None,
     rate: float | None = None,
     *,
     num_states: int = 100,
@@ -96,8 +99,9 @@ def plan(
     ----------
     problem : Problem
         What to enumerate.
-    devices : int, optional
-        Number of cores or GPUs; by default the workers that there are, or one device where a rate is given.
+    devices : int or str, optional
+        Number of cores or GPUs; by default the workers that there are, or one device where a rate is given. With ``cuda`` also ``host``, as
+        for the backend ``enumeration``.
     rate : float, optional
         States per second of one device. By default it is measured: the workers run parts of the real tasks for 0.3 seconds.
     num_states : int
@@ -128,12 +132,16 @@ def plan(
     >>> found.num_states, found.num_tasks, round(found.seconds, 2)
     (60246643120300, 2351, 0.97)
     """
+    from qubo_prune.backends.enumeration import assembly
+
     wanted = _at_least_one(num_states, "num_states")
     measured = rate is None
-    if devices is not None:
-        devices = at_least_one(devices, "devices")
-    elif rate is not None and scheduler is None:
-        devices = 1
+    on_host = executor == "cuda" and devices == "host"
+    count = None
+    if devices is not None and not on_host:
+        count = at_least_one(devices, "devices")
+    elif on_host or (rate is not None and scheduler is None):
+        count = 1
     if rate is not None:
         rate = as_finite_float(rate, "rate")
         if rate <= 0:
@@ -141,19 +149,18 @@ def plan(
                 f"rate must be more than 0 states per second, not {rate!r}; leave it out to have it measured."
             )
     wanted = min(wanted + 1, problem.num_states)
-    if task_states is None:
-        task_states = Enumeration.task_states
-        if rate is not None:
-            task_states = max(
-                task_states, 1 << math.ceil(math.log2(max(1.0, rate * _TASK_SECONDS)))
-            )
     threads = num_threads(None)
     backend = Enumeration(
-        threads=threads if devices is None else min(devices, threads),
+        threads=threads if count is None else min(count, threads),
         task_states=task_states,
         executor=executor,
         scheduler=scheduler,
+        devices="host" if on_host else None,
     )
+    short = assembly.default_task_states(backend)
+    if task_states is None:
+        suitable = 1 << math.ceil(math.log2(max(1.0, (rate or 0.0) * _TASK_SECONDS)))
+        task_states = max(short, min(suitable, _MOST_TASK_STATES))
     checkpoint_bytes = 1000 + wanted * (2 + _BYTES_PER_INDEX * problem.num_removed)
     if not problem.groups:
         return Plan(
@@ -164,7 +171,7 @@ def plan(
             tile_size=0,
             executor=executor,
             scheduler=scheduler,
-            devices=devices or 1,
+            devices=count or 1,
             rate=rate or 1.0,
             measured=False,
             seconds=0.0,
@@ -174,20 +181,21 @@ def plan(
         )
 
     from qubo_prune.backends.enumeration.checkpoint import INTERVAL_SECONDS
-    from qubo_prune.backends.enumeration.engine import Engine, Job
+    from qubo_prune.backends.enumeration.engine import Job
 
-    engine = Engine(Job(problem, wanted, task_states))
+    engine = assembly.make_engine(backend, Job(problem, wanted, task_states), ())
     work = engine.new_workspace()
     device_bytes = engine.nbytes() + sum(array.nbytes for array in work)
     tasks = engine.partition
-    if rate is None or devices is None:
+    if rate is None or count is None:
         # A task cannot be broken off everywhere, so that short ones are measured.
-        short = min(task_states, Enumeration.task_states)
-        sample = engine if short == task_states else Engine(Job(problem, wanted, short))
-        with closing(backend._start(sample)) as workers:
-            devices = devices or max(1, workers.num_workers())
+        job = Job(problem, wanted, min(task_states, short), engine.layout.tile_size)
+        found = assembly.find_devices(backend)[:count]
+        sample = assembly.make_engine(backend, job, found)
+        with closing(assembly.start_workers(backend, sample, found)) as workers:
+            count = count or max(1, workers.num_workers())
             rate = rate or _measure(sample, workers)
-    seconds = _quotient(tasks.num_states, devices * rate) + _quotient(tasks.largest_task, rate)
+    seconds = _quotient(tasks.num_states, count * rate) + _quotient(tasks.largest_task, rate)
     return Plan(
         num_states=tasks.num_states,
         num_tasks=tasks.num_tasks,
@@ -196,7 +204,7 @@ def plan(
         tile_size=engine.layout.tile_size,
         executor=executor,
         scheduler=scheduler,
-        devices=devices,
+        devices=count,
         rate=rate,
         measured=measured,
         seconds=seconds,

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from qubo_prune.backends.enumeration import wire
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, nothing_done
 from qubo_prune.backends.enumeration.executors import Done, take
 from qubo_prune.errors import BackendError
+
+if TYPE_CHECKING:
+    from qubo_prune.backends.enumeration.cuda.device import DeviceId
 
 _START = (
     "import sys; sys.path[:] = sys.argv[1:]; "
@@ -27,7 +31,10 @@ class _Worker:
     """One process, the thread that reads its results and the batches that it has."""
 
     def __init__(
-        self, job: bytes, results: queue.SimpleQueue[tuple[_Worker, wire.Message | None]]
+        self,
+        job: bytes,
+        results: queue.SimpleQueue[tuple[_Worker, wire.Message | None]],
+        device: DeviceId | None,
     ) -> None:
         # Not multiprocessing: it would run the user's script again in each worker. A session of its own keeps a terminal's Ctrl-C away.
         options: dict[str, Any] = {"start_new_session": True}
@@ -40,6 +47,7 @@ class _Worker:
             **options,
         )
         self.batches: deque[Batch] = deque()
+        self.device = device
         self._job = job
         self._results = results
         self._ready = threading.Event()
@@ -70,7 +78,7 @@ class _Worker:
         try:
             # A large problem does not fit the pipe before the worker reads: the others must not wait for it.
             with contextlib.suppress(OSError):
-                wire.send(self._stdin, {}, self._job)
+                wire.send(self._stdin, {"device": self.device}, self._job)
             self._ready.set()
             while (
                 self.process.stdout and (message := wire.receive(self.process.stdout)) is not None
@@ -82,9 +90,9 @@ class _Worker:
 
 
 class Processes:
-    """One process for each of `count` workers."""
+    """One process for each of `devices`; None stands for a core."""
 
-    def __init__(self, engine: Engine, count: int) -> None:
+    def __init__(self, engine: Engine, devices: Sequence[DeviceId | None]) -> None:
         job = engine.job
         self._num_blocks = job.problem.num_blocks
         # The workers take the tile as it was chosen here, so that they cut the tasks in the same way.
@@ -97,8 +105,8 @@ class Processes:
         self._deaths = 0
         self._stopping = False
         try:
-            for _ in range(count):
-                self._workers.append(_Worker(self._job, self._results))
+            for device in devices:
+                self._workers.append(_Worker(self._job, self._results, device))
         except OSError as error:
             self.close()
             raise BackendError(f"a worker process cannot be started: {error}.") from error
@@ -154,5 +162,5 @@ class Processes:
                 f"{worker.process.returncode}; there may not be enough memory for so many."
             )
         if not self._stopping:
-            self._workers.append(_Worker(self._job, self._results))
+            self._workers.append(_Worker(self._job, self._results, worker.device))
         return [(batch, nothing_done(batch)) for batch in worker.batches]

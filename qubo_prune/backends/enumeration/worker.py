@@ -7,13 +7,16 @@ import queue
 import signal
 import sys
 import threading
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from qubo_prune.backends.enumeration import wire
-from qubo_prune.backends.enumeration.engine import Engine, nothing_done
+from qubo_prune.backends.enumeration.engine import Engine, Job, nothing_done
 from qubo_prune.backends.enumeration.kernel import Shared
+
+if TYPE_CHECKING:
+    from qubo_prune.backends.enumeration.cuda.device import DeviceId
 
 
 def main() -> None:
@@ -29,7 +32,7 @@ def main() -> None:
     batches: queue.SimpleQueue[wire.Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(source, batches, shared), daemon=True).start()
     try:
-        engine = Engine(wire.decode_job(job[1]))
+        engine = _engine(wire.decode_job(job[1]), job[0]["device"])
         if not shared.stop[0]:
             engine.compile()  # not within the time of the first batch
         work = engine.new_workspace()
@@ -42,6 +45,15 @@ def main() -> None:
         return
     except Exception as error:  # noqa: BLE001 - raised again by the parent
         wire.send(target, {"error": f"{type(error).__name__}: {error}"})
+
+
+def _engine(job: Job, device: DeviceId | None) -> Engine:
+    if device is None:
+        return Engine(job)
+    from qubo_prune.backends.enumeration.cuda.device import open_device
+    from qubo_prune.backends.enumeration.cuda.engine import DeviceEngine
+
+    return DeviceEngine(job, open_device(device))
 
 
 def _listen(source: IO[bytes], batches: queue.SimpleQueue[wire.Message], shared: Shared) -> None:
