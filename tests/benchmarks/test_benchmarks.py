@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from qubo_prune import Problem, solve
+from qubo_prune.backends.enumeration.cuda.host import compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import enumeration, peers, proofs  # noqa: E402
+from benchmarks import enumeration, gpu, peers, proofs  # noqa: E402
 from benchmarks.instances import FAMILIES, make_instance  # noqa: E402
 from benchmarks.plain_walker import walk  # noqa: E402
 
@@ -75,3 +76,21 @@ def test_smoke_mode(module: str) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("|") > 10
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler")
+def test_smoke_mode_without_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu", "--smoke"])
+    gpu.main()
+    out = capsys.readouterr().out
+    assert out.count("the same as on the processor") == len(gpu.cases(smoke=True))
+    assert out.count("|") > 10
+
+
+def test_a_different_answer_is_an_error() -> None:
+    problem = Problem(np.diag(np.arange(8.0)), 3)
+    found = solve(problem, num_states=5, backend="enumeration")
+    with pytest.raises(RuntimeError, match="the GPU's answer differs from the processor's: what"):
+        gpu.compare(found, solve(problem, num_states=4, backend="enumeration"), "what")
