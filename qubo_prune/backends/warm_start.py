@@ -67,3 +67,11 @@ def warm_up(backend: type[Backend], **options: Any) -> None:
     from qubo_prune.stopping import Stop
 
     backend.configured(**options).run(Problem(np.eye(4), 2), 1, Stop(), 0)
+
+
+@cache
+def load_energies() -> None:
+    """Load the kernel behind `Problem.energies`, once per process."""
+    from qubo_prune.problem import Problem
+
+    Problem(np.eye(2), 1).energies([[True, False]])

@@ -132,7 +132,7 @@ def _show(spectrum: Spectrum, rows: int) -> None:
     from qubo_prune.text import format_count, format_facts
 
     print_text(str(spectrum))
-    if rows:
+    if rows and len(spectrum):
         table = spectrum.to_table(rows)
         table.title = table.caption = None  # said above and below, where the table is no limit
         stdout_console().print(table)

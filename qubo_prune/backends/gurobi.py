@@ -1,0 +1,334 @@
+"""Gurobi: the commercial mixed-integer solver, with its solution pool for the K lowest states."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
+from qubo_prune.backends.libraries import library_availability
+from qubo_prune.backends.workers import at_least_one, num_threads, run_workers
+from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
+
+if TYPE_CHECKING:
+    from qubo_prune.problem import Problem
+    from qubo_prune.reduced import ReducedProblem
+    from qubo_prune.stopping import Stop
+
+FREE_LICENCE_VARIABLES = 200
+"""Variables that the licence inside gurobipy allows in a problem with a quadratic objective."""
+
+_TOLERANCE = 1e-9
+"""Gurobi's tightest tolerances, absolute, for an objective whose entries are of order 1."""
+
+_SIZE_LIMIT_EXCEEDED = 10010
+_MAX_SEED = 2_000_000_000
+_TRUSTED = ("OPTIMAL", "TIME_LIMIT", "INTERRUPTED")
+"""Ends of a run whose bound holds."""
+
+
+@dataclass(frozen=True)
+class Gurobi(Backend):
+    """The K lowest states from Gurobi's solution pool (``PoolSearchMode=2``), with one linear equality for each group.
+
+    The gap is set to 0 and the tolerances to their minimum, 1e-9. What Gurobi proves is proven in floating point: states count as proven only if they
+    lie below its bound by more than the tolerances can account for. States nearer to each other than that are ties to Gurobi. Where the K-th state
+    ties with others, a larger pool is asked for, twice as large each time, until it holds them all.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Number of threads; all available cores by default.
+    max_ties : int
+        How many states beyond the K-th are collected at most to settle a tie at the end of the list. With more, the tied ones stay unproven, and which
+        of them are listed depends on the number of threads.
+
+    Notes
+    -----
+    Products of variables are not linearised (``PreQLinearize=0``): the auxiliary variables of Gurobi's default make its pool search many times slower
+    once few states are left, up to never ending on nine blocks.
+    """
+
+    threads: int | None = None
+    max_ties: int = 10_000
+
+    name: ClassVar[str] = "gurobi"
+    summary: ClassVar[str] = "Gurobi's solution pool, with the counts as constraints"
+    capabilities: ClassVar[Capability] = (
+        Capability.EXACT
+        | Capability.PROVES
+        | Capability.WARM_START
+        | Capability.SEEDED
+        | Capability.NATIVE_CONSTRAINT
+        | Capability.TIME_LIMIT
+        | Capability.CANCEL
+        | Capability.PROGRESS
+    )
+
+    def __post_init__(self) -> None:
+        num_threads(self.threads)
+        at_least_one(self.max_ties, "max_ties")
+
+    @classmethod
+    def availability(cls) -> Availability:
+        """Say whether gurobipy is installed and which licence it would use, without asking a licence server."""
+        library = library_availability("gurobipy", "gurobipy", "gurobi")
+        if not library.installed:
+            return library
+        named = os.environ.get("GRB_LICENSE_FILE", "")
+        places = [Path(place) for place in named.split(os.pathsep)] if named else _licence_places()
+        if any(place.is_file() for place in places):
+            return replace(library, licensed=True, detail=f"{library.detail} with a licence file")
+        if named:
+            return replace(
+                library,
+                licensed=False,
+                detail=f"{library.detail}; GRB_LICENSE_FILE names {named!r}, which is not a file",
+            )
+        return replace(
+            library,
+            licensed=True,
+            detail=f"{library.detail} with the licence it brings, for at most {FREE_LICENCE_VARIABLES} blocks to choose from",
+        )
+
+    def prepare(self) -> None:
+        """Import gurobipy and load the kernel that computes energies."""
+        import gurobipy  # noqa: F401
+
+        from qubo_prune.backends.warm_start import load_energies
+
+        load_energies()
+
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
+        """Find and prove the `num_states` lowest states; see `Backend.run`."""
+        from qubo_prune.backends.float_proofs import TIED, energy_margin, proven_result
+
+        if not problem.groups:
+            return RawResult(problem.state(problem.fixed_removed)[None], 1, np.inf, 1)
+        reduced = problem.reduced()
+        margin = energy_margin(problem, reduced, reduced.matrix, _TOLERANCE, len(reduced.variables))
+        most = min(num_states + self.max_ties, problem.num_states)
+        size = min(num_states + 1, most)
+        states = np.zeros((0, problem.num_blocks), np.bool_)
+        if warm_start is not None:
+            states = warm_start[np.argsort(problem.energies(warm_start), kind="stable")]
+        with _environment() as env:
+            _check_size(env, len(reduced.variables))
+            search = _PoolSearch(env, problem, reduced, num_threads(self.threads), seed)
+            with search.model:
+                while True:
+                    found, bound = search.run(size, states[:size], stop)
+                    states = np.unique(np.concatenate([found, states]), axis=0)
+                    states = states[np.argsort(problem.energies(states), kind="stable")]
+                    result = proven_result(
+                        problem,
+                        states,
+                        bound,
+                        margin,
+                        num_evaluated=search.nodes,
+                        native_status=f"{search.status}, {search.nodes} nodes, pool of {size}",
+                        proof={
+                            "solver": search.solver,
+                            "nodes": search.nodes,
+                            "margin": margin,
+                            "pool": size,
+                        },
+                    )
+                    settled = result.num_complete >= num_states
+                    if settled or search.status != "OPTIMAL":
+                        return result
+                    if size == most:
+                        return replace(result, native_status=f"{result.native_status}, {TIED}")
+                    size = min(2 * size, most)
+
+
+class _PoolSearch:
+    """A model and what its runs have cost so far."""
+
+    def __init__(
+        self, env: Any, problem: Problem, reduced: ReducedProblem, threads: int, seed: int
+    ) -> None:
+        import gurobipy
+
+        from qubo_prune.backends.float_proofs import scale_of
+
+        self.solver = "Gurobi " + ".".join(map(str, gurobipy.gurobi.version()))
+        self.nodes = 0
+        self.status = "not started"
+        self._problem = problem
+        self._reduced = reduced
+        status = gurobipy.GRB.Status
+        self._names = {getattr(status, name): name for name in dir(status) if name.isupper()}
+        self._node_count = gurobipy.GRB.Callback.MIP, gurobipy.GRB.Callback.MIP_NODCNT
+        self._scale = scale_of(reduced.matrix)
+        self.model = gurobipy.Model(env=env)
+        n = len(reduced.variables)
+        self._x = list(self.model.addVars(n, vtype="B").values())
+        # Term by term: gurobipy's matrix products would need scipy.
+        rows, columns = np.tril_indices(n)
+        values = np.where(rows == columns, 1.0, 2.0) * (reduced.matrix / self._scale)[rows, columns]
+        used = np.flatnonzero(values)
+        objective = gurobipy.QuadExpr()
+        objective.addTerms(
+            values[used].tolist(),
+            [self._x[i] for i in rows[used].tolist()],
+            [self._x[i] for i in columns[used].tolist()],
+        )
+        self.model.setObjective(objective)
+        for group, count in enumerate(reduced.counts.tolist()):
+            members = np.flatnonzero(reduced.group_of == group).tolist()
+            self.model.addConstr(gurobipy.quicksum(self._x[i] for i in members) == count)
+        parameters = {
+            "PoolSearchMode": 2,
+            "MIPGap": 0.0,
+            "MIPGapAbs": 0.0,
+            "FeasibilityTol": _TOLERANCE,
+            "IntFeasTol": _TOLERANCE,
+            "OptimalityTol": _TOLERANCE,
+            "PreQLinearize": 0,
+            "Threads": threads,
+            "Seed": seed % _MAX_SEED,
+        }
+        for name, value in parameters.items():
+            self.model.setParam(name, value)
+
+    def run(
+        self, size: int, starts: NDArray[np.bool_], stop: Stop
+    ) -> tuple[NDArray[np.bool_], float]:
+        """Look for the `size` lowest states; return those found and a bound on the energies of all others."""
+        model = self.model
+        self.status = "not started"
+        if stop.should_stop(self.nodes):
+            return self._states(), -np.inf
+        model.setParam("PoolSolutions", size)
+        if np.isfinite(stop.remaining):
+            # A little longer than ours, so that it is our clock that has run out in any case.
+            model.setParam("TimeLimit", stop.remaining + 0.01)
+        model.NumStart = len(starts)
+        model.update()
+        for number, state in enumerate(starts):
+            model.setParam("StartNumber", number)
+            model.setAttr("Start", self._x, state[self._reduced.variables].astype(float).tolist())
+        before = self.nodes
+        ended = False
+
+        def abort() -> None:
+            nonlocal ended
+            ended = True
+            model.terminate()
+
+        def watch(_model: Any, where: int) -> None:
+            if ended:  # before Gurobi had started, it did not hear of it
+                model.terminate()
+            if where == self._node_count[0]:
+                self.nodes = max(self.nodes, before + int(model.cbGet(self._node_count[1])))
+
+        def poll() -> None:
+            _keep_ctrl_c()
+            if stop.should_stop(self.nodes):
+                abort()
+            stop.report(self.nodes, None, "searching")
+
+        run_workers(lambda _: model.optimize(watch), 1, poll, abort)
+        self.nodes = max(self.nodes, before + int(model.NodeCount))
+        self.status = self._names.get(model.Status, str(model.Status))
+        if self.status == "INTERRUPTED" and stop.reason is None:
+            stop.cancel()  # by Gurobi's own handler of Ctrl-C
+        stop.should_stop(self.nodes)
+        if self.status in {"INFEASIBLE", "INF_OR_UNBD", "UNBOUNDED"}:
+            raise BackendError(
+                f"Gurobi says {self.status} of a problem with {self._problem.num_states} feasible states."
+            )
+        return self._states(), self._bound(size)
+
+    def _states(self) -> NDArray[np.bool_]:
+        """Return the pool, distinct and feasible."""
+        found = np.zeros((0, len(self._x)), np.bool_)
+        if self.status != "not started" and self.model.SolCount:
+            rows = []
+            for number in range(self.model.SolCount):
+                self.model.setParam("SolutionNumber", number)
+                rows.append(self.model.getAttr("PoolNX", self._x))
+            found = np.array(rows) > 0.5
+        states = np.unique(self._reduced.expand(found), axis=0)
+        return states[self._problem.is_feasible(states)]
+
+    def _bound(self, size: int) -> float:
+        """Return Gurobi's bound on the energy of the states that are not in its pool."""
+        if self.status not in _TRUSTED:
+            return -np.inf
+        bound = float(self.model.PoolObjBound)
+        if self.model.SolCount >= size:  # what did not fit was dropped
+            self.model.setParam("SolutionNumber", self.model.SolCount - 1)
+            bound = min(bound, float(self.model.PoolNObjVal))
+        if abs(bound) >= 1e100:
+            return bound * np.inf
+        return bound * self._scale + self._reduced.offset
+
+
+@contextmanager
+def _environment() -> Iterator[Any]:
+    import gurobipy
+
+    try:
+        env = gurobipy.Env(params={"OutputFlag": 0})  # or the licence is announced on stdout
+    except gurobipy.GurobiError as error:
+        raise BackendUnavailableError(
+            f"backend 'gurobi' cannot run here: Gurobi refuses its licence ({error})."
+        ) from error
+    with env:
+        yield env
+
+
+def _check_size(env: Any, num_variables: int) -> None:
+    """Refuse a problem too large for the licence; asked of Gurobi itself, with an empty problem of that size."""
+    import gurobipy
+
+    if num_variables <= FREE_LICENCE_VARIABLES:
+        return
+    with gurobipy.Model(env=env) as model:
+        x = model.addVars(num_variables, vtype="B")
+        model.setObjective(x[0] * x[1])
+        try:
+            model.optimize()
+        except gurobipy.GurobiError as error:
+            if error.errno != _SIZE_LIMIT_EXCEEDED:
+                raise
+            raise InputError(
+                f"Gurobi's size-limited licence takes at most {FREE_LICENCE_VARIABLES} blocks to choose from, not {num_variables}; keep or force more "
+                "of them, restrict them with only, or install a full licence."
+            ) from error
+
+
+def _keep_ctrl_c() -> None:
+    """Put Python's handler of Ctrl-C back: Gurobi installs its own when it starts, which prints and does not tell us."""
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.getsignal(signal.SIGINT)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _licence_places() -> list[Path]:
+    """Return the licence files where Gurobi looks for them by itself."""
+    folder = Path({"win32": "C:/", "darwin": "/Library"}.get(sys.platform, "/opt"))
+    places = list(folder.glob("gurobi*/gurobi.lic"))
+    with suppress(RuntimeError):
+        places.append(Path.home() / "gurobi.lic")
+    return places

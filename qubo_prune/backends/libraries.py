@@ -1,0 +1,37 @@
+"""Whether the library of a backend is there, without importing it."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from qubo_prune.backends.base import Availability
+
+
+def library_availability(module: str, distribution: str, extra: str) -> Availability:
+    """Say whether a library is installed, and in which version.
+
+    Parameters
+    ----------
+    module : str
+        Its top-level module.
+    distribution : str
+        What it is called in a package registry.
+    extra : str
+        The extra of this package that installs it.
+
+    Examples
+    --------
+    >>> library_availability("numquam", "numquam-solver", "numquam").install
+    "pip install 'qubo-prune[numquam]'"
+    """
+    if find_spec(module) is None:
+        return Availability(
+            installed=False,
+            detail=f"{distribution} is not installed",
+            install=f"pip install 'qubo-prune[{extra}]'",
+        )
+    try:
+        return Availability(detail=f"{distribution} {version(distribution)}")
+    except PackageNotFoundError:  # a copy on the path, without metadata
+        return Availability(detail=f"{distribution}, of unknown version")

@@ -1,0 +1,194 @@
+"""Gurobi behind the interface: what it proves and what it does not, its licence, its manners."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from qubo_prune import (
+    BackendUnavailableError,
+    InputError,
+    Problem,
+    Progress,
+    Spectrum,
+    Status,
+    Stop,
+    StopReason,
+    get_backend,
+    solve,
+)
+from qubo_prune.backends import backend_class
+from qubo_prune.testing import brute_force, hard_problem
+from qubo_prune.testing.harness import ranked
+
+gurobipy = pytest.importorskip("gurobipy", reason="gurobipy is not installed")
+
+
+def _licensed() -> bool:
+    try:
+        with gurobipy.Env(params={"OutputFlag": 0}):
+            return True
+    except gurobipy.GurobiError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(not _licensed(), reason="gurobipy has no licence")
+
+
+def near_ties(n: int, spread: float, seed: int) -> NDArray[np.float64]:
+    """Integers with masses of ties, drawn apart by `spread`."""
+    rng = np.random.default_rng(seed)
+    integers = rng.integers(-1, 2, size=(n, n)).astype(float)
+    noise = rng.normal(size=(n, n))
+    return np.tril(integers) + np.tril(integers, -1).T + spread * (noise + noise.T)
+
+
+@pytest.mark.parametrize("spread", [1e-11, 1e-10, 1e-9, 1e-7])
+def test_states_nearer_than_the_tolerances_are_told_apart_all_the_same(spread: float) -> None:
+    """Gurobi alone returns wrong states here: within 1e-9 one is as good as the other to it."""
+    for seed in range(3):
+        problem = Problem(near_ties(13, spread, seed), 6, symmetrize=True)
+        truth = brute_force(problem)
+        for num_states in (3, 20, 57):
+            spectrum = solve(problem, num_states=num_states, backend="gurobi")
+            assert spectrum.status is Status.PROVEN
+            assert ranked(spectrum) == truth[:num_states]
+            assert truth[num_states - 1][0] <= spectrum.lower_bound <= truth[num_states][0]
+
+
+def test_ties_beyond_the_limit_stay_unproven() -> None:
+    problem = Problem(np.diag([0.0] * 12 + [1.0] * 8), 6)  # 924 states of energy 0
+    spectrum = solve(problem, num_states=5, backend="gurobi", options={"max_ties": 40})
+    spectrum.check(problem)
+    assert (spectrum.status, spectrum.num_proven) == (Status.PARTIAL, 0)
+    assert spectrum.stop_reason is StopReason.COMPLETED
+    assert spectrum.energies.tolist() == [0.0] * 5
+    assert spectrum.ties_truncated
+    assert -1e-6 < spectrum.lower_bound < 0
+    assert "max_ties" in spectrum.native_status
+    spectrum = solve(problem, num_states=5, backend="gurobi")
+    assert ranked(spectrum) == ranked(solve(problem, num_states=5))
+
+
+def test_what_is_left_open_is_bounded() -> None:
+    problem = hard_problem(60)
+    spectrum = solve(problem, num_states=20, backend="gurobi", time_limit=1.0)
+    spectrum.check(problem)
+    assert spectrum.status is Status.PARTIAL
+    assert spectrum.stop_reason is StopReason.TIME_LIMIT
+    assert "TIME_LIMIT" in spectrum.native_status or "INTERRUPTED" in spectrum.native_status
+    best = solve(problem, num_states=20, time_limit=1.0)
+    assert -np.inf < spectrum.lower_bound <= best.energies[0]
+
+
+def test_it_starts_from_what_is_known() -> None:
+    problem = hard_problem(80)
+    known = solve(problem, num_states=3, time_limit=0.5)
+    stop = Stop(max_evaluations=1)
+    spectrum = solve(problem, num_states=3, backend="gurobi", warm_start=known.states, stop=stop)
+    assert spectrum.energies[0] <= known.energies[0]
+    assert spectrum.stop_reason is StopReason.EVALUATION_LIMIT
+    stop = Stop()
+    stop.cancel()
+    spectrum = solve(problem, num_states=3, backend="gurobi", warm_start=known.states, stop=stop)
+    assert ranked(spectrum) == ranked(known)
+
+
+def test_the_limit_of_the_free_licence_is_told_before_anything_runs() -> None:
+    hessian = np.diag(np.arange(240.0))
+    allowed = solve(Problem(hessian, 42, keep=range(40)), num_states=1, backend="gurobi")
+    assert allowed.status is Status.PROVEN
+    with gurobipy.Env(params={"OutputFlag": 0}) as env, gurobipy.Model(env=env) as model:
+        x = model.addVars(201, vtype="B")
+        model.setObjective(x[0] * x[1])
+        try:
+            model.optimize()
+        except gurobipy.GurobiError:
+            pass
+        else:
+            pytest.skip("a full licence is installed")
+    with pytest.raises(InputError, match=r"at most 200 blocks to choose from, not 240; keep"):
+        solve(Problem(hessian, 40), num_states=1, backend="gurobi")
+
+
+def test_a_refused_licence_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise gurobipy.GurobiError(10009, "License expired 2020-01-01")
+
+    monkeypatch.setattr(gurobipy, "Env", refuse)
+    with pytest.raises(BackendUnavailableError, match="License expired 2020-01-01"):
+        solve(Problem(np.eye(3), 1), backend="gurobi")
+
+
+def test_the_licence_that_would_be_used_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    found = backend_class("gurobi")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.delenv("GRB_LICENSE_FILE", raising=False)
+    monkeypatch.setattr("qubo_prune.backends.gurobi.sys.platform", "darwin")
+    assert "at most 200 blocks" in found.availability().detail
+    (tmp_path / "gurobi.lic").write_text("")
+    assert found.availability().detail.endswith("with a licence file")
+    monkeypatch.setenv("GRB_LICENSE_FILE", str(tmp_path / "elsewhere.lic"))
+    assert found.availability().licensed is False
+    with pytest.raises(BackendUnavailableError, match="GRB_LICENSE_FILE names"):
+        get_backend("gurobi")
+    (tmp_path / "elsewhere.lic").write_text("")
+    assert found.availability().licensed is True
+
+
+def test_nothing_is_imported_to_say_whether_it_is_there() -> None:
+    code = "import sys; from qubo_prune.backends import backend_class; print(backend_class('gurobi').availability().installed, 'gurobipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    spectrum = solve(Problem(near_ties(12, 0.1, 0), 5, symmetrize=True), backend="gurobi")
+    assert spectrum.status is Status.PROVEN
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_ctrl_c_ends_the_search_and_is_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Gurobi would catch it by itself and print so on stdout."""
+    previous = signal.getsignal(signal.SIGINT)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    spectrum = solve(hard_problem(), num_states=3, backend="gurobi", time_limit=60)
+    timer.join()
+    assert spectrum.stop_reason is StopReason.INTERRUPTED
+    assert len(spectrum) > 0
+    assert signal.getsignal(signal.SIGINT) is previous
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_in_a_progress_callback_ends_the_search() -> None:
+    def complain(_: Progress) -> None:
+        raise RuntimeError("no terminal")
+
+    with pytest.raises(Exception, match="no terminal"):
+        solve(hard_problem(), num_states=3, backend="gurobi", progress=complain, time_limit=60)
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"max_ties": 0}, {"max_ties": 1.5}])
+def test_bad_options(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(options))):
+        get_backend("gurobi", **options)
+
+
+def test_it_says_how_it_proved() -> None:
+    spectrum = solve(Problem.load("bytelm-40-block", remove=3), num_states=4, backend="gurobi")
+    assert isinstance(spectrum, Spectrum)
+    assert spectrum.native_status.startswith("OPTIMAL, ")
+    assert str(spectrum.proof["solver"]).startswith("Gurobi 1")
+    assert 0 < float(spectrum.proof["margin"]) < 1e-6
+    assert spectrum.proof["pool"] == 5
