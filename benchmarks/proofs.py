@@ -6,17 +6,16 @@ Every instance is solved by one after the other in the same run, with the same K
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from benchmarks import peers
 from benchmarks.instances import make_instance
 from benchmarks.machine import markdown, save
 from qubo_prune import Problem, Status, solve
+from qubo_prune.backends import backend_class
 
 SHIFT = 1.0
 """Seconds added before geometric means, so that tiny times do not dominate them."""
@@ -77,21 +76,28 @@ def measure(case: Case, time_limit: float, threads: int, repeats: int) -> dict[s
         "lowest": float(spectrum.energies[0]),
         "lower_bound": spectrum.lower_bound,
     }
-    # Gurobi multiplies matrices with scipy.
-    if importlib.util.find_spec("gurobipy") and importlib.util.find_spec("scipy"):
-        peer = peers.gurobi(problem, case.num_states, time_limit, threads)
-        row |= {"gurobi_seconds": peer.seconds, "gurobi_proven": peer.proven}
-        if peer.proven and row["proven"]:
-            agree = np.allclose(peer.energies, spectrum.energies, rtol=1e-9, atol=0.0)
-            row["gurobi_agrees"] = bool(agree)
-    if importlib.util.find_spec("pyscipopt"):
+    if backend_class("gurobi").availability().usable:
+        peer = solve(
+            problem,
+            num_states=case.num_states,
+            backend="gurobi",
+            time_limit=time_limit,
+            options={"threads": threads},
+        )
+        row |= {
+            "gurobi_seconds": peer.timings["total"],
+            "gurobi_proven": peer.status is Status.PROVEN,
+        }
+        if row["gurobi_proven"] and row["proven"]:
+            row["gurobi_agrees"] = bool((peer.states == spectrum.states).all())
+    if backend_class("scip").availability().usable:
         single = solve(problem, num_states=1, time_limit=time_limit, options={"threads": 1})
-        peer = peers.scip(problem, time_limit)
+        peer = solve(problem, num_states=1, backend="scip", time_limit=time_limit)
         row |= {
             "one_seconds": single.timings["total"],
             "one_proven": single.status is Status.PROVEN,
-            "scip_seconds": peer.seconds,
-            "scip_proven": peer.proven,
+            "scip_seconds": peer.timings["total"],
+            "scip_proven": peer.status is Status.PROVEN,
         }
     return row
 

@@ -30,6 +30,7 @@ _BUILT_INS = (
     ("ocean-descent", "qubo_prune.backends.ocean", "OceanDescent"),
     ("ocean-tree", "qubo_prune.backends.ocean", "OceanTree"),
     ("ocean-exact", "qubo_prune.backends.ocean", "OceanExact"),
+    ("scip", "qubo_prune.backends.scip", "Scip"),
 )
 
 

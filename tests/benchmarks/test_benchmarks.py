@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from qubo_prune import Problem, solve
+from qubo_prune.backends import backend_class
 from qubo_prune.backends.enumeration.cuda.host import compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import enumeration, gpu, peers, proofs  # noqa: E402
+from benchmarks import enumeration, gpu, proofs  # noqa: E402
 from benchmarks.instances import FAMILIES, make_instance  # noqa: E402
 from benchmarks.plain_walker import walk  # noqa: E402
 
@@ -52,22 +53,13 @@ def test_memory_does_not_grow_with_the_number_of_states(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("case", proofs.SMOKE, ids=lambda case: case.family)
-def test_peers_find_the_proven_spectrum(case: proofs.Case) -> None:
-    problem = case.problem()
-    spectrum = solve(problem, num_states=case.num_states)
-    pytest.importorskip("scipy")
-    pytest.importorskip("gurobipy")
-    gurobi = peers.gurobi(problem, case.num_states, 30.0, 1)
-    assert gurobi.proven
-    assert gurobi.energies == pytest.approx(spectrum.energies.tolist(), rel=1e-9)
-
-
-def test_scip_finds_the_ground_state() -> None:
-    pytest.importorskip("pyscipopt")
-    problem = Problem(make_instance("wishart 10N", 16), 4)
-    assert peers.scip(problem, 30.0).energies == pytest.approx(
-        solve(problem, num_states=1).energies.tolist(), rel=1e-9
-    )
+def test_proofs_are_timed_beside_the_peers_that_are_there(case: proofs.Case) -> None:
+    row = proofs.measure(case, 60.0, 1, 1)
+    assert row["proven"]
+    for peer in ("gurobi", "scip"):
+        assert (f"{peer}_seconds" in row) == backend_class(peer).availability().usable
+        assert row.get(f"{peer}_proven", True)
+    assert row.get("gurobi_agrees", True)
 
 
 @pytest.mark.parametrize("module", ["enumeration", "proofs"])
