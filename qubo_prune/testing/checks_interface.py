@@ -12,12 +12,12 @@ from qubo_prune.errors import InputError
 from qubo_prune.solve import solve
 from qubo_prune.status import Status
 from qubo_prune.strict_json import is_fact
-from qubo_prune.testing.harness import Mismatch, expect, ranked, run
+from qubo_prune.testing.harness import Mismatch, expect, ranked, run, standard_output
 from qubo_prune.testing.problems import cases, degenerate_cases
 
 
 def check_declarations(backend: Backend, _num_blocks: int) -> None:
-    """Be a frozen dataclass with a name, a one-line summary and capabilities."""
+    """Be a frozen dataclass with a name without spaces, a one-line summary and capabilities."""
     cls = type(backend)
     expect(isinstance(backend, Backend), "a Backend", cls.__name__)
     for what in ("name", "summary"):
@@ -27,6 +27,7 @@ def check_declarations(backend: Backend, _num_blocks: int) -> None:
             f"{what} to be one line of text",
             repr(text),
         )
+    expect(len(cls.name.split()) == 1, "a name that can be typed as one word", repr(cls.name))
     capabilities = getattr(cls, "capabilities", None)
     expect(isinstance(capabilities, Capability), "capabilities to be a Capability", capabilities)
     parameters = getattr(cls, "__dataclass_params__", None)
@@ -52,6 +53,13 @@ def check_availability(backend: Backend, _num_blocks: int) -> None:
         repr(answer),
     )
     expect(answer.usable or answer.detail != "", "a detail that says what is missing", repr(answer))
+    capabilities: object = getattr(type(backend), "capabilities", None)
+    needs_gpu = isinstance(capabilities, Capability) and Capability.GPU in capabilities
+    expect(
+        not needs_gpu or answer.device is not None,
+        "device to be True or False, for a backend that runs on a GPU",
+        repr(answer),
+    )
     again = type(backend).availability()
     expect(answer == again, f"the same answer twice, {answer}", again)
 
@@ -123,7 +131,7 @@ def _is_timing(entry: tuple[Any, Any]) -> bool:
 def check_feasible(backend: Backend, _num_blocks: int) -> None:
     """Return only states with the exact counts, nothing kept removed, everything forced removed."""
     for case in cases():
-        for num_states in (1, 10, case.problem.num_states):
+        for num_states in (1, case.problem.num_states):
             states = np.asarray(run(backend, case, num_states).states, np.bool_)
             wrong = np.flatnonzero(~case.problem.is_feasible(states))
             expect(
@@ -136,7 +144,7 @@ def check_feasible(backend: Backend, _num_blocks: int) -> None:
 def check_distinct(backend: Backend, _num_blocks: int) -> None:
     """Return no state twice."""
     for case in cases():
-        for num_states in (1, 10, case.problem.num_states):
+        for num_states in (10, case.problem.num_states):
             states = np.asarray(run(backend, case, num_states).states, np.bool_)
             distinct = len(np.unique(states, axis=0))
             expect(
@@ -144,6 +152,14 @@ def check_distinct(backend: Backend, _num_blocks: int) -> None:
                 f"distinct states for {case.name}",
                 f"{len(states)} states of which {distinct} are distinct",
             )
+
+
+def check_output(backend: Backend, _num_blocks: int) -> None:
+    """Print nothing on standard output, which belongs to the program that runs it."""
+    with standard_output() as written:
+        for case in (*cases()[:3], *degenerate_cases()[:1]):
+            run(backend, case, 10)
+    expect(not written, "nothing on standard output", written)
 
 
 def check_one_state(backend: Backend, _num_blocks: int) -> None:

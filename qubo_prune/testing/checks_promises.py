@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from qubo_prune.backends.base import Backend, Capability
+from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.errors import BackendError
 from qubo_prune.problem import Problem
 from qubo_prune.solve import solve
 from qubo_prune.spectrum import Spectrum
 from qubo_prune.status import Status
 from qubo_prune.stopping import Stop, StopReason
 from qubo_prune.testing import harness
-from qubo_prune.testing.harness import Recorder, expect, ranked, run, short_run, warm_up
+from qubo_prune.testing.harness import Recorder, Tap, expect, ranked, short_run, warm_up
 from qubo_prune.testing.problems import Case, cases, medium_problem, swap_neighbours
 
 _SEEDS = (0, 1, 2**40)
@@ -52,24 +53,31 @@ def check_proof(backend: Backend, _num_blocks: int) -> None:
     for case in cases():
         sizes = case.sizes()
         for num_states in {sizes[0], sizes[len(sizes) // 2], sizes[-1]}:
-            for what, make_stop in _EARLY_STOPS.items():
+            for what, make_stop in {"not stopped": Stop, **_EARLY_STOPS}.items():
                 where = f"for {case.name} with num_states={num_states}, {what}"
-                _check_raw_claims(backend, case, num_states, make_stop(), where)
-                _check_spectrum_claims(backend, case, num_states, make_stop(), where)
+                tap = Tap(backend)
+                refused = None
+                try:
+                    spectrum = solve(
+                        case.problem, num_states=num_states, backend=tap, stop=make_stop()
+                    )
+                except BackendError as error:
+                    refused = error
+                if tap.raw is not None:
+                    _check_raw_claims(case, tap.raw, where)
+                if refused is not None:
+                    raise refused
+                _check_spectrum_claims(case, spectrum, num_states, where)
 
 
 _EARLY_STOPS: dict[str, Callable[[], Stop]] = {
-    "not stopped": Stop,
     "stopped after one evaluation": lambda: Stop(max_evaluations=1),
     "cancelled before": lambda: Recorder(questions=0),
     "cancelled at its third question": lambda: Recorder(questions=2),
 }
 
 
-def _check_raw_claims(
-    backend: Backend, case: Case, num_states: int, stop: Stop, where: str
-) -> None:
-    raw = run(backend, case, num_states, stop)
+def _check_raw_claims(case: Case, raw: RawResult, where: str) -> None:
     held = {tuple(np.flatnonzero(state).tolist()) for state in raw.states}
     missing = (rank for rank, (_, removed) in enumerate(case.spectrum) if removed not in held)
     first = next(missing, len(case.spectrum))
@@ -87,10 +95,7 @@ def _check_raw_claims(
         )
 
 
-def _check_spectrum_claims(
-    backend: Backend, case: Case, num_states: int, stop: Stop, where: str
-) -> None:
-    spectrum = solve(case.problem, num_states=num_states, backend=backend, stop=stop)
+def _check_spectrum_claims(case: Case, spectrum: Spectrum, num_states: int, where: str) -> None:
     spectrum.check(case.problem)
     listed = ranked(spectrum)
     proven = listed[: spectrum.num_proven]
@@ -108,6 +113,26 @@ def _check_spectrum_claims(
         f"a PROVEN spectrum to have {wanted} states {where}",
         f"{len(spectrum)} states",
     )
+
+
+def check_stopped_early(backend: Backend, num_blocks: int) -> None:
+    """Give a valid spectrum when stopped at any moment, and heed a limit of evaluations."""
+    for case in cases():
+        for what, make_stop in _EARLY_STOPS.items():
+            spectrum = solve(case.problem, num_states=10, backend=backend, stop=make_stop())
+            spectrum.check(case.problem)
+            truth = set(case.spectrum)
+            expect(
+                set(ranked(spectrum)) <= truth,
+                f"energies equal to brute force for {case.name}, {what}",
+                ranked(spectrum)[:3],
+            )
+    warm_up(backend, num_blocks)
+    # Cancelled if it heeds no such limit.
+    problem, spectrum, seconds = short_run(
+        backend, num_blocks, Stop(max_evaluations=1), cancel_after=harness.GRACE
+    )
+    _expect_ended(problem, spectrum, seconds, 0.0, StopReason.EVALUATION_LIMIT)
 
 
 def check_bound_under_limit(backend: Backend, num_blocks: int) -> None:
@@ -243,18 +268,27 @@ def check_progress(backend: Backend, num_blocks: int) -> None:
             previous_fraction = fraction
 
 
+def check_warm_start_accepted(backend: Backend, _num_blocks: int) -> None:
+    """Take states to start from, used or not, and leave them as they are."""
+    for case in cases():
+        known = np.array([case.problem.state(removed) for _, removed in case.spectrum[-2:]])
+        before = known.copy()
+        wanted = min(3, case.problem.num_states)
+        backend.run(case.problem, wanted, Stop(), 0, known)
+        expect(
+            np.array_equal(known, before), f"warm_start untouched for {case.name}", known.tolist()
+        )
+
+
 def check_warm_start(backend: Backend, _num_blocks: int) -> None:
-    """Take states to start from, leave them as they are, and be no worse than the best of them."""
+    """Be no worse than the best of the states that it starts from."""
     for case in cases():
         for what, chosen in (("best", case.spectrum[:2]), ("worst", case.spectrum[-2:])):
             known = np.array([case.problem.state(removed) for _, removed in chosen])
-            before = known.copy()
             spectrum = solve(case.problem, num_states=3, backend=backend, warm_start=known)
-            where = f"when {case.name} starts from its {what} states"
-            expect(np.array_equal(known, before), f"warm_start untouched {where}", known.tolist())
             best = chosen[0][0]
             expect(
                 len(spectrum) > 0 and spectrum.energies[0] <= best,
-                f"a state of energy {best!r} or below {where}",
+                f"a state of energy {best!r} or below when {case.name} starts from its {what} states",
                 spectrum.energies[:1],
             )

@@ -10,6 +10,7 @@ from qubo_prune.testing.checks_interface import (
     check_feasible,
     check_one_state,
     check_options,
+    check_output,
     check_result,
     check_spectrum,
 )
@@ -21,9 +22,11 @@ from qubo_prune.testing.checks_promises import (
     check_progress,
     check_proof,
     check_seeds,
+    check_stopped_early,
     check_threads,
     check_time_limit,
     check_warm_start,
+    check_warm_start_accepted,
 )
 from qubo_prune.testing.harness import Check
 
@@ -36,12 +39,15 @@ CHECKS: tuple[Check, ...] = (
     Check("distinct", Capability.NONE, check_distinct),
     Check("one state", Capability.NONE, check_one_state),
     Check("spectrum", Capability.NONE, check_spectrum),
+    Check("output", Capability.NONE, check_output),
+    Check("known states", Capability.NONE, check_warm_start_accepted),
     Check("exact", Capability.EXACT, check_exact),
     Check("proof", Capability.PROVES, check_proof),
     Check("bound under a limit", Capability.PROVES, check_bound_under_limit),
     Check("seeds", Capability.SEEDED, check_seeds),
     Check("threads", Capability.SEEDED, check_threads),
     Check("time limit", Capability.TIME_LIMIT, check_time_limit),
+    Check("stopped early", Capability.CANCEL, check_stopped_early),
     Check("cancelled before", Capability.CANCEL, check_cancelled_before),
     Check("cancelled from a thread", Capability.CANCEL, check_cancelled_from_thread),
     Check("progress", Capability.PROGRESS, check_progress),

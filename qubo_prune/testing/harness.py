@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.errors import QuboPruneError
@@ -144,18 +152,68 @@ class Recorder(Stop):
         super().report(num_evaluated, fraction, message)
 
 
-def run(backend: Backend, case: Case, num_states: int, stop: Stop | None = None) -> RawResult:
+def run(backend: Backend, case: Case, num_states: int) -> RawResult:
     """Run the backend itself, as `solve` would."""
     wanted = min(num_states, case.problem.num_states)
-    return backend.run(case.problem, wanted, stop or Stop(), 0)
+    return backend.run(case.problem, wanted, Stop(), 0)
+
+
+class Tap(Backend):
+    """A backend that remembers what another one returned, so that the raw result and the spectrum made of it come from one run."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.raw: RawResult | None = None
+        self._backend = backend
+        # Properties of a class to others, of this object here.
+        self.__dict__.update(name=backend.name, capabilities=backend.capabilities)
+
+    def prepare(self) -> None:
+        """Prepare the other one."""
+        self._backend.prepare()
+
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
+        """Run the other one."""
+        self.raw = self._backend.run(problem, num_states, stop, seed, warm_start)
+        return self.raw
+
+
+@contextmanager
+def standard_output() -> Iterator[list[str]]:
+    """Collect what is written to stdout meanwhile, by Python and by libraries in other languages, in the returned list."""
+    written: list[str] = []
+    text = io.StringIO()
+    sys.stdout.flush()
+    descriptor = os.dup(1)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), 1)
+            try:
+                with redirect_stdout(text):
+                    yield written
+            finally:
+                os.dup2(descriptor, 1)
+                file.seek(0)
+                written += filter(None, [text.getvalue(), file.read().decode(errors="replace")])
+    finally:
+        os.close(descriptor)
 
 
 def short_run(
-    backend: Backend, num_blocks: int, stop: Stop | None = None
+    backend: Backend,
+    num_blocks: int,
+    stop: Stop | None = None,
+    cancel_after: float | None = None,
 ) -> tuple[Problem, Spectrum, float]:
     """Solve the hard problem for `SHORT_RUN` seconds; return it, the spectrum and the seconds it took.
 
-    `stop` replaces a time limit; a backend that knows none is cancelled from another thread.
+    `stop` replaces a time limit; without one, the run is cancelled from another thread, after `cancel_after` seconds or as many as it was to run.
     """
     problem = hard_problem(num_blocks)
     capabilities = type(backend).capabilities
@@ -163,7 +221,7 @@ def short_run(
     if stop is None:
         stop = Stop(SHORT_RUN if Capability.TIME_LIMIT in capabilities else None)
     if stop.time_limit is None and Capability.CANCEL in capabilities:
-        timer = threading.Timer(SHORT_RUN, stop.cancel)
+        timer = threading.Timer(cancel_after or SHORT_RUN, stop.cancel)
         timer.start()
     begin = time.perf_counter()
     try:
