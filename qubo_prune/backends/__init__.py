@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from qubo_prune import defaults
-from qubo_prune.backends.base import Backend
+from qubo_prune.backends.base import Availability, Backend
 from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
 
 DEFAULT_BACKEND = defaults.BACKEND
@@ -92,6 +92,43 @@ def backend_class(name: str) -> type[Backend]:
     return loaded
 
 
+def distribution_of(name: str) -> str | None:
+    """Return the name and version of the package that registered a backend; None for a built-in one."""
+    point = None if any(name == known for known, *_ in _BUILT_INS) else _outside().get(name)
+    if point is None or point.dist is None:
+        return None
+    return f"{point.dist.name} {point.dist.version}"
+
+
+def availability_of(name: str) -> Availability:
+    """Return whether a backend can run here.
+
+    Parameters
+    ----------
+    name : str
+        One of `backend_names`.
+
+    Raises
+    ------
+    InputError
+        If there is no such backend.
+    BackendError
+        If another package registered something that is not a backend, cannot be imported or cannot answer.
+    """
+    found = backend_class(name)
+    try:
+        answer = found.availability()
+    except Exception as error:
+        raise BackendError(
+            f"backend {name!r} cannot say whether it can run here: {type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(answer, Availability):
+        raise BackendError(
+            f"backend {name!r} says {answer!r} of its availability, which is not an Availability."
+        )
+    return answer
+
+
 def get_backend(name: str, /, **options: Any) -> Backend:
     """Return a configured backend that can run here.
 
@@ -108,17 +145,23 @@ def get_backend(name: str, /, **options: Any) -> Backend:
         If the backend or an option is unknown or a value is out of range.
     BackendUnavailableError
         If a library, licence or device is missing; says how to get it.
+    BackendError
+        If another package registered something that is not a backend, or that fails when it is asked whether it can run.
 
     Examples
     --------
     >>> get_backend("enumeration", threads=1).threads
     1
     """
-    found = backend_class(name)
-    availability = found.availability()
+    availability = availability_of(name)
     if not availability.usable:
         remedy = f"; install it with: {availability.install}" if availability.install else ""
         raise BackendUnavailableError(
             f"backend {name!r} cannot run here: {availability.detail or 'something is missing'}{remedy}."
         )
-    return found.configured(**options)
+    try:
+        return backend_class(name).configured(**options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"backend {name!r} refuses its options: {error}.") from error

@@ -25,7 +25,7 @@ def library_availability(module: str, distribution: str, extra: str) -> Availabi
     >>> library_availability("numquam", "numquam-solver", "numquam").install
     "pip install 'qubo-prune[numquam]'"
     """
-    if find_spec(module) is None:
+    if not _is_found(module):
         return Availability(
             installed=False,
             detail=f"{distribution} is not installed",
@@ -35,3 +35,10 @@ def library_availability(module: str, distribution: str, extra: str) -> Availabi
         return Availability(detail=f"{distribution} {version(distribution)}")
     except PackageNotFoundError:  # a copy on the path, without metadata
         return Availability(detail=f"{distribution}, of unknown version")
+
+
+def _is_found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # half of an installation, or a stand-in for a module
+        return False

@@ -84,10 +84,14 @@ def stdout_console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
 
 
-def print_text(text: str) -> None:
-    """Print prose, wrapped for reading."""
+def print_text(text: str, indent: str = "") -> None:
+    """Print prose, wrapped for reading; `indent` goes before every line but the first."""
     width = min(shutil.get_terminal_size().columns, _PROSE_WIDTH)
-    print(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))
+    print(
+        textwrap.fill(
+            text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    )
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from qubo_prune import Problem, Status, solve
 from qubo_prune import backends as registry
 from qubo_prune.backends import backend_class, backend_names, get_backend
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
+from qubo_prune.cli import main
 from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
 from qubo_prune.stopping import Stop
 
@@ -100,6 +102,23 @@ SOLVER = """
         @classmethod
         def availability(cls):
             return Availability(device=False)
+
+    class Confused(First):
+        @classmethod
+        def availability(cls):
+            raise OSError("no licence server")
+
+    class Vague(First):
+        @classmethod
+        def availability(cls):
+            return True
+
+    @dataclass(frozen=True)
+    class Picky(First):
+        def __post_init__(self):
+            if self.depth > 3:
+                raise ValueError("too deep")
+            len(self.depth)
 
     class Ready(First):
         name = "ready"
@@ -311,3 +330,54 @@ def test_an_unavailable_backend_says_what_is_missing(
 )
 def test_availability_is_three_questions(answers: dict[str, Any], usable: bool) -> None:
     assert Availability(**answers).usable is usable
+
+
+@pytest.mark.parametrize(
+    ("attribute", "reason"),
+    [("Confused", "OSError: no licence server"), ("Vague", "not an Availability")],
+)
+def test_a_backend_that_cannot_say_whether_it_runs_is_a_backend_error(
+    install: Install, attribute: str, reason: str
+) -> None:
+    install("solver_one", SOLVER, confused=f"solver_one:{attribute}")
+    for attempt in (get_backend, lambda name: solve(Problem([[1.0]], 1), backend=name)):
+        with pytest.raises(BackendError, match=reason) as caught:
+            attempt("confused")
+        assert "'confused'" in str(caught.value)
+
+
+@pytest.mark.parametrize(("depth", "reason"), [(4, "too deep"), (2, "has no len")])
+def test_what_a_backend_says_of_bad_options_is_an_input_error(
+    install: Install, depth: int, reason: str
+) -> None:
+    install("solver_one", SOLVER, picky="solver_one:Picky")
+    with pytest.raises(InputError, match=rf"'picky' refuses its options: .*{reason}"):
+        get_backend("picky", depth=depth)
+
+
+def test_a_backend_of_a_package_is_listed_with_it_and_a_broken_one_with_the_reason(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("solver_one", SOLVER, ready="solver_one:Ready", missing="solver_one:Missing")
+    install("broken", "import nosuchlibrary", broken="broken:Solver")
+    install("other", SOLVER, other="other:NOT_A_CLASS", confused="other:Confused")
+    assert registry.distribution_of("enumeration") is None
+    assert registry.distribution_of("ready") == "solver_one 1.0"
+    assert main(["backends", "--json"]) == 0
+    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)["backends"]}
+    assert list(listed) == list(backend_names())
+    assert listed["ready"]["distribution"] == "solver_one 1.0"
+    assert listed["enumeration"]["distribution"] is None
+    for name, reason in (
+        ("broken", "nosuchlibrary"),
+        ("other", "not a subclass"),
+        ("confused", "no licence server"),
+    ):
+        assert listed[name]["usable"] is listed[name]["installed"] is False
+        assert reason in listed[name]["detail"]
+        assert listed[name]["capabilities"] == listed[name]["options"] == []
+    assert main(["backends"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "ready (solver_one 1.0): the first feasible state; all there" in text
+    assert "broken (broken 1.0): backend 'broken' is registered as 'broken:Solver'" in text
+    assert "numquam is not installed; install it with: pip install 'qubo-prune[numquam]'" in text
