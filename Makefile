@@ -27,7 +27,6 @@ docs: setup  ## into site/; `mkdocs serve` shows them while you write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: setup  ## the figures of docs/benchmarks.md: states per second, and time to proof beside the peers
-	$(INSTALL) -e '.[gurobi,scip]'
 	$(BIN)/python -m benchmarks.enumeration
 	$(BIN)/python -m benchmarks.proofs
 
