@@ -16,7 +16,7 @@ from qubo_prune.backends.enumeration.cuda.host import compiler
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import enumeration, gpu, proofs  # noqa: E402
+from benchmarks import enumeration, gpu, proofs, recall  # noqa: E402
 from benchmarks.instances import FAMILIES, make_instance  # noqa: E402
 from benchmarks.plain_walker import walk  # noqa: E402
 
@@ -62,7 +62,17 @@ def test_proofs_are_timed_beside_the_peers_that_are_there(case: proofs.Case) -> 
     assert row.get("gurobi_agrees", True)
 
 
-@pytest.mark.parametrize("module", ["enumeration", "proofs"])
+def test_recall_takes_a_tie_for_the_state_it_ties_with() -> None:
+    problem = Problem(np.eye(6), 2)
+    reference = solve(problem, num_states=3)
+    others = solve(problem, num_states=10)[5:8]
+    assert recall.recall(others, reference, 3) == 1.0
+    lowest = solve(Problem(np.diag(np.arange(6.0)), 2), num_states=9)
+    assert recall.recall(lowest[:2], lowest, 4) == 0.5
+    assert recall.recall(lowest[2:], lowest, 4) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("module", ["enumeration", "proofs", "recall"])
 def test_smoke_mode(module: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{module}", "--smoke"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

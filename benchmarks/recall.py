@@ -1,0 +1,136 @@
+"""What each backend finds of an exact spectrum, and how soon: ``python -m benchmarks.recall``.
+
+The reference is the proven spectrum of branch and bound. Every backend gets the same problem, K and time limits, one after the other in the same
+run; samplers that would stop by themselves are told to go on until the limit. A backend that is not usable here is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from benchmarks.machine import markdown, save
+from qubo_prune import Problem, QuboPruneError, Spectrum, Status, solve
+from qubo_prune.backends import backend_class, backend_names
+
+PROBLEMS = (
+    ("bytelm-40-block", 4),
+    ("bytelm-40-block", 12),
+    ("bytelm-40-block", 20),
+    ("bytelm-40-branch", 8),
+    ("bytelm-40-branch", 24),
+    ("bytelm-40-branch", 40),
+)
+SMOKE = (("bytelm-40-block", 2),)
+NUM_STATES = 1000
+RECALLED = (20, 100, 1000)
+LIMITS = (0.1, 0.3, 1.0, 3.0, 10.0)
+ENDLESS: dict[str, dict[str, Any]] = {
+    "ocean-annealing": {"num_reads": 10**7},
+    "ocean-descent": {"num_reads": 10**7},
+    "ocean-tabu": {"num_reads": 10**7},
+}
+"""Options that keep a backend busy until the time limit."""
+
+
+def recall(spectrum: Spectrum, reference: Spectrum, num_states: int) -> float:
+    """Return which part of the reference's lowest states is in the spectrum.
+
+    A state that ties with the last one counts as well as that one does.
+    """
+    wanted = min(num_states, len(reference))
+    last = reference.energies[wanted - 1]
+    return min(1.0, float((spectrum.energies <= last).sum()) / wanted)
+
+
+def measure(
+    problem: Problem, reference: Spectrum, name: str, limit: float, num_states: int
+) -> dict[str, Any] | None:
+    """Run one backend once; None if it cannot take the problem."""
+    try:
+        spectrum = solve(
+            problem,
+            num_states=num_states,
+            backend=name,
+            time_limit=limit,
+            options=ENDLESS.get(name, {}),
+        )
+    except QuboPruneError as error:
+        print(f"{name}: {error}", flush=True)
+        return None
+    row = {
+        "backend": name,
+        "M": problem.num_removed,
+        "N": problem.num_blocks,
+        "limit": limit,
+        "seconds": spectrum.timings["total"],
+        "ground_state": bool(spectrum.energies[0] == reference.energies[0]),
+        "status": spectrum.status.name,
+        "statistics": dict(spectrum.statistics),
+    }
+    row |= {f"recall_{k}": recall(spectrum, reference, k) for k in RECALLED}
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return one line per problem and backend: what it has after each of the long limits, and when it had all of the lowest 100."""
+    limits = sorted({row["limit"] for row in rows if row["limit"] >= 1.0})
+    body = []
+    for key in dict.fromkeys((row["N"], row["M"], row["backend"]) for row in rows):
+        mine = [row for row in rows if (row["N"], row["M"], row["backend"]) == key]
+        complete = [row["seconds"] for row in mine if row["recall_100"] == 1.0]
+        feasible = [
+            row["statistics"]["feasible_fraction"]
+            for row in mine
+            if "feasible_fraction" in row["statistics"]
+        ]
+        line = [f"({key[0]}, {key[1]})", key[2]]
+        for limit in limits:
+            # A backend that had found all is not run for longer.
+            row = [row for row in mine if row["limit"] <= limit][-1]
+            line.append(
+                " / ".join(
+                    ["yes" if row["ground_state"] else "no"]
+                    + [f"{100 * row[f'recall_{k}']:.0f}" for k in RECALLED]
+                )
+            )
+        line.append(f"{100 * feasible[-1]:.0f} %" if feasible else "-")
+        line.append(f"{min(complete):.2f}" if complete else "never")
+        body.append(line)
+    columns = ["(N, M)", "backend"]
+    columns += [f"ground / recall@{'/'.join(map(str, RECALLED))} in {s:g} s" for s in limits]
+    return markdown([*columns, "feasible", "seconds to recall@100 = 100 %"], body)
+
+
+def main() -> None:
+    """Measure all backends and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="a tiny problem, nothing is written")
+    parser.add_argument("--minute", action="store_true", help="a limit of 60 s as well")
+    arguments = parser.parse_args()
+    problems = SMOKE if arguments.smoke else PROBLEMS
+    limits = LIMITS[:1] if arguments.smoke else LIMITS + (60.0,) * arguments.minute
+    usable = [name for name in backend_names() if backend_class(name).availability().usable]
+    rows = []
+    for hessian, remove in problems:
+        problem = Problem.load(hessian, remove=remove)
+        num_states = min(NUM_STATES, problem.num_states)
+        reference = solve(problem, num_states=num_states)
+        if reference.status is not Status.PROVEN:
+            raise SystemExit(f"{hessian} with {remove} removed is not proven; nothing to compare.")
+        for name in usable:
+            for limit in limits:
+                row = measure(problem, reference, name, limit, num_states)
+                if row is None:
+                    break
+                rows.append({"hessian": hessian, **row})
+                print(rows[-1], flush=True)
+                if row["recall_1000"] == 1.0:  # more time cannot bring more
+                    break
+    if not arguments.smoke:
+        save("recall", "python -m benchmarks.recall" + " --minute" * arguments.minute, rows)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
