@@ -31,6 +31,8 @@ _BUILT_INS = (
     ("ocean-tree", "qubo_prune.backends.ocean", "OceanTree"),
     ("ocean-exact", "qubo_prune.backends.ocean", "OceanExact"),
     ("scip", "qubo_prune.backends.scip", "Scip"),
+    ("greedy", "qubo_prune.backends.controls", "Greedy"),
+    ("random", "qubo_prune.backends.controls", "RandomStates"),
 )
 
 

@@ -33,7 +33,14 @@ from qubo_prune.testing.problems import cases, swap_neighbours
 
 ALL = {check.name: check for check in CHECKS}
 
-BUILT_IN = {"branch-and-bound": 100, "enumeration": 100, "gurobi": 100, "scip": 100}
+BUILT_IN = {
+    "branch-and-bound": 100,
+    "enumeration": 100,
+    "gurobi": 100,
+    "scip": 100,
+    "greedy": 100,
+    "random": 100,
+}
 """Built-in backends as they are by default, and the size of the problem on which their limits are tried."""
 
 
