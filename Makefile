@@ -29,6 +29,7 @@ docs: setup  ## into site/; `mkdocs serve` shows them while you write
 bench: setup  ## the figures of docs/benchmarks.md: states per second, and time to proof beside the peers
 	$(BIN)/python -m benchmarks.enumeration
 	$(BIN)/python -m benchmarks.proofs
+	$(BIN)/python -m benchmarks.qaoa
 
 clean:
 	rm -rf .venv build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -22,7 +22,15 @@ def machine() -> dict[str, Any]:
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
     versions = {}
-    for package in ("qubo-prune", "numpy", "numba", "gurobipy", "pyscipopt"):
+    for package in (
+        "qubo-prune",
+        "numpy",
+        "numba",
+        "gurobipy",
+        "pyscipopt",
+        "qiskit",
+        "qiskit-aer",
+    ):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

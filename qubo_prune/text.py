@@ -27,6 +27,21 @@ def format_count(count: int) -> str:
     return f"{'-' if count < 0 else ''}{mantissa}e{exponent}"
 
 
+def format_bytes(count: int) -> str:
+    """Return a number of bytes with a unit that suits it.
+
+    Examples
+    --------
+    >>> format_bytes(2200), format_bytes(83_886_080), format_bytes(2_240_000_000), format_bytes(10**30)
+    ('2 kB', '84 MB', '2.2 GB', '1.00e21 GB')
+    """
+    if count < 10**6:
+        return f"{count / 1e3:,.0f} kB"
+    if count < 10**9:
+        return f"{count / 1e6:,.0f} MB"
+    return f"{count / 1e9:,.1f} GB" if count < 10**14 else f"{format_count(count // 10**9)} GB"
+
+
 def format_blocks(indices: Sequence[int]) -> str:
     """Return ascending block indices with runs of three and more shortened.
 

@@ -1,6 +1,7 @@
 """Every example in the README and the docs runs, and prints what the page shows.
 
 - `python` blocks of a page run in one namespace, in a folder of their own; an `output` block after one is what it prints.
+- A page that begins with `<!-- needs: LIBRARY -->` is skipped where that is not installed.
 - `console` blocks run the lines that begin with `$ qubo-prune`; the lines below each have to appear in its output in this order, where
   `...` stands for any number of lines. `$ echo $?` shows the exit code of the command before; without it, that is 0.
 
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)
 VARYING = re.compile(r"\b[\d.,]+(e\d+)? (s\b|evaluations\b)|\b\d+:\d\d(:\d\d)?\b")
 
 
@@ -65,6 +67,8 @@ def commands_of(text: str) -> list[tuple[str, str, int]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in NEEDS.findall(page.read_text()):
+        pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     namespace: dict[str, object] = {"__name__": "docs"}

@@ -30,6 +30,7 @@ _BUILT_INS = (
     ("ocean-descent", "qubo_prune.backends.ocean", "OceanDescent"),
     ("ocean-tree", "qubo_prune.backends.ocean", "OceanTree"),
     ("ocean-exact", "qubo_prune.backends.ocean", "OceanExact"),
+    ("qaoa", "qubo_prune.backends.qaoa", "QAOA"),
     ("scip", "qubo_prune.backends.scip", "Scip"),
     ("greedy", "qubo_prune.backends.controls", "Greedy"),
     ("random", "qubo_prune.backends.controls", "RandomStates"),

@@ -118,6 +118,7 @@ class Backend(ABC):
     summary: ClassVar[str]
     """One line for `qubo-prune backends`."""
     capabilities: ClassVar[Capability]
+    """With default options; an instance whose options rule out some of it holds its own."""
 
     @classmethod
     def availability(cls) -> Availability:

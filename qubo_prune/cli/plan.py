@@ -96,7 +96,7 @@ def _devices(text: str | None) -> int | str | None:
 
 
 def _show(found: Plan) -> None:
-    from qubo_prune.text import format_count
+    from qubo_prune.text import format_bytes, format_count
 
     source = "measured" if found.measured else "as given"
     facts = {
@@ -105,8 +105,8 @@ def _show(found: Plan) -> None:
         "largest task": f"{format_count(found.largest_task)} states",
         "devices": f"{format_count(found.devices)}, {found.rate:.2e} states/s each, {source}",
         "expected time": _duration(found.seconds),
-        "checkpoints": f"{format_count(found.num_checkpoints)} of about {_size(found.checkpoint_bytes)}",
-        "memory": f"{_size(found.device_bytes)} per worker",
+        "checkpoints": f"{format_count(found.num_checkpoints)} of about {format_bytes(found.checkpoint_bytes)}",
+        "memory": f"{format_bytes(found.device_bytes)} per worker",
         "options": f"--backend enumeration{_workers(found)} --option task_states={found.task_states}",
     }
     for name, fact in facts.items():
@@ -134,12 +134,3 @@ def _duration(seconds: float) -> str:
     if seconds < 1000 * _DAY:
         return f"{seconds / _DAY:.1f} days"
     return f"{format_count(int(seconds / (365.25 * _DAY)))} years"
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes.
-
-    >>> _size(2200), _size(83_886_080)
-    ('2 kB', '84 MB')
-    """
-    return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.0f} MB"

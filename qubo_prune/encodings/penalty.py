@@ -165,3 +165,14 @@ def as_penalties(problem: Problem, value: ArrayLike) -> NDArray[np.float64]:
             f"penalties must be finite and at least 0, not {format_value(array.tolist())}; see smallest_penalty and safe_penalty."
         )
     return np.broadcast_to(array, (num_groups,)).copy()
+
+
+def penalty_facts(penalties: NDArray[np.float64]) -> dict[str, float | int | str]:
+    """Return penalties as statistics of a run: ``penalty`` if all are equal, else ``penalty_0``, ``penalty_1``... by group.
+
+    >>> penalty_facts(np.array([2.0, 2.0])), penalty_facts(np.array([2.0, 3.0]))
+    ({'penalty': 2.0}, {'penalty_0': 2.0, 'penalty_1': 3.0})
+    """
+    if len(set(penalties.tolist())) == 1:
+        return {"penalty": float(penalties[0])}
+    return {f"penalty_{number}": float(value) for number, value in enumerate(penalties)}

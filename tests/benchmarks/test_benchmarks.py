@@ -72,7 +72,7 @@ def test_recall_takes_a_tie_for_the_state_it_ties_with() -> None:
     assert recall.recall(lowest[2:], lowest, 4) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("module", ["enumeration", "proofs", "recall"])
+@pytest.mark.parametrize("module", ["enumeration", "proofs", "qaoa", "recall"])
 def test_smoke_mode(module: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{module}", "--smoke"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.backends.workers import at_least_one
 from qubo_prune.encodings import Harvest, decode, estimated_penalty, penalty_qubo
-from qubo_prune.encodings.penalty import as_penalties
+from qubo_prune.encodings.penalty import as_penalties, penalty_facts
 from qubo_prune.errors import BackendError, InputError
 from qubo_prune.formats.dimod_files import make_bqm
 from qubo_prune.formats.model import Model
@@ -172,7 +172,7 @@ class SamplerBackend(Backend):
                 "sampling": sampling,
                 "repair": time.perf_counter() - encoded - sampling,
             },
-            statistics={**harvest.statistics(num_states), **_facts(penalties)},
+            statistics={**harvest.statistics(num_states), **penalty_facts(penalties)},
         )
 
     def total_reads(self, num_states: int) -> int:  # noqa: ARG002 - solvers that list states need it
@@ -263,9 +263,3 @@ def _load_kernels() -> None:
     problem = Problem(np.eye(4), 2)
     estimated_penalty(problem, 1)
     Harvest(problem, 1).add(problem.state([0])[None], Stop())
-
-
-def _facts(penalties: NDArray[np.float64]) -> dict[str, float | int | str]:
-    if len(set(penalties.tolist())) == 1:
-        return {"penalty": float(penalties[0])}
-    return {f"penalty_{number}": float(value) for number, value in enumerate(penalties)}
