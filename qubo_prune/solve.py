@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -106,25 +106,19 @@ def solve(
     if warm_start is not None:
         known = _checked_warm_start(problem, warm_start)
     solver = _as_backend(backend, options)
-    solver.prepare()
+    wanted = min(num_states, problem.num_states)
+    with _crashes_reported(problem, solver, wanted):
+        solver.prepare()
     stop.start()
     begin = time.perf_counter()
-    wanted = min(num_states, problem.num_states)
-    with stop.interruptible():
-        try:
-            raw = solver.run(problem, wanted, stop, seed, known)
-        except QuboPruneError:
-            raise
-        except MemoryError as error:
-            raise InputError(
-                f"there is not enough memory for num_states={wanted} of {problem.num_blocks} blocks; ask for fewer."
-            ) from error
-        except Exception as error:
-            raise BackendError(
-                f"backend {solver.name!r} failed: {type(error).__name__}: {error}"
-            ) from error
+    with stop.interruptible(), _crashes_reported(problem, solver, wanted):
+        raw = solver.run(problem, wanted, stop, seed, known)
     stop.raise_failure()
-    return _certified(problem, solver, raw, wanted, stop, seed, time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    spectrum = _certified(problem, solver, raw, wanted, stop, seed, seconds)
+    if known is not None:
+        _check_against_known(problem, spectrum, known)
+    return spectrum
 
 
 def sweep(
@@ -249,7 +243,30 @@ def _as_backend(backend: str | Backend, options: Mapping[str, Any] | None) -> Ba
         )
     if options:
         raise InputError("options go with a backend given by name; configure the Backend instead.")
+    for what, kind in (("name", str), ("capabilities", Capability)):
+        declared: object = getattr(backend, what, None)
+        if not isinstance(declared, kind):
+            raise BackendError(
+                f"backend {type(backend).__name__} declares {declared!r} as its {what}, not a {kind.__name__}."
+            )
     return backend
+
+
+@contextmanager
+def _crashes_reported(problem: Problem, solver: Backend, num_states: int) -> Iterator[None]:
+    """Turn whatever a backend raises, but Ctrl-C and what this package raises on purpose, into a BackendError."""
+    try:
+        yield
+    except QuboPruneError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"there is not enough memory for num_states={num_states} of {problem.num_blocks} blocks; ask for fewer."
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise BackendError(
+            f"backend {solver.name!r} failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _checked_warm_start(problem: Problem, warm_start: ArrayLike) -> NDArray[np.bool_]:
@@ -260,7 +277,21 @@ def _checked_warm_start(problem: Problem, warm_start: ArrayLike) -> NDArray[np.b
             f"warm_start must satisfy the constraint, but state {infeasible[0]} does not; "
             "leave such states out."
         )
+    states = states.view()  # the array may be the caller's own
+    states.flags.writeable = False
     return states
+
+
+def _check_against_known(problem: Problem, spectrum: Spectrum, known: NDArray[np.bool_]) -> None:
+    """Refuse a proof that a state the backend started from contradicts."""
+    listed = {state.tobytes() for state in spectrum.states}
+    missing = np.array([state for state in known if state.tobytes() not in listed], np.bool_)
+    lowest = problem.energies(missing).min() if len(missing) else np.inf
+    if lowest < spectrum.lower_bound:
+        raise BackendError(
+            f"backend {spectrum.backend!r} says that no state outside its list lies below {spectrum.lower_bound!r}, but one that it "
+            f"started from has the energy {float(lowest)!r}."
+        )
 
 
 def _certified(
@@ -324,7 +355,7 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
         )
     for what in ("num_complete", "num_evaluated"):
         count = getattr(raw, what)
-        if not isinstance(count, int) or count < 0:
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise BackendError(f"backend {solver.name!r} returned {count!r} as {what}.")
     for what, kind in (
         ("lower_bound", float),
@@ -340,11 +371,13 @@ def _checked_states(problem: Problem, solver: Backend, raw: RawResult) -> NDArra
         facts = getattr(raw, what)
         if not all(is_fact(*item) for item in facts.items()):
             raise BackendError(f"backend {solver.name!r} returned {facts!r} as {what}.")
-    if not all(isinstance(seconds, int | float) for seconds in raw.timings.values()):
+    if not all(is_fact(*item) and not isinstance(item[1], str) for item in raw.timings.items()):
         raise BackendError(f"backend {solver.name!r} returned {raw.timings!r} as timings.")
     try:
         states = as_states(raw.states, problem.num_blocks, "states")
-    except InputError as error:
+    except (
+        Exception
+    ) as error:  # an array of another library may raise anything when it is converted
         raise BackendError(f"backend {solver.name!r} returned no valid states: {error}") from error
     infeasible = np.flatnonzero(~problem.is_feasible(states))
     if infeasible.size:

@@ -96,6 +96,11 @@ def test_ctrl_c_is_not_a_backend_error():
         solve(PROBLEM, backend=raising(KeyboardInterrupt()))
 
 
+class Unreadable:
+    def __array__(self, *_: Any, **__: Any) -> None:
+        raise KeyError("gone")
+
+
 GARBAGE = {
     "None": None,
     "an array": STATES,
@@ -134,6 +139,10 @@ GARBAGE = {
     "timings as list": RawResult(STATES, timings=[("search", 1.0)]),
     "timings as text": RawResult(STATES, timings={"search": "fast"}),
     "timings of None": RawResult(STATES, timings={"search": None}),
+    "timings of NaN": RawResult(STATES, timings={"search": math.nan}),
+    "timings by number": RawResult(STATES, timings={1: 0.5}),
+    "num_complete as bool": RawResult(STATES, True),
+    "states that cannot be read": RawResult(Unreadable()),
     "statistics None": RawResult(STATES, statistics=None),
     "statistics with NaN": RawResult(STATES, statistics={"fraction": math.nan}),
     "statistics of arrays": RawResult(STATES, statistics={"samples": np.zeros(2)}),
@@ -144,6 +153,47 @@ GARBAGE = {
 def test_garbage_is_a_backend_error(result):
     with pytest.raises(BackendError, match="'fake'"):
         solve(PROBLEM, num_states=3, backend=returning(result))
+
+
+def test_a_backend_that_exits_or_cannot_prepare_is_reported():
+    with pytest.raises(BackendError, match="'fake' failed: SystemExit: 3"):
+        solve(PROBLEM, backend=raising(SystemExit(3)))
+
+    @dataclass(frozen=True)
+    class Unprepared(Fake):
+        def prepare(self):
+            raise ImportError("libnumquam.so.3 not found")
+
+    with pytest.raises(BackendError, match="'fake' failed: ImportError: libnumquam"):
+        solve(PROBLEM, backend=Unprepared(lambda **_: None))
+
+
+@pytest.mark.parametrize(("what", "value"), [("name", None), ("capabilities", 3)])
+def test_a_backend_must_say_what_it_is(what, value):
+    broken = type("Broken", (Fake,), {what: value})(lambda **_: RawResult(STATES))
+    with pytest.raises(BackendError, match=f"Broken declares {value} as its {what}"):
+        solve(PROBLEM, backend=broken)
+
+
+def test_a_proof_that_a_known_state_contradicts_is_not_believed():
+    claim = returning(RawResult(STATES[1:4], 3, 10.0))
+    assert solve(PROBLEM, num_states=3, backend=claim).num_proven == 3
+    with pytest.raises(BackendError, match=r"started from has the energy 3\.0"):
+        solve(PROBLEM, num_states=3, backend=claim, warm_start=STATES[:1])
+    known = solve(PROBLEM, num_states=3, backend=claim, warm_start=STATES[1:2])
+    assert known.num_proven == 3
+
+
+def test_a_backend_cannot_change_the_states_it_starts_from():
+    def act(warm_start, **_):
+        warm_start[:] = False
+        return RawResult(STATES)
+
+    known = STATES[:2].copy()
+    with pytest.raises(BackendError, match="read-only"):
+        solve(PROBLEM, backend=Fake(act), warm_start=known)
+    np.testing.assert_array_equal(known, STATES[:2])
+    assert known.flags.writeable
 
 
 def test_states_are_sorted_and_cut_and_energies_recomputed():
