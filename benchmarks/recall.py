@@ -24,7 +24,7 @@ PROBLEMS = (
 SMOKE = (("bytelm-40-block", 2),)
 NUM_STATES = 1000
 RECALLED = (20, 100, 1000)
-LIMITS = (0.1, 0.3, 1.0, 3.0, 10.0)
+LIMITS = (0.1, 0.3, 1.0, 3.0, 10.0, 60.0)
 ENDLESS: dict[str, dict[str, Any]] = {
     "ocean-annealing": {"num_reads": 10**7},
     "ocean-descent": {"num_reads": 10**7},
@@ -106,10 +106,12 @@ def main() -> None:
     """Measure all backends and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="a tiny problem, nothing is written")
-    parser.add_argument("--minute", action="store_true", help="a limit of 60 s as well")
+    parser.add_argument(
+        "--limits", type=float, nargs="+", default=LIMITS, metavar="SECONDS", help="time limits"
+    )
     arguments = parser.parse_args()
     problems = SMOKE if arguments.smoke else PROBLEMS
-    limits = LIMITS[:1] if arguments.smoke else LIMITS + (60.0,) * arguments.minute
+    limits = LIMITS[:1] if arguments.smoke else sorted(arguments.limits)
     usable = [name for name in backend_names() if backend_class(name).availability().usable]
     rows = []
     for hessian, remove in problems:
@@ -128,7 +130,8 @@ def main() -> None:
                 if row["recall_1000"] == 1.0:  # more time cannot bring more
                     break
     if not arguments.smoke:
-        save("recall", "python -m benchmarks.recall" + " --minute" * arguments.minute, rows)
+        options = " ".join(f"{limit:g}" for limit in limits)
+        save("recall", f"python -m benchmarks.recall --limits {options}", rows)
     print(table(rows))
 
 
