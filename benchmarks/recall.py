@@ -64,7 +64,7 @@ def measure(
         "N": problem.num_blocks,
         "limit": limit,
         "seconds": spectrum.timings["total"],
-        "ground_state": bool(spectrum.energies[0] == reference.energies[0]),
+        "ground_state": spectrum.energies[:1].tolist() == reference.energies[:1].tolist(),
         "status": spectrum.status.name,
         "statistics": dict(spectrum.statistics),
     }
