@@ -1,4 +1,4 @@
-"""Problems and pools as the swap kernels take them."""
+"""Problems, states and pools as the swap kernels take them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.kernels.energy import read_only
+from qubo_prune.kernels.landscape import Landscape, largest_couplings
 from qubo_prune.kernels.pool import num_words, unpack
+from qubo_prune.kernels.swap_pool import SwapPool, Walker
 from qubo_prune.spectrum import lexicographic_order
 
 if TYPE_CHECKING:
-    from qubo_prune.kernels.swap_search import Landscape, SwapPool
     from qubo_prune.problem import Problem, ReducedProblem
 
 
@@ -22,42 +24,67 @@ def group_order(reduced: ReducedProblem) -> NDArray[np.int64]:
 
 def make_landscape(reduced: ReducedProblem, seed: int) -> Landscape:
     """Return the objective in `group_order`, with random keys that identify states."""
-    from qubo_prune.kernels.swap_search import Landscape
-
     order = group_order(reduced)
     groups = reduced.group_of[order]
     every = np.arange(reduced.num_groups)
-    keys = np.random.default_rng([seed % 2**63, 0x5EED]).integers(
+    start = np.searchsorted(groups, every, side="left").astype(np.int64)
+    stop = np.searchsorted(groups, every, side="right").astype(np.int64)
+    matrix = reduced.matrix
+    if np.any(order[1:] < order[:-1]):  # else a copy of a large matrix is saved
+        matrix = np.ascontiguousarray(matrix[np.ix_(order, order)])
+    matrix = read_only(matrix)
+    reach = np.empty(len(order))
+    largest = largest_couplings(matrix, start, stop, reach)
+    keys = np.random.default_rng([seed, 0x5EED]).integers(
         1, 2**64, size=len(order), dtype=np.uint64
     )
     return Landscape(
-        np.ascontiguousarray(reduced.matrix[np.ix_(order, order)]),
-        np.searchsorted(groups, every, side="left").astype(np.int64),
-        np.searchsorted(groups, every, side="right").astype(np.int64),
-        groups.astype(np.int64),
-        reduced.counts.astype(np.int64),
-        keys,
+        matrix=matrix,
+        reach=reach,
+        group_start=start,
+        group_stop=stop,
+        group_of=groups.astype(np.int64),
+        counts=reduced.counts.astype(np.int64),
+        keys=keys,
+        # Energies are sums of fields; 2^9 roundings of the largest field allow for what they collect between two anchors.
+        tolerance=2.0**-44 * largest,
     )
 
 
 def make_pool(capacity: int, num_variables: int) -> SwapPool:
     """Return an empty pool for `capacity` states of `num_variables` free variables."""
-    from qubo_prune.kernels.swap_search import SwapPool
-
-    table = 1 << max(12, (16 * capacity - 1).bit_length())
+    table = 1 << max(8, (8 * capacity - 1).bit_length())
     return SwapPool(
-        np.full(capacity, np.inf),
-        np.zeros((capacity, num_words(num_variables) + 1), np.uint64),
-        np.zeros(1, np.int64),
-        np.zeros(table, np.uint64),
-        np.zeros(1, np.int64),
+        energies=np.full(capacity, np.inf),
+        words=np.zeros((capacity, num_words(num_variables) + 2), np.uint64),
+        size=np.zeros(1, np.int64),
+        table=np.zeros(table, np.uint64),
+        used=np.zeros(1, np.int64),
+        cut=np.full(1, np.inf),
+    )
+
+
+def make_walker(num_variables: int) -> Walker:
+    """Return a walker over `num_variables` free variables; its state is still to be set."""
+    n, width = num_variables, num_words(num_variables) + 2
+    return Walker(
+        y=np.zeros(n, np.bool_),
+        fields=np.zeros(n),
+        word=np.zeros(width, np.uint64),
+        neighbour=np.zeros(width, np.uint64),
+        tabu_until=np.zeros(n, np.int64),
+        rows=np.zeros(n, np.int64),
+        row_values=np.zeros(n),
+        columns=np.zeros(n, np.int64),
+        column_values=np.zeros(n),
+        best=np.zeros(n, np.bool_),
     )
 
 
 def states_of(pool: SwapPool, problem: Problem, reduced: ReducedProblem) -> NDArray[np.bool_]:
     """Return the states in a pool as a spectrum has them, lowest first, shape (K', N)."""
     order = group_order(reduced)
-    ordered = unpack(pool.words[: int(pool.size[0]), :-1], len(order))
+    ordered = unpack(pool.words[: int(pool.size[0]), :-2], len(order))
     free = np.empty_like(ordered)
     free[:, order] = ordered
     states = reduced.expand(free)

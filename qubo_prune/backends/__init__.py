@@ -24,6 +24,7 @@ ENTRY_POINT_GROUP = "qubo_prune.backends"
 _BUILT_INS = (
     ("branch-and-bound", "qubo_prune.backends.branch_and_bound", "BranchAndBound"),
     ("enumeration", "qubo_prune.backends.enumeration", "Enumeration"),
+    ("tabu", "qubo_prune.backends.tabu", "Tabu"),
     ("gurobi", "qubo_prune.backends.gurobi", "Gurobi"),
     ("ocean-tabu", "qubo_prune.backends.ocean", "OceanTabu"),
     ("ocean-annealing", "qubo_prune.backends.ocean", "OceanAnnealing"),

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.swaps import group_order, make_landscape, make_pool, states_of
-
 if TYPE_CHECKING:
     from qubo_prune.backends.base import Backend
     from qubo_prune.problem import Problem
     from qubo_prune.stopping import Stop
 
 _STARTS = 8
-_OPERATIONS_PER_START = 5e7
-_OPERATIONS_PER_CALL = 2e8
 
 
 def starting_states(
@@ -34,30 +30,24 @@ def starting_states(
 
     Deterministic in `seed`. `problem` must have at least one group. Stops early, with fewer or worse states, when `stop` says so.
     """
-    from qubo_prune.kernels import swap_search
+    from qubo_prune.backends.lanes import Lane, SwapSearch, default_steps
+    from qubo_prune.kernels.landscape import random_state
 
-    reduced = problem.reduced()
-    order = group_order(reduced)
-    landscape = make_landscape(reduced, seed)
-    pool = make_pool(num_states, len(order))
-    random = np.array([seed % 2**64], np.uint64)
-    n, ones = len(order), int(reduced.counts.sum())
-    steps = int(max(20, min(10 * n, _OPERATIONS_PER_START / (n * ones))))
-    y = np.zeros(n, np.bool_)
-    for state in () if warm_start is None else warm_start:
-        swap_search.tabu_search(landscape, pool, state[reduced.variables][order], 0, random)
-    for start in range(_STARTS):
-        if start == 0:
-            swap_search.greedy_state(landscape, y)
+    search = SwapSearch(problem, num_states, _STARTS, seed, stop, counted=False)
+    if warm_start is not None:
+        search.offer(search.variables_of(warm_start))
+    steps = default_steps(search.num_variables)
+
+    def work(lane: Lane) -> None:
+        if lane.index == 0:
+            lane.walker.y[:] = search.greedy_state
         else:
-            swap_search.random_state(landscape, random, y)
-        swap_search.tabu_search(landscape, pool, y, steps, random)
-        if stop.should_stop():
-            break
-    sources_per_call = int(max(1, _OPERATIONS_PER_CALL / (n * ones)))
-    while not stop.should_stop() and swap_search.harvest(landscape, pool, sources_per_call):
-        pass
-    return states_of(pool, problem, reduced)
+            random_state(search.landscape, lane.random, lane.walker.y)
+        search.walk(lane, steps)
+
+    search.run(work)
+    search.complete()
+    return search.states()
 
 
 @cache

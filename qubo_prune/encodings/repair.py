@@ -9,12 +9,10 @@ from qubo_prune.kernels.swap_descent import descend
 from qubo_prune.problem import Problem
 from qubo_prune.spectrum import lexicographic_order
 from qubo_prune.stopping import Stop
-from qubo_prune.swaps import group_order, make_landscape, make_pool, states_of
+from qubo_prune.swaps import group_order, make_landscape, make_pool, make_walker, states_of
 from qubo_prune.validation import as_count, as_states
 
 _MOVES_PER_CALL = 50
-_TOLERANCE = 1e-12
-"""Smallest gain of a swap that counts, relative to max |Q|; rounding errors could go in circles."""
 
 
 def repair(problem: Problem, states: ArrayLike, num_states: int = 100) -> NDArray[np.bool_]:
@@ -69,7 +67,7 @@ class Harvest:
         self._order = group_order(self._reduced)
         self._landscape = make_landscape(self._reduced, seed=0)
         self._pool = make_pool(num_states, len(self._order))
-        self._tolerance = _TOLERANCE * float(np.abs(self._reduced.matrix).max(initial=0.0))
+        self._walker = make_walker(len(self._order))
         self._bare = np.zeros((0, problem.num_blocks), np.bool_)
         self._seen: set[bytes] = set()
         self.num_samples = 0
@@ -90,10 +88,12 @@ class Harvest:
             if row.tobytes() not in self._seen:
                 self._seen.add(row.tobytes())
                 starts.append(row[self._reduced.variables][self._order])
-                descend(self._landscape, self._pool, starts[-1], self._tolerance, 0)
+                self._walker.y[:] = starts[-1]
+                descend(self._landscape, self._pool, self._walker, 0)
         for y in starts:
+            self._walker.y[:] = y
             while not stop.should_stop(self.num_samples):
-                moves = descend(self._landscape, self._pool, y, self._tolerance, _MOVES_PER_CALL)
+                moves = descend(self._landscape, self._pool, self._walker, _MOVES_PER_CALL)
                 if moves < _MOVES_PER_CALL:
                     break
 

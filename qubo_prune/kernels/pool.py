@@ -69,6 +69,19 @@ def copy_word(target: NDArray[np.uint64], source: NDArray[np.uint64]) -> None:
 
 
 @kernel
+def flip_bit(word: NDArray[np.uint64], i: int) -> None:
+    """Remove block i if it is kept and keep it if it is removed."""
+    word[i // 64] ^= np.uint64(1) << np.uint64(i % 64)
+
+
+@kernel
+def unpack_word(word: NDArray[np.uint64], state: NDArray[np.bool_]) -> None:
+    """Write a packed state to `state`."""
+    for i in range(state.shape[0]):
+        state[i] = ((word[i // 64] >> np.uint64(i % 64)) & np.uint64(1)) == np.uint64(1)
+
+
+@kernel
 def push(
     energies: NDArray[np.float64],
     words: NDArray[np.uint64],

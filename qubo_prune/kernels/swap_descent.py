@@ -1,58 +1,59 @@
-"""Swap descent under exact counts, with every neighbour met on the way offered to a pool."""
+"""Swap descent under exact counts, with every neighbour that is good enough offered to a pool."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qubo_prune.kernels.borrow import borrowed
 from qubo_prune.kernels.jit import kernel
-from qubo_prune.kernels.swap_search import (
-    Landscape,
+from qubo_prune.kernels.landscape import Landscape, start_fields, start_word, swap
+from qubo_prune.kernels.swap_pool import (
     SwapPool,
+    Walker,
+    find_sides,
+    list_sides,
+    offer_neighbour,
     offer_state,
-    start_fields,
-    state_key,
 )
 
 
 @kernel
-def descend(
-    landscape: Landscape, pool: SwapPool, y: NDArray[np.bool_], tolerance: float, max_moves: int
-) -> int:
-    """Offer `y`, then move it by the best swap until none lowers the energy by more than `tolerance`; return how many moves that took.
+def descend(landscape_: Landscape, pool_: SwapPool, walker_: Walker, max_moves: int) -> int:
+    """Offer ``walker.y``, then move it by the best swap until none lowers the energy by more than rounding; return how many moves that took.
 
-    Stops after `max_moves`; with fewer than that, `y` is a local minimum. Fields are computed anew for each move, so nothing drifts.
+    Stops after `max_moves`; with fewer than that, the state is a local minimum.
     """
-    n = y.shape[0]
-    word = np.zeros(pool.words.shape[1], np.uint64)
-    fields = np.empty(n)
-    none = np.int64(-1)
+    landscape, pool, walker = borrowed(landscape_), borrowed(pool_), borrowed(walker_)
+    y, fields = walker.y, walker.fields
+    walker.tabu_until[:] = 0
+    start_word(landscape, y, walker.word)
     energy = start_fields(landscape, y, fields)
-    key = state_key(landscape, y)
-    offer_state(landscape, pool, word, y, none, none, key, energy)
+    offer_state(landscape, pool, pool.table, walker, energy)
     for move in range(max_moves):
-        lowest = -tolerance
-        out, into = none, none
-        for i in range(n):
-            if not y[i]:
-                continue
-            row = landscape.matrix[i]
-            own = fields[i]
-            group = landscape.group_of[i]
-            for j in range(landscape.group_start[group], landscape.group_stop[group]):
-                if y[j]:
-                    continue
-                change = fields[j] - own - 2.0 * row[j]
-                if pool.size[0] < pool.energies.shape[0] or energy + change < pool.energies[0]:
-                    swapped = key ^ landscape.keys[i] ^ landscape.keys[j]
-                    offer_state(landscape, pool, word, y, i, j, swapped, energy + change)
-                if change < lowest:
-                    lowest = change
-                    out, into = i, j
+        change = -0.5 * landscape.tolerance  # half of it
+        room = 0.5 * (pool.cut[0] - energy)
+        out = into = np.int64(-1)
+        for g in range(landscape.counts.shape[0]):
+            sides = find_sides(landscape, walker, g, 1)
+            interest = max(change, room)
+            num_rows, num_columns = list_sides(landscape, walker, g, 1, sides, interest, interest)
+            for k in range(num_rows):
+                i = walker.rows[k]
+                row = landscape.matrix[i]
+                for c in range(num_columns):
+                    j = walker.columns[c]
+                    found = walker.column_values[c] - walker.row_values[k] - row[j]
+                    if found < change:
+                        change = found
+                        out, into = i, j
+                    if found < room:
+                        neighbour = energy + 2.0 * found
+                        offer_neighbour(landscape, pool, pool.table, walker, i, j, neighbour)
+                        room = 0.5 * (pool.cut[0] - energy)
         if out < 0:
             return move
-        y[out] = False
-        y[into] = True
-        key ^= landscape.keys[out] ^ landscape.keys[into]
-        energy = start_fields(landscape, y, fields)
+        if y[into]:
+            out, into = into, out
+        swap(landscape, y, walker.word, fields, out, into)
+        energy += 2.0 * change
     return max_moves

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from qubo_prune import Problem, Spectrum, Status, solve
 from qubo_prune.backends.branch_and_bound.arrays import refine_tables, rounding_allowance
 from qubo_prune.backends.branch_and_bound.kernel import move
-from qubo_prune.kernels.pool import num_words, unpack
-from qubo_prune.kernels.swap_search import Landscape, SwapPool, random_state, tabu_search
+from qubo_prune.backends.lanes import TENURE
+from qubo_prune.kernels.landscape import random_state
+from qubo_prune.kernels.pool import unpack
+from qubo_prune.kernels.tabu import tabu_walk
+from qubo_prune.swaps import make_landscape, make_pool, make_walker
 
 UNIT_ROUNDOFF = 2.0**-53
 
@@ -214,39 +217,23 @@ STEPS = 120_000
 def tabu_energies(
     matrix: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Walk STEPS swaps in two groups; return the walk's energies of all states met and the recomputed ones."""
+    """Walk STEPS swaps in two groups; return the walk's energies of the best states met and the recomputed ones."""
     n = len(matrix)
-    rng = np.random.default_rng(8)
     half = n // 2
-    landscape = Landscape(
-        matrix=np.ascontiguousarray(matrix),
-        group_start=np.array([0, half]),
-        group_stop=np.array([half, n]),
-        group_of=np.repeat([0, 1], [half, n - half]),
-        counts=np.array([half // 2, half // 3]),
-        keys=rng.integers(1, 2**64, n, dtype=np.uint64),
-    )
-    pool = SwapPool(
-        # Room for all, so that those met last, which drifted most, are kept as well.
-        energies=np.full(STEPS + 1, np.inf),
-        words=np.zeros((STEPS + 1, num_words(n) + 1), np.uint64),
-        size=np.zeros(1, np.int64),
-        table=np.zeros(1 << 20, np.uint64),
-        used=np.zeros(1, np.int64),
-    )
-    y = np.zeros(n, np.bool_)
-    random = np.array([9], np.uint64)
-    random_state(landscape, random, y)
-    tabu_search(landscape, pool, y, STEPS, random)
-    size = int(pool.size[0])
-    assert size > 0.9 * STEPS
-    states = unpack(pool.words[:size, :-1], n)
     problem = Problem(
-        matrix, {"0": half // 2, "1": half // 3}, kinds=landscape.group_of.astype(str).tolist()
+        matrix, {"0": half // 2, "1": half // 3}, kinds=["0"] * half + ["1"] * (n - half)
     )
+    landscape = make_landscape(problem.reduced(), 8)
+    pool, walker = make_pool(STEPS, n), make_walker(n)
+    random = np.array([9], np.uint64)
+    random_state(landscape, random, walker.y)
+    evaluated, halt = np.zeros(1, np.int64), np.zeros(1, np.bool_)
+    tabu_walk(landscape, pool, pool.table, walker, STEPS, TENURE, 1 << 62, random, evaluated, halt)
+    assert pool.size[0] == STEPS
+    states = unpack(pool.words[:, :-2], n)
     assert problem.is_feasible(states).all()
-    assert problem.is_feasible(y).all()
-    return pool.energies[:size], problem.energies(states)
+    assert problem.is_feasible(walker.y).all()
+    return pool.energies, problem.energies(states)
 
 
 def test_exact_energies_stay_exact_over_very_many_swaps() -> None:
@@ -259,7 +246,8 @@ def test_rounded_energies_drift_within_the_bound() -> None:
     """Bound the drift of T swaps, with u the unit roundoff and F the largest of ``|Q_ii| + 2 sum_{j != i} |Q_ij|``, the most a field can be.
 
     A step adds ``2 (Q_into,i - Q_out,i)`` to a field, at most 2F, and, for the two swapped, twice a diagonal entry, at most 2F: at most three
-    rounded operations on values of at most 3F, so a field is off by at most ``9uF`` per step and ``e = 9uF (T + n)`` after all. A step
+    rounded operations on values of at most 3F, so a field is off by at most ``9uF`` per step and ``e = 9uF (T + n)`` after all (less, since
+    the walk computes them afresh now and then). A step
     changes the energy by ``f_j - f_i - 2 Q_ij``, off by 2e and by three roundings of at most 4F; the energy, at most nF, is rounded once. Together
     that is at most ``T (2e + (12 + n) u F)``, which grows with the square of T. As the signs of roundings alternate, much less than
     ``T u F`` is what is found, and that is asserted as well.
