@@ -17,7 +17,7 @@ from qubo_prune.kernels.energy import rounding_bound
 from qubo_prune.problem import Problem
 from qubo_prune.reduced import ReducedProblem
 
-TIED = "more states tie with the last one than max_ties allows to collect"
+TIED = "more states lie up to the last one, or tie with it, than max_ties allows to collect"
 
 
 def scale_of(matrix: NDArray[np.float64]) -> float:

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
 from qubo_prune.backends.libraries import library_availability
 from qubo_prune.backends.workers import at_least_one, num_threads, run_workers
 from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
+from qubo_prune.text import format_value
 
 if TYPE_CHECKING:
     from qubo_prune.problem import Problem
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FREE_LICENCE_VARIABLES = 200
 """Variables that the licence inside gurobipy allows in a problem with a quadratic objective."""
+
+FORMULATIONS = ("native", "qubo")
 
 _TOLERANCE = 1e-9
 """Gurobi's tightest tolerances, absolute, for an objective whose entries are of order 1."""
@@ -52,6 +55,11 @@ class Gurobi(Backend):
     max_ties : int
         How many states beyond the K-th are collected at most to settle a tie at the end of the list. With more, the tied ones stay unproven, and which
         of them are listed depends on the number of threads.
+    formulation : str
+        ``native``, or ``qubo`` to give Gurobi the penalty form that samplers get, for comparison: without any constraint. Infeasible states then take
+        places in the pool, and the numbers are larger, and the margin with them.
+    penalty : float or sequence of float, optional
+        Of ``formulation="qubo"``, one for all groups or one for each; `safe_penalty` by default. What is proven holds with any.
 
     Notes
     -----
@@ -61,6 +69,8 @@ class Gurobi(Backend):
 
     threads: int | None = None
     max_ties: int = 10_000
+    formulation: str = "native"
+    penalty: ArrayLike | None = None
 
     name: ClassVar[str] = "gurobi"
     summary: ClassVar[str] = "Gurobi's solution pool, with the counts as constraints"
@@ -78,6 +88,14 @@ class Gurobi(Backend):
     def __post_init__(self) -> None:
         num_threads(self.threads)
         at_least_one(self.max_ties, "max_ties")
+        if self.formulation not in FORMULATIONS:
+            raise InputError(
+                f"formulation must be one of {', '.join(FORMULATIONS)}, not {format_value(self.formulation)}."
+            )
+        if self.penalty is not None and self.formulation != "qubo":
+            raise InputError(
+                f"penalty goes with formulation='qubo', not {self.formulation!r}; leave one of them out."
+            )
 
     @classmethod
     def availability(cls) -> Availability:
@@ -123,15 +141,16 @@ class Gurobi(Backend):
         if not problem.groups:
             return RawResult(problem.state(problem.fixed_removed)[None], 1, np.inf, 1)
         reduced = problem.reduced()
-        margin = energy_margin(problem, reduced, reduced.matrix, _TOLERANCE, len(reduced.variables))
-        most = min(num_states + self.max_ties, problem.num_states)
+        form = self._form(problem, reduced, num_states)
+        margin = energy_margin(problem, reduced, form.matrix, _TOLERANCE, len(form.matrix))
+        most = min(num_states + self.max_ties, form.num_solutions)
         size = min(num_states + 1, most)
         states = np.zeros((0, problem.num_blocks), np.bool_)
         if warm_start is not None:
             states = warm_start[np.argsort(problem.energies(warm_start), kind="stable")]
         with _environment() as env:
             _check_size(env, len(reduced.variables))
-            search = _PoolSearch(env, problem, reduced, num_threads(self.threads), seed)
+            search = _PoolSearch(env, problem, reduced, form, num_threads(self.threads), seed)
             with search.model:
                 while True:
                     found, bound = search.run(size, states[:size], stop)
@@ -150,6 +169,7 @@ class Gurobi(Backend):
                             "margin": margin,
                             "pool": size,
                         },
+                        statistics=search.statistics(),
                     )
                     settled = result.num_complete >= num_states
                     if settled or search.status != "OPTIMAL":
@@ -158,12 +178,39 @@ class Gurobi(Backend):
                         return replace(result, native_status=f"{result.native_status}, {TIED}")
                     size = min(2 * size, most)
 
+    def _form(self, problem: Problem, reduced: ReducedProblem, num_states: int) -> _Form:
+        """Return what Gurobi is given."""
+        if self.formulation == "native":
+            return _Form(reduced.matrix, reduced.offset, problem.num_states, None)
+        from qubo_prune.encodings import penalty_qubo, safe_penalty
+        from qubo_prune.encodings.penalty import penalty_facts
+
+        penalties = safe_penalty(problem, num_states) if self.penalty is None else self.penalty
+        qubo = penalty_qubo(problem, penalties)
+        penalty = penalty_facts(qubo.penalties)
+        return _Form(qubo.matrix, qubo.offset, 2 ** len(qubo.matrix), penalty)
+
+
+class _Form(NamedTuple):
+    """An objective ``offset + y'Qy``, how many solutions it has, and the penalties in it; None if the counts are constraints."""
+
+    matrix: NDArray[np.float64]
+    offset: float
+    num_solutions: int
+    penalty: dict[str, float | int | str] | None
+
 
 class _PoolSearch:
     """A model and what its runs have cost so far."""
 
     def __init__(
-        self, env: Any, problem: Problem, reduced: ReducedProblem, threads: int, seed: int
+        self,
+        env: Any,
+        problem: Problem,
+        reduced: ReducedProblem,
+        form: _Form,
+        threads: int,
+        seed: int,
     ) -> None:
         import gurobipy
 
@@ -171,19 +218,22 @@ class _PoolSearch:
 
         self.solver = "Gurobi " + ".".join(map(str, gurobipy.gurobi.version()))
         self.nodes = 0
+        self._infeasible = 0
         self.status = "not started"
         self._problem = problem
         self._reduced = reduced
         status = gurobipy.GRB.Status
         self._names = {getattr(status, name): name for name in dir(status) if name.isupper()}
         self._node_count = gurobipy.GRB.Callback.MIP, gurobipy.GRB.Callback.MIP_NODCNT
-        self._scale = scale_of(reduced.matrix)
+        self._penalty = form.penalty
+        self._offset = form.offset
+        self._scale = scale_of(form.matrix)
         self.model = gurobipy.Model(env=env)
         n = len(reduced.variables)
         self._x = list(self.model.addVars(n, vtype="B").values())
         # Term by term: gurobipy's matrix products would need scipy.
         rows, columns = np.tril_indices(n)
-        values = np.where(rows == columns, 1.0, 2.0) * (reduced.matrix / self._scale)[rows, columns]
+        values = np.where(rows == columns, 1.0, 2.0) * (form.matrix / self._scale)[rows, columns]
         used = np.flatnonzero(values)
         objective = gurobipy.QuadExpr()
         objective.addTerms(
@@ -192,7 +242,8 @@ class _PoolSearch:
             [self._x[i] for i in columns[used].tolist()],
         )
         self.model.setObjective(objective)
-        for group, count in enumerate(reduced.counts.tolist()):
+        counts = reduced.counts.tolist() if form.penalty is None else []
+        for group, count in enumerate(counts):
             members = np.flatnonzero(reduced.group_of == group).tolist()
             self.model.addConstr(gurobipy.quicksum(self._x[i] for i in members) == count)
         parameters = {
@@ -258,6 +309,12 @@ class _PoolSearch:
             )
         return self._states(), self._bound(size)
 
+    def statistics(self) -> dict[str, float | int | str]:
+        """Return what is worth telling of the penalty form; nothing otherwise."""
+        if self._penalty is None:
+            return {}
+        return {"formulation": "qubo", **self._penalty, "infeasible_in_pool": self._infeasible}
+
     def _states(self) -> NDArray[np.bool_]:
         """Return the pool, distinct and feasible."""
         found = np.zeros((0, len(self._x)), np.bool_)
@@ -268,7 +325,9 @@ class _PoolSearch:
                 rows.append(self.model.getAttr("PoolNX", self._x))
             found = np.array(rows) > 0.5
         states = np.unique(self._reduced.expand(found), axis=0)
-        return states[self._problem.is_feasible(states)]
+        feasible = self._problem.is_feasible(states)
+        self._infeasible = int(np.count_nonzero(~feasible))
+        return states[feasible]
 
     def _bound(self, size: int) -> float:
         """Return Gurobi's bound on the energy of the states that are not in its pool."""
@@ -280,7 +339,7 @@ class _PoolSearch:
             bound = min(bound, float(self.model.PoolNObjVal))
         if abs(bound) >= 1e100:
             return bound * np.inf
-        return bound * self._scale + self._reduced.offset
+        return bound * self._scale + self._offset
 
 
 @contextmanager

@@ -179,10 +179,63 @@ def test_an_error_in_a_progress_callback_ends_the_search() -> None:
         solve(hard_problem(), num_states=3, backend="gurobi", progress=complain, time_limit=60)
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"max_ties": 0}, {"max_ties": 1.5}])
+QUBOS = {
+    "blocks": (lambda: Problem.load("bytelm-40-block", remove=2, keep=range(20)), 10),
+    "per kind": (
+        lambda: Problem.load("bytelm-40-branch", {"attention": 2, "mlp": 1}, keep=range(64)),
+        10,
+    ),
+    "near ties": (lambda: Problem(near_ties(12, 1e-10, 2), 5, symmetrize=True), 20),
+}
+
+
+@pytest.mark.parametrize("name", QUBOS)
+def test_the_penalty_form_has_the_same_spectrum(name: str) -> None:
+    make, num_states = QUBOS[name]
+    problem = make()
+    expected = solve(problem, num_states=num_states, backend="enumeration")
+    native = solve(problem, num_states=num_states, backend="gurobi")
+    options = {"formulation": "qubo"}
+    spectrum = solve(problem, num_states=num_states, backend="gurobi", options=options)
+    assert spectrum.status is native.status is Status.PROVEN
+    assert ranked(spectrum) == ranked(native) == ranked(expected)
+    assert spectrum.statistics["formulation"] == "qubo"
+    assert native.statistics == {}
+    assert float(spectrum.statistics["penalty"]) > 0
+    assert float(spectrum.proof["margin"]) > float(native.proof["margin"])
+
+
+def test_a_penalty_too_small_fills_the_pool_and_proves_nothing_false() -> None:
+    problem = Problem(np.diag(np.arange(1.0, 11.0)), 5)
+    options: dict[str, Any] = {"formulation": "qubo", "penalty": 0.1, "max_ties": 20}
+    spectrum = solve(problem, num_states=3, backend="gurobi", options=options)
+    spectrum.check(problem)
+    assert spectrum.status is Status.PARTIAL
+    assert int(spectrum.statistics["infeasible_in_pool"]) > 0
+    assert spectrum.num_proven == 0
+    assert spectrum.lower_bound <= 15.0
+    options["max_ties"] = 10_000  # as many as there are
+    spectrum = solve(problem, num_states=3, backend="gurobi", options=options)
+    assert ranked(spectrum) == brute_force(problem)[:3]
+    assert spectrum.status is Status.PROVEN
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threads": 0},
+        {"max_ties": 0},
+        {"max_ties": 1.5},
+        {"formulation": "ising"},
+        {"penalty": 1.0},
+    ],
+)
 def test_bad_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         get_backend("gurobi", **options)
+    negative = {"formulation": "qubo", "penalty": -1.0}
+    with pytest.raises(InputError, match="penalties must be"):
+        solve(Problem(np.eye(3), 1), backend="gurobi", options=negative)
 
 
 def test_it_says_how_it_proved() -> None:
