@@ -28,7 +28,7 @@ class Capability(enum.Flag):
     WARM_START = enum.auto()
     """Uses the states passed as `warm_start`."""
     GPU = enum.auto()
-    """Runs on a GPU."""
+    """Can run on a GPU; `Availability.device` is None where it need not."""
     SEEDED = enum.auto()
     """The same seed gives the same spectrum, on any number of threads."""
     NATIVE_CONSTRAINT = enum.auto()

@@ -246,7 +246,6 @@ BROKEN = [
         "availability",
         toy(availability=classmethod(lambda cls: Availability(detail=os.urandom(8).hex()))),
     ),
-    ("availability", toy(capabilities=Capability.GPU)),
     ("options", toy(configured=classmethod(lambda cls, **options: Toy()))),
     ("options", toy(configured=classmethod(lambda cls, **options: cls(**options)))),
     ("result", changed(lambda problem, raw: None)),
