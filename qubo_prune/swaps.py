@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.kernels.annealing import Chains
 from qubo_prune.kernels.energy import read_only
 from qubo_prune.kernels.landscape import Landscape, largest_couplings
 from qubo_prune.kernels.pool import num_words, unpack
@@ -78,6 +79,21 @@ def make_walker(num_variables: int) -> Walker:
         columns=np.zeros(n, np.int64),
         column_values=np.zeros(n),
         best=np.zeros(n, np.bool_),
+    )
+
+
+def make_chains(count: int, num_variables: int) -> Chains:
+    """Return Markov chains over `num_variables` free variables; their states are still to be set, and `start_chain` to be called for each."""
+    n, width = num_variables, num_words(num_variables) + 2
+    return Chains(
+        y=np.zeros((count, n), np.bool_),
+        fields=np.zeros((count, n)),
+        words=np.zeros((count, width), np.uint64),
+        places=np.zeros((count, n), np.int64),
+        positions=np.zeros((count, n), np.int64),
+        energies=np.zeros(count),
+        moves=np.zeros(count, np.int64),
+        neighbour=np.zeros(width, np.uint64),
     )
 
 

@@ -25,6 +25,7 @@ _BUILT_INS = (
     ("branch-and-bound", "qubo_prune.backends.branch_and_bound", "BranchAndBound"),
     ("enumeration", "qubo_prune.backends.enumeration", "Enumeration"),
     ("tabu", "qubo_prune.backends.tabu", "Tabu"),
+    ("annealing", "qubo_prune.backends.annealing", "Annealing"),
     ("gurobi", "qubo_prune.backends.gurobi", "Gurobi"),
     ("ocean-tabu", "qubo_prune.backends.ocean", "OceanTabu"),
     ("ocean-annealing", "qubo_prune.backends.ocean", "OceanAnnealing"),

@@ -104,6 +104,10 @@ class SwapSearch:
         The state that takes the cheapest variable until every count is met; it is in the pool from the start, so there is always a result.
     lanes : list of Lane
         The pieces of work.
+    lane_budget : int
+        Most states that a lane may evaluate in the current round.
+    halt : (1,) bool
+        True once everything has to stop.
     message : str
         What progress reports say.
     """
@@ -125,8 +129,8 @@ class SwapSearch:
         self._stop = stop
         self._counted = counted
         self._threads = threads
-        self._halt = np.zeros(1, np.bool_)
-        self._lane_budget = _NO_BUDGET
+        self.halt = np.zeros(1, np.bool_)
+        self.lane_budget = _NO_BUDGET
         self._order = group_order(self._reduced)
         self.landscape = make_landscape(self._reduced, seed)
         n = self.num_variables
@@ -153,6 +157,11 @@ class SwapSearch:
         return len(self._order)
 
     @property
+    def known(self) -> NDArray[np.uint64]:
+        """Hash set of the states that lanes need not report; does not change while they run."""
+        return self._pool.table
+
+    @property
     def num_evaluated(self) -> int:
         """Number of states whose energy was computed."""
         return sum(int(lane.evaluated[0]) for lane in self.lanes)
@@ -160,10 +169,10 @@ class SwapSearch:
     @property
     def stopped(self) -> bool:
         """Whether the search has to stop; to be asked between rounds, so that a limit on evaluations acts at the same place every time."""
-        self._halt[0] = self._halt[0] or self._stop.should_stop(
+        self.halt[0] = self.halt[0] or self._stop.should_stop(
             self.num_evaluated if self._counted else 0
         )
-        return bool(self._halt[0])
+        return bool(self.halt[0])
 
     @property
     def has_all_states(self) -> bool:
@@ -195,12 +204,12 @@ class SwapSearch:
             return expand(
                 self.landscape,
                 pool,
-                self._pool.table,
+                self.known,
                 lane.walker,
                 words[lane.index :: step].copy(),
                 energies[lane.index :: step].copy(),
                 lane.evaluated,
-                self._halt,
+                self.halt,
             )
 
         def expand_all() -> None:
@@ -229,14 +238,14 @@ class SwapSearch:
         return tabu_walk(
             self.landscape,
             lane.pool,
-            self._pool.table,
+            self.known,
             lane.walker,
             steps,
             tenure * (1 + lane.index // 2 % 3),
-            self._lane_budget,
+            self.lane_budget,
             lane.random,
             lane.evaluated,
-            self._halt,
+            self.halt,
         )
 
     def states(self) -> NDArray[np.bool_]:
@@ -247,7 +256,7 @@ class SwapSearch:
         # A lane knows what it may evaluate beforehand: what the others do in the meantime depends on the number of threads.
         limit = self._stop.max_evaluations
         if self._counted and limit is not None:
-            self._lane_budget = -(-max(0, limit - self.num_evaluated) // len(lanes))
+            self.lane_budget = -(-max(0, limit - self.num_evaluated) // len(lanes))
         for lane in lanes:
             clear(lane.pool, self._pool.cut[0])
         self._in_threads([partial(work, lane) for lane in lanes])
@@ -278,7 +287,7 @@ class SwapSearch:
 
         def do_tasks(_index: int) -> None:
             with suppress(Empty):
-                while not self._halt[0]:
+                while not self.halt[0]:
                     waiting.get_nowait()()
 
         def poll() -> None:
@@ -288,7 +297,7 @@ class SwapSearch:
                 self._stop.report(self.num_evaluated, None, self.message)
 
         def abort() -> None:
-            self._halt[0] = True
+            self.halt[0] = True
 
         run_workers(do_tasks, min(self._threads, len(tasks)), poll, abort)
 

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.backends.workers import at_least_one, num_threads
-from qubo_prune.errors import InputError
-from qubo_prune.text import format_value
+from qubo_prune.backends.swap_heuristic import SwapHeuristic
+from qubo_prune.backends.workers import at_least_one
 
 if TYPE_CHECKING:
-    from qubo_prune.backends.lanes import Lane, SwapSearch
-    from qubo_prune.problem import Problem
-    from qubo_prune.stopping import Stop
+    from qubo_prune.backends.lanes import Lane, SwapSearch, Work
 
 
 @dataclass(frozen=True)
-class Tabu(Backend):
+class Tabu(SwapHeuristic):
     """The K lowest states that a swap tabu search finds; fast, and without proof.
 
     A walk makes the best swap of a removed and a kept block (of the same group) that is not tabu, so it never leaves the constraint. Every
@@ -57,35 +53,17 @@ class Tabu(Backend):
     ('heuristic', [3, 10, 23, 33, 37, 46, 47, 61])
     """
 
-    threads: int | None = None
-    walks: int = 16
     steps: int | None = None
     tenure: int = 4
-    rounds: int = 100
-    patience: int = 5
-    completion: bool = True
 
     name: ClassVar[str] = "tabu"
     summary: ClassVar[str] = "finds the K lowest states fast by swap tabu search, without proof"
-    capabilities: ClassVar[Capability] = (
-        Capability.WARM_START
-        | Capability.SEEDED
-        | Capability.NATIVE_CONSTRAINT
-        | Capability.TIME_LIMIT
-        | Capability.CANCEL
-        | Capability.PROGRESS
-    )
 
     def __post_init__(self) -> None:
-        num_threads(self.threads)
-        for what in ("walks", "tenure", "rounds", "patience"):
-            at_least_one(getattr(self, what), what)
+        super().__post_init__()
+        at_least_one(self.tenure, "tenure")
         if self.steps is not None:
             at_least_one(self.steps, "steps")
-        if not isinstance(self.completion, bool):
-            raise InputError(
-                f"completion must be true or false, not {format_value(self.completion)}."
-            )
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""
@@ -93,36 +71,9 @@ class Tabu(Backend):
 
         warm_up(Tabu)
 
-    def run(
-        self,
-        problem: Problem,
-        num_states: int,
-        stop: Stop,
-        seed: int,
-        warm_start: NDArray[np.bool_] | None = None,
-    ) -> RawResult:
-        """Search for the `num_states` lowest states; see `Backend.run`."""
-        from qubo_prune.backends.lanes import LANE_STATES, SwapSearch, search_in_rounds, with_margin
-
-        if not problem.groups:
-            return RawResult(problem.state(problem.fixed_removed)[None])
-        capacity = with_margin(num_states, problem)
-        search = SwapSearch(
-            problem,
-            capacity,
-            self.walks,
-            seed,
-            stop,
-            threads=num_threads(self.threads),
-            expanders=self.walks,
-            lane_states=LANE_STATES if self.completion else capacity,
-        )
-        known = np.zeros((0, search.num_variables), np.bool_)
-        if warm_start is not None:
-            known = search.variables_of(warm_start)
-            search.offer(known)
-        walks = _Walks(self, search, known)
-        return search_in_rounds(search, walks, self.rounds, self.patience, self.completion)
+    def make_work(self, search: SwapSearch, known: NDArray[np.bool_]) -> Work:
+        """Return the walks of a run; see `SwapHeuristic.make_work`."""
+        return _Walks(self, search, known)
 
 
 class _Walks:

@@ -25,10 +25,11 @@ def descend(landscape_: Landscape, pool_: SwapPool, walker_: Walker, max_moves: 
     """
     landscape, pool, walker = borrowed(landscape_), borrowed(pool_), borrowed(walker_)
     y, fields = walker.y, walker.fields
+    word, neighbour = walker.word, walker.neighbour
     walker.tabu_until[:] = 0
-    start_word(landscape, y, walker.word)
+    start_word(landscape, y, word)
     energy = start_fields(landscape, y, fields)
-    offer_state(landscape, pool, pool.table, walker, energy)
+    offer_state(landscape, pool, pool.table, word, energy)
     for move in range(max_moves):
         change = -0.5 * landscape.tolerance  # half of it
         room = 0.5 * (pool.cut[0] - energy)
@@ -47,13 +48,14 @@ def descend(landscape_: Landscape, pool_: SwapPool, walker_: Walker, max_moves: 
                         change = found
                         out, into = i, j
                     if found < room:
-                        neighbour = energy + 2.0 * found
-                        offer_neighbour(landscape, pool, pool.table, walker, i, j, neighbour)
+                        offer_neighbour(
+                            landscape, pool, pool.table, word, neighbour, i, j, energy + 2.0 * found
+                        )
                         room = 0.5 * (pool.cut[0] - energy)
         if out < 0:
             return move
         if y[into]:
             out, into = into, out
-        swap(landscape, y, walker.word, fields, out, into)
+        swap(landscape, y, word, fields, out, into)
         energy += 2.0 * change
     return max_moves

@@ -117,12 +117,12 @@ def offer_state(
     landscape: Landscape,
     pool: SwapPool,
     known: NDArray[np.uint64],
-    walker: Walker,
+    word: NDArray[np.uint64],
     energy: float,
 ) -> None:
-    """Offer the walker's state unless its hash is among the `known` ones."""
-    if energy < pool.cut[0] and not has_key(known, walker.word[-2]):
-        put(pool, energy, walker.word, landscape.tolerance)
+    """Offer a packed state unless its hash is among the `known` ones."""
+    if energy < pool.cut[0] and not has_key(known, word[-2]):
+        put(pool, energy, word, landscape.tolerance)
 
 
 @kernel
@@ -130,20 +130,24 @@ def offer_neighbour(
     landscape: Landscape,
     pool: SwapPool,
     known: NDArray[np.uint64],
-    walker: Walker,
+    word: NDArray[np.uint64],
+    neighbour: NDArray[np.uint64],
     i: int,
     j: int,
     energy: float,
 ) -> bool:
-    """Offer the walker's state with i and j swapped unless its hash is among the `known` ones; tell whether it entered."""
-    key = walker.word[-2] ^ landscape.keys[i] ^ landscape.keys[j]
+    """Offer a packed state with i and j swapped unless its hash is among the `known` ones; tell whether it entered.
+
+    `neighbour` is scratch.
+    """
+    key = word[-2] ^ landscape.keys[i] ^ landscape.keys[j]
     if not energy < pool.cut[0] or has_key(known, key):
         return False
-    copy_word(walker.neighbour, walker.word)
-    flip_bit(walker.neighbour, i)
-    flip_bit(walker.neighbour, j)
-    walker.neighbour[-2] = key
-    return put(pool, energy, walker.neighbour, landscape.tolerance)
+    copy_word(neighbour, word)
+    flip_bit(neighbour, i)
+    flip_bit(neighbour, j)
+    neighbour[-2] = key
+    return put(pool, energy, neighbour, landscape.tolerance)
 
 
 @kernel
@@ -224,6 +228,7 @@ def expand(
 ) -> int:
     """Offer all swap neighbours of the given states, the rows of `words`; return how many entered the pool."""
     landscape, pool, walker = borrowed(landscape_), borrowed(pool_), borrowed(walker_)
+    word, neighbour = walker.word, walker.neighbour
     walker.tabu_until[:] = 0
     entered = np.int64(0)
     for s in range(words.shape[0]):
@@ -232,7 +237,7 @@ def expand(
         if energies[s] > pool.cut[0] + landscape.tolerance:
             continue
         unpack_word(words[s], walker.y)
-        start_word(landscape, walker.y, walker.word)
+        start_word(landscape, walker.y, word)
         energy = start_fields(landscape, walker.y, walker.fields)
         for g in range(landscape.counts.shape[0]):
             sides = find_sides(landscape, walker, g, 1)
@@ -247,10 +252,10 @@ def expand(
                     j = walker.columns[c]
                     change = walker.column_values[c] - value - row[j]
                     if change < room:
-                        neighbour = energy + 2.0 * change
-                        entered += np.int64(
-                            offer_neighbour(landscape, pool, known, walker, i, j, neighbour)
+                        found = offer_neighbour(
+                            landscape, pool, known, word, neighbour, i, j, energy + 2.0 * change
                         )
+                        entered += np.int64(found)
                         room = 0.5 * (pool.cut[0] - energy)
     return int(entered)
 

@@ -66,10 +66,11 @@ def tabu_walk(
     """
     landscape, pool, walker = borrowed(landscape_), borrowed(pool_), borrowed(walker_)
     y, fields, tabu_until = walker.y, walker.fields, walker.tabu_until
+    word, neighbour = walker.word, walker.neighbour
     tabu_until[:] = 0
-    start_word(landscape, y, walker.word)
+    start_word(landscape, y, word)
     energy = start_fields(landscape, y, fields)
-    offer_state(landscape, pool, known, walker, energy)
+    offer_state(landscape, pool, known, word, energy)
     lowest = energy
     walker.best[:] = y
     harvesting = False
@@ -110,8 +111,8 @@ def tabu_walk(
                             change = found
                             out, into = i, j
                         if found < room:
-                            neighbour = energy + 2.0 * found
-                            offer_neighbour(landscape, pool, known, walker, i, j, neighbour)
+                            reached = energy + 2.0 * found
+                            offer_neighbour(landscape, pool, known, word, neighbour, i, j, reached)
                             room = 0.5 * (pool.cut[0] - energy)
                         interest = max(change, room)
         if out < 0:
@@ -120,7 +121,7 @@ def tabu_walk(
         if y[into]:
             out, into = into, out
         harvesting = harvesting or change >= 0.0
-        swap(landscape, y, walker.word, fields, out, into)
+        swap(landscape, y, word, fields, out, into)
         energy += 2.0 * change
         if step % ANCHOR_INTERVAL == 0:
             energy = start_fields(landscape, y, fields)
@@ -130,5 +131,5 @@ def tabu_walk(
         if energy < lowest:
             lowest = energy
             walker.best[:] = y
-        offer_state(landscape, pool, known, walker, energy)
+        offer_state(landscape, pool, known, word, energy)
     return lowest
