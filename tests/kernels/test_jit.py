@@ -165,15 +165,19 @@ def test_a_temporary_folder_is_the_last_resort(
     assert folder.is_dir()
 
 
-def test_compiling_leaves_the_setting_of_numba_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "as it was")
+def test_compiling_leaves_the_setting_of_numba_alone(
+    where: Where, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_it_was = str(tmp_path / "as it was")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", as_it_was)
+    folder = where()
 
     @jit.kernel
     def twice(x: float) -> float:
         return 2.0 * x
 
-    assert numba.config.CACHE_DIR == "as it was"
-    assert Path(twice.stats.cache_path).is_relative_to(jit.cache_directory())  # type: ignore[attr-defined]
+    assert str(numba.config.CACHE_DIR) == as_it_was
+    assert Path(twice.stats.cache_path).is_relative_to(folder)  # type: ignore[attr-defined]
 
 
 SCRIPT = """
