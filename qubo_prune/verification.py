@@ -52,12 +52,15 @@ class Verification:
         What is known without trusting the certificate.
     claimed : str
         What only the certificate says.
+    num_proven : int
+        How many of the listed states it says to be proven. With 0, nothing but the list itself could be checked.
     """
 
     checks: tuple[CheckResult, ...]
     stop_reason: StopReason
     recomputed: str
     claimed: str
+    num_proven: int
 
     @property
     def passed(self) -> bool:
@@ -71,10 +74,14 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether another engine found the claimed states and bounds anew."""
-        return self.passed and any(
-            check.name == "completeness" and check.outcome is Outcome.PASSED
-            for check in self.checks
+        """Whether another engine found the states that are said to be proven, and the bounds, anew; never if no state is."""
+        return (
+            self.passed
+            and self.num_proven > 0
+            and any(
+                check.name == "completeness" and check.outcome is Outcome.PASSED
+                for check in self.checks
+            )
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,6 +89,7 @@ class Verification:
         return {
             "passed": self.passed,
             "complete": self.complete,
+            "num_proven": self.num_proven,
             "stop_reason": self.stop_reason.value,
             "checks": [
                 {"name": check.name, "outcome": check.outcome.value, "sentence": check.sentence}
@@ -95,7 +103,8 @@ class Verification:
 class Report:
     """Collects the results of checks."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_proven: int) -> None:
+        self.num_proven = num_proven
         self.checks: list[CheckResult] = []
         self.stop_reason = StopReason.COMPLETED
 
@@ -124,12 +133,14 @@ class Report:
 
     def close(self, recomputed: str, claimed: str) -> Verification:
         """Return the report."""
-        return Verification(tuple(self.checks), self.stop_reason, recomputed, claimed)
+        return Verification(
+            tuple(self.checks), self.stop_reason, recomputed, claimed, self.num_proven
+        )
 
 
-def failure(name: str, error: SpectrumError) -> Verification:
+def failure(name: str, error: SpectrumError, num_proven: int) -> Verification:
     """Return the verification of a certificate that failed before there was a problem to hold it against."""
-    report = Report()
+    report = Report(num_proven)
     report.add("format", Outcome.PASSED, "the file is a certificate")
     report.add(name, Outcome.FAILED, str(error))
     return report.close("nothing", "everything")

@@ -74,8 +74,8 @@ def verify(
             f"seed and max_states must be at least 0, not {seed} and {max_states:g}; choose others."
         )
     stop = Stop(time_limit, None, progress)
-    report = Report()
     spectrum = certificate.spectrum
+    report = Report(spectrum.num_proven)
     if not _check_what_was_solved(report, certificate, problem):
         return report.close("nothing: the certificate is of another problem", "everything")
     listed = f"the {len(spectrum)} listed states"
@@ -258,7 +258,7 @@ def _solve_anew(
     name = DEFAULT_BACKEND if spectrum.backend == _ORACLE else _ORACLE
     small = problem.num_states <= max_states
     size = format_count(problem.num_states)
-    if spectrum.status is Status.HEURISTIC:
+    if not _claim(spectrum):
         report.skip("completeness", "the certificate claims no proof")
         return
     if not small:
@@ -292,11 +292,12 @@ def _solve_anew(
         else f"{name}, another engine,"
     )
     if reference.status is Status.PROVEN:
-        report.check(
-            check,
-            partial(_compare, certificate, reference),
-            f"{by} finds the claimed states, energies and bounds, to the last bit",
+        finding = (
+            "finds the claimed states, energies and bounds, to the last bit"
+            if spectrum.num_proven
+            else "finds no state that contradicts the claimed bound"
         )
+        report.check(check, partial(_compare, certificate, reference), f"{by} {finding}")
         return
     try:
         _Refuter(spectrum, problem).check(reference.states)
@@ -371,23 +372,29 @@ def _conclusion(report: Report, certificate: Certificate) -> tuple[str, str]:
     if not report.passed:
         return "that the certificate is wrong", "whatever no check passed"
     listed = f"the {len(spectrum)} states are distinct, feasible and in order, with exactly these energies"
+    if not spectrum.num_proven:
+        listed += "; none of them is proven to be among the lowest"
+    claim = _claim(spectrum)
+    if not claim:
+        return listed, facts
     complete = (
         report.checks[-1].outcome is Outcome.PASSED and report.checks[-1].name == "completeness"
     )
     if complete:
         return (
-            f"{listed}; and {_claim(spectrum)}, by another engine than the certificate's",
+            f"{listed}; and {claim}, by another engine than the certificate's",
             facts,
         )
-    if spectrum.status is Status.HEURISTIC:
-        return listed, facts
-    return f"{listed}; and the states sampled refute nothing", f"{_claim(spectrum)}; {facts}"
+    return f"{listed}; and the states sampled refute nothing", f"{claim}; {facts}"
 
 
 def _claim(spectrum: Spectrum) -> str:
-    bound = (
-        "no state is missing"
-        if spectrum.lower_bound == np.inf
-        else f"no state outside the list lies below {spectrum.lower_bound:.9g}"
-    )
-    return f"the first {spectrum.num_proven} are the lowest of all, and {bound}"
+    """Say what a spectrum claims beyond what it lists; empty if nothing."""
+    claims = []
+    if spectrum.num_proven:
+        claims.append(f"the first {spectrum.num_proven} are the lowest of all")
+    if spectrum.lower_bound == np.inf:
+        claims.append("no state is missing")
+    elif spectrum.lower_bound > -np.inf:
+        claims.append(f"no state outside the list lies below {spectrum.lower_bound:.9g}")
+    return ", and ".join(claims)

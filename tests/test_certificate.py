@@ -384,7 +384,24 @@ def test_a_heuristic_certificate_claims_nothing(problem):
     verification = Certificate.of(problem, loose).verify(problem)
     assert verification.passed
     assert not verification.complete
+    assert verification.num_proven == 0
     assert outcome(verification, "completeness") is Outcome.NOT_POSSIBLE
+
+
+def test_a_bound_is_verified_where_no_state_is_proven(problem, certificate):
+    full = certificate.spectrum
+    bare = dataclasses.replace(
+        full, status=Status.PARTIAL, num_proven=0, lower_bound=float(full.energies[0]), proof={}
+    )
+    bare = dataclasses.replace(bare, states=full.states[1:], energies=full.energies[1:])
+    verification = Certificate.of(problem, bare).verify(problem)
+    assert verification.passed
+    assert not verification.complete
+    assert outcome(verification, "completeness") is Outcome.PASSED
+    assert "none of them is proven to be among the lowest" in verification.recomputed
+    assert "no state outside the list lies below" in verification.recomputed
+    false = dataclasses.replace(bare, lower_bound=math.nextafter(full.energies[0], math.inf))
+    assert not Certificate.of(problem, false).verify(problem).passed
 
 
 def test_what_takes_long_is_announced_with_an_estimate(problem, certificate, monkeypatch):

@@ -96,7 +96,7 @@ def verify(
             except SpectrumError as error:
                 from qubo_prune.verification import failure
 
-                verification = failure("problem", error)
+                verification = failure("problem", error, certificate.spectrum.num_proven)
             else:
                 verification = certificate.verify(
                     problem,
@@ -206,6 +206,11 @@ def _verdict(verification: Verification, with_findings: bool = False) -> str:
         return "VERIFIED, and solved anew by another engine"
     stopped = exit_code(verification.stop_reason) != EXIT_DONE
     reason = f" ({verification.stop_reason.value})" if with_findings and stopped else ""
+    if not verification.num_proven:
+        return (
+            f"NOTHING PROVEN{reason}: verified are energies, constraint, order and distinctness of the list, "
+            "not that any of its states is among the lowest"
+        )
     return f"VERIFIED as far as was possible{reason}; completeness is only claimed"
 
 
@@ -213,10 +218,12 @@ def _summary(verifications: dict[Path, Verification], count: int) -> str:
     """Say what came of all certificates."""
     failed = sum(not each.passed for each in verifications.values())
     complete = sum(each.complete for each in verifications.values())
+    bare = sum(each.passed and not each.num_proven for each in verifications.values())
     unseen = count - len(verifications)
     return (
         f"{count} certificate{'s' if count != 1 else ''}: {failed} failed, {complete} verified and solved anew, "
-        f"{len(verifications) - failed - complete} verified as far as was possible"
+        f"{len(verifications) - failed - complete - bare} verified as far as was possible"
+        + (f", {bare} with nothing proven" if bare else "")
         + (f", {unseen} not looked at" if unseen else "")
     )
 

@@ -45,8 +45,31 @@ def test_json(path: Path, run) -> None:
     assert report["complete"]
     assert {check["outcome"] for check in report["checks"]} == {"passed"}
     assert report.keys() == {
-        *("passed", "complete", "stop_reason", "checks", "recomputed", "claimed"),
+        *("passed", "complete", "num_proven", "stop_reason"),
+        *("checks", "recomputed", "claimed"),
     }
+
+
+@pytest.mark.parametrize(
+    "options", [("--backend", "tabu"), ("--max-evaluations", "1")], ids=["heuristic", "partial"]
+)
+def test_a_list_without_proof_is_not_called_verified(options, run, tmp_path: Path) -> None:
+    path = tmp_path / "list.certificate.json"
+    arguments = ("--remove", 36, "--states", 5, *options, "--certificate", path, "--quiet")
+    run("solve", BRANCH, *arguments)
+    assert Certificate.load(path).spectrum.num_proven == 0
+    code, out, _ = run("verify", path)
+    assert code == 0
+    assert "none of them is proven to be among the lowest" in " ".join(out.split())
+    assert out.splitlines()[-1] == (
+        "NOTHING PROVEN: verified are energies, constraint, order and distinctness of the list, "
+        "not that any of its states is among the lowest"
+    )
+    assert run("verify", path.parent).out.splitlines()[-1] == (
+        "1 certificate: 0 failed, 0 verified and solved anew, 0 verified as far as was possible, 1 with nothing proven"
+    )
+    report = json.loads(run("verify", path, "--json").out)
+    assert (report["passed"], report["complete"], report["num_proven"]) == (True, False, 0)
 
 
 def test_quiet(path: Path, run) -> None:
@@ -144,7 +167,8 @@ def test_one_of_many_fails(folder: Path, path: Path, run) -> None:
     assert [entry["passed"] for entry in listed] == [True, True, False, True, True]
     assert listed[2]["file"] == str(wrong)
     assert listed[2].keys() == {
-        *("file", "passed", "complete", "stop_reason", "checks", "recomputed", "claimed"),
+        *("file", "passed", "complete", "num_proven", "stop_reason"),
+        *("checks", "recomputed", "claimed"),
     }
 
 
@@ -177,7 +201,7 @@ def test_ctrl_c_leaves_the_rest(folder: Path, run, monkeypatch: pytest.MonkeyPat
     from qubo_prune.stopping import StopReason
     from qubo_prune.verification import Verification
 
-    stopped = Verification((), StopReason.INTERRUPTED, "", "")
+    stopped = Verification((), StopReason.INTERRUPTED, "", "", 1)
     monkeypatch.setattr(Certificate, "verify", lambda *_, **__: stopped)
     code, out, _ = run("verify", folder)
     assert code == 130
