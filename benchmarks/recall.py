@@ -2,11 +2,16 @@
 
 The reference is the proven spectrum of branch and bound. Every backend gets the same problem, K and time limits, one after the other in the same
 run; samplers that would stop by themselves are told to go on until the limit. A backend that is not usable here is left out.
+
+With ``--every-m``, instead: what tabu finds of the lowest 100 and of the lowest 1,000 states in half a second, at every M of the bundled Hessians.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable
+from statistics import median
 from typing import Any
 
 from benchmarks.machine import markdown, save
@@ -31,6 +36,10 @@ ENDLESS: dict[str, dict[str, Any]] = {
     "ocean-tabu": {"num_reads": 10**7},
 }
 """Options that keep a backend busy until the time limit."""
+HESSIANS = ("bytelm-40-block", "bytelm-40-branch")
+EVERY_M_STATES = (100, 1000)
+EVERY_M_LIMIT = 0.5
+EVERY_M_THREADS = 2
 
 
 def recall(spectrum: Spectrum, reference: Spectrum, num_states: int) -> float:
@@ -102,6 +111,64 @@ def table(rows: list[dict[str, Any]]) -> str:
     return markdown([*columns, "feasible", "seconds to recall@100 = 100 %"], body)
 
 
+def prove(problem: Problem, num_states: int) -> Spectrum:
+    """Return the spectrum to compare with."""
+    reference = solve(problem, num_states=num_states)
+    if reference.status is not Status.PROVEN:
+        raise SystemExit(f"{problem!r} is not proven; nothing to compare.")
+    return reference
+
+
+def measure_every_m(hessian: str, removes: Iterable[int]) -> list[dict[str, Any]]:
+    """Run tabu at each M, once for each number of states."""
+    rows = []
+    for remove in removes:
+        problem = Problem.load(hessian, remove=remove)
+        sizes = [min(size, problem.num_states) for size in EVERY_M_STATES]
+        reference = prove(problem, max(sizes))
+        for wanted, size in zip(EVERY_M_STATES, sizes, strict=True):
+            spectrum = solve(
+                problem,
+                num_states=size,
+                backend="tabu",
+                time_limit=EVERY_M_LIMIT,
+                options={"threads": EVERY_M_THREADS},
+            )
+            row = {
+                "hessian": hessian,
+                "M": remove,
+                "K": wanted,
+                "recall": recall(spectrum, reference, size),
+                "seconds": spectrum.timings["total"],
+                "load": os.getloadavg()[0],
+            }
+            rows.append(row)
+            print(row, flush=True)
+    return rows
+
+
+def table_of_every_m(rows: list[dict[str, Any]]) -> str:
+    """Return one line per Hessian and number of states."""
+    body = []
+    for hessian, wanted in dict.fromkeys((row["hessian"], row["K"]) for row in rows):
+        mine = [row for row in rows if (row["hessian"], row["K"]) == (hessian, wanted)]
+        missed = [str(row["M"]) for row in mine if row["recall"] < 1.0]
+        body.append(
+            [
+                hessian,
+                str(wanted),
+                str(len(mine)),
+                f"{100 * min(row['recall'] for row in mine):.1f} %",
+                ", ".join(missed) or "none",
+                f"{median(row['seconds'] for row in mine):.2f}",
+                f"{max(row['seconds'] for row in mine):.2f}",
+                f"{median(row['load'] for row in mine):.1f}",
+            ]
+        )
+    columns = ["Hessian", "K", "values of M", "worst recall", "M with less than all"]
+    return markdown([*columns, "median seconds", "worst seconds", "median load"], body)
+
+
 def main() -> None:
     """Measure all backends and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,7 +176,17 @@ def main() -> None:
     parser.add_argument(
         "--limits", type=float, nargs="+", default=LIMITS, metavar="SECONDS", help="time limits"
     )
+    parser.add_argument("--every-m", action="store_true", help="tabu, at every M")
     arguments = parser.parse_args()
+    if arguments.every_m:
+        rows = []
+        for hessian in HESSIANS:
+            count = Problem.load(hessian, remove=1).num_blocks
+            rows += measure_every_m(hessian, range(1, 3 if arguments.smoke else count))
+        if not arguments.smoke:
+            save("recall_every_m", "python -m benchmarks.recall --every-m", rows)
+        print(table_of_every_m(rows))
+        return
     problems = SMOKE if arguments.smoke else PROBLEMS
     limits = LIMITS[:1] if arguments.smoke else sorted(arguments.limits)
     usable = [name for name in backend_names() if backend_class(name).availability().usable]
@@ -117,9 +194,7 @@ def main() -> None:
     for hessian, remove in problems:
         problem = Problem.load(hessian, remove=remove)
         num_states = min(NUM_STATES, problem.num_states)
-        reference = solve(problem, num_states=num_states)
-        if reference.status is not Status.PROVEN:
-            raise SystemExit(f"{hessian} with {remove} removed is not proven; nothing to compare.")
+        reference = prove(problem, num_states)
         for name in usable:
             for limit in limits:
                 row = measure(problem, reference, name, limit, num_states)

@@ -72,9 +72,10 @@ def test_recall_takes_a_tie_for_the_state_it_ties_with() -> None:
     assert recall.recall(lowest[2:], lowest, 4) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("module", ["enumeration", "proofs", "qaoa", "recall"])
-def test_smoke_mode(module: str) -> None:
-    command = [sys.executable, "-m", f"benchmarks.{module}", "--smoke"]
+@pytest.mark.parametrize("words", ["enumeration", "proofs", "qaoa", "recall", "recall --every-m"])
+def test_smoke_mode(words: str) -> None:
+    module, *options = words.split()
+    command = [sys.executable, "-m", f"benchmarks.{module}", "--smoke", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("|") > 10
