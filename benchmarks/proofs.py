@@ -40,17 +40,22 @@ class Case:
 CASES = (
     *(Case("bytelm-40-branch", 80, m, 100) for m in (8, 24, 40, 56)),
     Case("bytelm-40-block", 40, 12, 100),
+    Case("wishart N/2", 64, 16, 100),
     Case("wishart 2N", 64, 16, 100),
     Case("wishart 2N", 80, 16, 100),
     Case("wishart 2N", 80, 40, 100),
-    Case("wishart 10N", 80, 16, 100),
-    Case("wishart N/2", 64, 16, 1),
+    Case("wishart 10N", 64, 16, 100),
+    Case("heterogeneous N/2", 80, 16, 100),
     Case("heterogeneous 2N", 100, 25, 100),
     Case("heterogeneous 2N", 160, 40, 100),
+    Case("heterogeneous 10N", 200, 50, 100),
     Case("AR(1)", 80, 24, 100),
+    Case("AR(1)", 100, 25, 100),
+    Case("low rank + diagonal", 64, 16, 100),
     Case("low rank + diagonal", 100, 25, 100),
     Case("k-cluster", 64, 16, 100),
-    Case("planted", 100, 20, 100),
+    Case("planted", 64, 12, 100),
+    Case("planted", 200, 40, 100),
 )
 SMOKE = (Case("wishart 10N", 24, 6, 5), Case("k-cluster", 20, 5, 5))
 
