@@ -91,8 +91,7 @@ class BranchAndBound(Backend):
         begin = time.perf_counter()
         start = starting_states(problem, wanted, seed, stop, warm_start)
         seeded = time.perf_counter()
-        # A root that is enumerated at once has no use for good shifts.
-        enough = stop.should_stop if _has_tree(problem) else lambda: True
+        enough = (lambda: True) if _is_shallow(problem) else stop.should_stop
         tables = make_tables(problem, self.max_steps, self.anchor_interval, enough)
         threshold = np.full(1, np.inf)
         cut_word = tables.base_word.copy()
@@ -141,7 +140,7 @@ class BranchAndBound(Backend):
         )
 
 
-def _has_tree(problem: Problem) -> bool:
-    """Tell whether the root is branched on: more than one group, or three and more blocks to remove and to keep."""
+def _is_shallow(problem: Problem) -> bool:
+    """Tell whether three or fewer blocks of one group are to be removed or kept: then looking at all states, cubic in N, takes less than good shifts."""
     group = problem.groups[0]
-    return len(problem.groups) > 1 or min(group.count, len(group.indices) - group.count) > 2
+    return len(problem.groups) == 1 and min(group.count, len(group.indices) - group.count) <= 3
