@@ -30,6 +30,8 @@ def machine() -> dict[str, Any]:
         "pyscipopt",
         "qiskit",
         "qiskit-aer",
+        "torch",
+        "transformers",
     ):
         try:
             versions[package] = importlib.metadata.version(package)

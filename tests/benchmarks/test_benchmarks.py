@@ -14,6 +14,7 @@ from qubo_prune.backends import backend_class
 from qubo_prune.backends.enumeration.cuda.host import compiler
 
 ROOT = Path(__file__).resolve().parents[2]
+NEEDS = {"extraction": ("torch", "transformers")}
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import enumeration, gpu, proofs, recall  # noqa: E402
@@ -72,9 +73,13 @@ def test_recall_takes_a_tie_for_the_state_it_ties_with() -> None:
     assert recall.recall(lowest[2:], lowest, 4) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("words", ["enumeration", "proofs", "qaoa", "recall", "recall --every-m"])
+@pytest.mark.parametrize(
+    "words", ["enumeration", "extraction", "proofs", "qaoa", "recall", "recall --every-m"]
+)
 def test_smoke_mode(words: str) -> None:
     module, *options = words.split()
+    for library in NEEDS.get(module, ()):
+        pytest.importorskip(library)
     command = [sys.executable, "-m", f"benchmarks.{module}", "--smoke", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
