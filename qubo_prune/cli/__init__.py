@@ -16,6 +16,7 @@ from qubo_prune import __version__
 from qubo_prune.cli.backends import backends
 from qubo_prune.cli.exchange import export, import_
 from qubo_prune.cli.hessians import hessians
+from qubo_prune.cli.merge import merge
 from qubo_prune.cli.output import EXIT_BAD_INPUT, EXIT_FAILURE
 from qubo_prune.cli.plan import plan
 from qubo_prune.cli.solve import solve
@@ -35,6 +36,7 @@ for _command in (solve, sweep, plan, verify, backends):
     _app.command()(_command)
 _app.command()(export)
 _app.command("import")(import_)
+_app.command()(merge)
 _app.add_typer(hessians, name="hessians")
 
 
