@@ -12,6 +12,8 @@ import pytest
 
 import qubo_prune
 from qubo_prune.backends import backend_names
+from qubo_prune.hessians import save_hessian
+from qubo_prune.hessians.samples import save_gradients
 
 
 def test_backends(run) -> None:
@@ -52,7 +54,7 @@ def test_hessian_facts(run, tmp_path) -> None:
 def test_version_and_help(run) -> None:
     assert run("--version") == (0, f"qubo-prune {qubo_prune.__version__}\n", "")
     assert run() == run("--help") == run("-h")
-    for command in ("solve", "sweep", "plan", "verify", "backends", "hessians"):
+    for command in ("solve", "sweep", "plan", "verify", "backends", "merge", "hessians"):
         assert command in run("--help").out
         assert "Usage" in run(command, "--help").out
 
@@ -63,3 +65,26 @@ def test_help_loads_no_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     print(f"--help took {time.perf_counter() - start:.2f} s")
     assert not {"dimod", "numba", "numpy", "rich", "scipy"} & set(done.stdout.split())
+
+
+def test_hessian_with_gradients(run, tmp_path) -> None:
+    path = tmp_path / "toy.npy"
+    gradients = np.random.default_rng(0).standard_normal((64, 5))
+    save_hessian(path, gradients.T @ gradients / 64, samples=64, names=list("abcde"))
+    save_gradients(tmp_path / "elsewhere.npy", gradients)
+    assert "error bars need" in run("hessians", "show", path, "--remove", 2).err
+    options = ("--samples", tmp_path / "elsewhere.npy", "--remove", 2)
+    code, out, err = run("hessians", "show", path, *options, "--plot", tmp_path / "plot.png")
+    assert (code, err) == (0, "")
+    assert "among the 10 lowest states, of which 10 are proven" in " ".join(out.split())
+    assert (tmp_path / "plot.png").exists()
+    found = json.loads(run("hessians", "show", path, *options, "--json").out)
+    assert [each["samples"] for each in found["convergence"]] == [8, 16, 32]
+    assert found["gradients_of_samples"] == 64
+    assert len(found["states"]) == 10
+    assert found["states"][0]["gap_error"] == 0
+    assert sum(each["ground_share"] for each in found["states"]) == pytest.approx(1)
+    bare = json.loads(run("hessians", "show", path, "--json").out)
+    assert (bare["states"], bare["convergence"]) == (None, None)
+    assert "must end in .png" in run("hessians", "show", path, "--plot", tmp_path / "p.gif").err
+    assert "--plot cannot write" in run("hessians", "show", path, "--plot", "no/p.png").err
