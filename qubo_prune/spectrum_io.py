@@ -6,13 +6,8 @@ are arrays beside it. Nothing in a file is trusted: whatever does not fit is an 
 
 from __future__ import annotations
 
-import io
 import json
-import lzma
 import os
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.errors import InputError, SpectrumError
-from qubo_prune.files import read_array, read_file, write_atomically
+from qubo_prune.files import read_file, write_atomically
 from qubo_prune.spectrum import Spectrum, Status
 from qubo_prune.stopping import StopReason
 from qubo_prune.strict_json import (
@@ -45,21 +40,9 @@ FORMAT_VERSION = 1
 
 _SUFFIXES = (".json", ".npz")
 
+_ARRAYS = {"header": "uint8", "states": "uint8", "energies": "float64"}
 _FACTS = ("proof", "statistics")
 """Keys whose values are objects of facts; left out where there are none."""
-
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    OSError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    ValueError,
-)
-"""What `zipfile` raises for archives that are damaged, encrypted or packed in unknown ways."""
 
 
 def to_dict(spectrum: Spectrum) -> dict[str, Any]:
@@ -96,7 +79,7 @@ def load(path: str | os.PathLike[str]) -> Spectrum:
     if suffix == ".json":
         spectrum = from_dict(reader.parse(data), reader)
     else:
-        arrays = _read_arrays(data, path)
+        arrays = reader.arrays(data, _ARRAYS)
         fields = reader.parse(arrays["header"].tobytes())
         reader.check_version(fields, FORMAT_VERSION)
         names = reader.get(fields, "names", as_strings)
@@ -188,29 +171,6 @@ def check_suffix(path: Path) -> str:
             f"a spectrum file must end in .json or .npz, not {path.name!r}; choose one of them."
         )
     return suffix
-
-
-def _read_arrays(data: bytes, path: Path) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for name, dtype in (("header", np.uint8), ("states", np.uint8), ("energies", "<f8")):
-                member = archive.getinfo(f"{name}.npy")
-                with archive.open(member) as stream:
-                    array = read_array(stream, member.file_size, f"{name}.npy of {path}")
-                if array.dtype != dtype:
-                    raise InputError(
-                        f"{name}.npy of {path} has dtype {array.dtype}, not {np.dtype(dtype)}; "
-                        "write it again with Spectrum.save."
-                    )
-                arrays[name] = array
-    except _ZIP_ERRORS as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path} is not a valid spectrum file: {error}; write it again with Spectrum.save."
-        ) from error
-    return arrays
 
 
 def _unpack(packed: NDArray[Any], num_blocks: int, reader: Reader) -> NDArray[np.bool_]:

@@ -1,10 +1,15 @@
-"""Strict JSON from files that nobody vouches for: whatever does not fit is an `InputError` of one sentence."""
+"""Strict JSON, and arrays, from files that nobody vouches for: whatever does not fit is an `InputError` of one sentence."""
 
 from __future__ import annotations
 
+import io
 import json
+import lzma
 import math
-from collections.abc import Callable
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -13,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.errors import InputError
+from qubo_prune.files import read_array
 from qubo_prune.text import format_count, format_value
 
 _LARGEST_DECIMAL_BITS = 8192
@@ -25,6 +31,19 @@ _INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _BOUNDS = {text: bound for bound, text in _INFINITIES.items()}
 
 _Value = TypeVar("_Value")
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    ValueError,
+)
+"""What `zipfile` raises for archives that are damaged, encrypted or packed in unknown ways."""
 
 
 class Reader:
@@ -62,6 +81,24 @@ class Reader:
                 raise
             self.fail(f"it is not JSON ({error})")
         return self.as_object(fields)
+
+    def arrays(self, data: bytes, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+        """Return the arrays of an ``.npz`` archive that have these names and dtypes, never unpickled."""
+        arrays: dict[str, NDArray[Any]] = {}
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for name, dtype in dtypes.items():
+                    member = archive.getinfo(f"{name}.npy")
+                    where = f"{name}.npy of {self._path}"
+                    with archive.open(member) as stream:
+                        arrays[name] = read_array(stream, member.file_size, where)
+                    if arrays[name].dtype != dtype:
+                        self.fail(f"{name}.npy has dtype {arrays[name].dtype}, not {dtype}")
+        except _ZIP_ERRORS as error:
+            if isinstance(error, InputError):
+                raise
+            self.fail(str(error))
+        return arrays
 
     def check_version(self, fields: dict[str, Any], version: int) -> None:
         """Refuse an object of another format version."""

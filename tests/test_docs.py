@@ -5,7 +5,7 @@
 - `console` blocks run the lines that begin with `$ qubo-prune`; the lines below each have to appear in its output in this order, where
   `...` stands for any number of lines. `$ echo $?` shows the exit code of the command before; without it, that is 0.
 
-Durations, counts of evaluations and the version of hashes differ from run to run, so they are masked.
+Durations, speeds, counts of evaluations and the version of hashes differ from run to run, so they are masked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)
-VARYING = re.compile(r"\b[\d.,]+(e\d+)? (s\b|evaluations\b)|\b\d+:\d\d(:\d\d)?\b")
+VARYING = re.compile(r"\b[\d.,]+(e\d+)? (s\b|evaluations\b|samples/s\b)|\b\d+:\d\d(:\d\d)?\b")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import typer
 from qubo_prune import __version__
 from qubo_prune.cli.backends import backends
 from qubo_prune.cli.exchange import export, import_
+from qubo_prune.cli.extract import extract
 from qubo_prune.cli.hessians import hessians
 from qubo_prune.cli.merge import merge
 from qubo_prune.cli.output import EXIT_BAD_INPUT, EXIT_FAILURE
@@ -32,11 +33,10 @@ _app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (solve, sweep, plan, verify, backends):
+for _command in (solve, sweep, plan, verify, backends, extract, merge):
     _app.command()(_command)
 _app.command()(export)
 _app.command("import")(import_)
-_app.command()(merge)
 _app.add_typer(hessians, name="hessians")
 
 
