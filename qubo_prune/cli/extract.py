@@ -149,17 +149,13 @@ def extract(
 
     from qubo_prune.hessians.calibration import load_calibration
     from qubo_prune.hessians.extract import extract as run
-    from qubo_prune.hessians.model import load_model
+    from qubo_prune.hessians.model import load_model, load_tokenizer, require_dtype
 
     if quiet or not sys.stderr.isatty():
         _silence_libraries()
-    loaded, tokenizer = load_model(
-        model,
-        dtype=dtype,
-        device_map=device,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
+    # What can be wrong is found out before the model, which may take minutes, is loaded.
+    require_dtype(dtype)
+    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
     calibration = load_calibration(
         data[0] if len(data) == 1 else data,
         tokenizer,
@@ -171,6 +167,13 @@ def extract(
         text_field=text_field,
         mask_prompt=mask_prompt,
         revision=data_revision,
+    )
+    loaded = load_model(
+        model,
+        dtype=dtype,
+        device_map=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
     )
     with watched(quiet) as watch:
         extraction = run(
@@ -197,7 +200,7 @@ def extract(
 def _silence_libraries() -> None:
     """Keep the progress bars of libraries out of logs."""
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read when datasets is imported
-    with contextlib.suppress(ImportError):  # which `load_model` tells of
+    with contextlib.suppress(ImportError):  # which `load_tokenizer` tells of
         transformers = importlib.import_module("transformers")  # its functions carry no types
         transformers.utils.logging.disable_progress_bar()
 

@@ -21,6 +21,34 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 _FINGERPRINT_ENTRIES = 64
 
+_LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError)
+"""What transformers raises for what it cannot find, reach, recognise or read."""
+
+
+def load_tokenizer(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase | None:
+    """Load the tokenizer of a model; None if none comes with it.
+
+    Parameters
+    ----------
+    name, revision, trust_remote_code
+        As of `load_model`.
+
+    Raises
+    ------
+    InputError
+        If transformers is not installed.
+    """
+    transformers = _transformers()
+    try:
+        tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
+            name, revision=revision, trust_remote_code=trust_remote_code
+        )
+    except _LOADING_ERRORS:
+        return None
+    return tokenizer
+
 
 def load_model(
     name: str,
@@ -29,8 +57,8 @@ def load_model(
     device_map: str | None = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
-    """Load a causal language model, ready for `extract`, and its tokenizer.
+) -> PreTrainedModel:
+    """Load a causal language model, ready for `extract`.
 
     Parameters
     ----------
@@ -45,39 +73,46 @@ def load_model(
     trust_remote_code : bool
         Run the Python code that comes with the model.
 
-    Returns
-    -------
-    model, tokenizer
-        The tokenizer is None if none comes with the model.
-
     Raises
     ------
     InputError
         If torch and transformers are not installed, or the model cannot be loaded.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}; choose one.")
+    require_dtype(dtype)
+    transformers = _transformers()
     try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError as error:
-        raise InputError(
-            "extraction needs torch and transformers, which are not installed; install them with: pip install 'qubo-prune[torch]'."
-        ) from error
-    shared: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, device_map=device_map, **shared
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            name,
+            dtype=dtype,
+            device_map=device_map,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except _LOADING_ERRORS as error:
         raise InputError(
             f"the model {name!r} cannot be loaded ({' '.join(str(error).split()):.300}); "
             "check its name or folder, the network and --trust-remote-code."
         ) from error
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+def require_dtype(dtype: str) -> None:
+    """Refuse what is not in `DTYPES`."""
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}; choose one.")
+
+
+def _transformers() -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **shared)
-    except (OSError, ValueError, KeyError, ImportError):
-        tokenizer = None
-    return model.eval(), tokenizer
+        import torch  # noqa: F401  # transformers can be imported without
+        import transformers
+    except ImportError as error:
+        raise InputError(
+            "extraction needs torch and transformers, which are not both installed; "
+            "install them with: pip install 'qubo-prune[torch]'."
+        ) from error
+    return transformers
 
 
 def fingerprint(model: PreTrainedModel) -> str:

@@ -26,7 +26,7 @@ transformers = pytest.importorskip("transformers")
 from qubo_prune.hessians import gradients as gradients_module  # noqa: E402
 from qubo_prune.hessians.gates import find_gates  # noqa: E402
 from qubo_prune.hessians.gradients import sample_gradients  # noqa: E402
-from qubo_prune.hessians.model import fingerprint, load_model  # noqa: E402
+from qubo_prune.hessians.model import fingerprint, load_model, load_tokenizer  # noqa: E402
 
 VOCABULARY = 60
 
@@ -349,6 +349,16 @@ def test_mistakes_are_told_in_one_line(
 def test_a_model_that_is_not_there_is_told() -> None:
     with pytest.raises(InputError, match="the model '/nowhere/at-all' cannot be loaded"):
         load_model("/nowhere/at-all")
+
+
+def test_a_model_without_a_tokenizer_takes_tokens_only(
+    saved: Path, tmp_path: Path, capsys: Any
+) -> None:
+    assert load_tokenizer(str(saved / "model")) is None
+    (tmp_path / "text.jsonl").write_text('{"text": "words"}\n')
+    command = arguments(saved, tmp_path / "h.npy", "--data", str(tmp_path / "text.jsonl"))
+    assert main(command) == 2
+    assert "tokenizer" in capsys.readouterr().err
 
 
 def test_a_killed_command_goes_on_to_the_same_bits(saved: Path, tmp_path: Path) -> None:
