@@ -37,6 +37,9 @@ def merge(
     from qubo_prune.hessians.merge import merge_hessians
     from qubo_prune.hessians.samples import gradients_path
 
+    # A pattern as part-*.npy also names the gradients beside the shards, which are found anyway.
+    beside_shards = {gradients_path(shard) for shard in shards}
+    shards = [shard for shard in shards if shard not in beside_shards]
     if out.resolve() in [shard.resolve() for shard in shards]:
         raise InputError(f"--out names the shard {str(out)!r}; name another file")
     file = merge_hessians(shards, out, allow_partial=allow_partial)

@@ -230,5 +230,9 @@ def test_the_command_merges(tmp_path, gradients, capsys):
     assert main(["merge", *shards[:2], "--out", str(out), "--allow-partial", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["missing_shards"], facts["samples"]) == ([3], 8)
+    by_pattern = sorted(str(path) for path in (tmp_path / "in").glob("*.npy"))
+    assert len(by_pattern) == 6
+    assert main(["merge", *by_pattern, "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 12
     assert main(["merge", *shards, "--out", shards[0]]) == 2
     assert "--out names the shard" in capsys.readouterr().err
