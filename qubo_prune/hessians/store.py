@@ -119,8 +119,8 @@ def bundled() -> list[BundledHessian]:
 
     Examples
     --------
-    >>> [(hessian.name, hessian.num_blocks) for hessian in bundled()]
-    [('bytelm-40-block', 40), ('bytelm-40-branch', 80)]
+    >>> {hessian.name: hessian.num_blocks for hessian in bundled()}["llama-80-branch"]
+    160
     """
     found = []
     for path in sorted(_DATA.glob("*.npy")):

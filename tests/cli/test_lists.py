@@ -32,10 +32,9 @@ def test_hessians(run) -> None:
     assert "bytelm-40-branch" in out
     assert "40 attention, 40 mlp" in out
     listed = json.loads(run("hessians", "--json").out)["hessians"]
-    assert {entry["name"]: entry["num_blocks"] for entry in listed} == {
-        "bytelm-40-block": 40,
-        "bytelm-40-branch": 80,
-    }
+    sizes = {entry["name"]: entry["num_blocks"] for entry in listed}
+    assert list(sizes) == sorted(sizes)
+    assert sizes["bytelm-40-branch"] == 80
 
 
 def test_hessian_facts(run, tmp_path) -> None:

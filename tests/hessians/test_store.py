@@ -119,7 +119,17 @@ def test_asymmetry_is_the_problems_business_and_can_be_accepted(tmp_path):
 
 def test_bundled_hessians_are_what_they_say():
     listed = {hessian.name: hessian for hessian in bundled()}
-    assert list(listed) == ["bytelm-40-block", "bytelm-40-branch"]
+    assert {name: hessian.num_blocks for name, hessian in listed.items()} == {
+        "bytelm-40-block": 40,
+        "bytelm-40-branch": 80,
+        "llama-32-block": 32,
+        "llama-32-branch": 64,
+        "llama-80-block": 80,
+        "llama-80-branch": 160,
+        "nemotron-h-52": 52,
+        "qwen3-40-block": 40,
+        "qwen3-40-branch": 80,
+    }
     assert listed["bytelm-40-block"].kinds == {"layer": 40}
     assert listed["bytelm-40-branch"].kinds == {"attention": 40, "mlp": 40}
     for name, hessian in listed.items():

@@ -1,0 +1,1 @@
+"""Small, deep models trained on the standard library's sources, and their Hessians and spectra."""
