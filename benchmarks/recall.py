@@ -3,7 +3,7 @@
 The reference is the proven spectrum of branch and bound. Every backend gets the same problem, K and time limits, one after the other in the same
 run; samplers that would stop by themselves are told to go on until the limit. A backend that is not usable here is left out.
 
-With ``--every-m``, instead: what tabu finds of the lowest 100 and of the lowest 1,000 states in half a second, at every M of the bundled Hessians.
+With ``--hard``, the heuristics alone on instances that are harder than the bundled Hessians, up to 10 s. With ``--every-m``, instead: what tabu finds of the lowest 100 and of the lowest 1,000 states in half a second, at every M of the bundled Hessians.
 """
 
 from __future__ import annotations
@@ -15,23 +15,29 @@ from statistics import median
 from typing import Any
 
 from benchmarks.machine import markdown, save
+from benchmarks.proofs import Case
 from qubo_prune import Problem, QuboPruneError, Spectrum, Status, solve
 from qubo_prune.backends import backend_class, backend_names
 
-PROBLEMS = (
-    ("bytelm-40-block", 4),
-    ("bytelm-40-block", 12),
-    ("bytelm-40-block", 20),
-    ("bytelm-40-branch", 8),
-    ("bytelm-40-branch", 24),
-    ("bytelm-40-branch", 40),
-)
-SMOKE = (("bytelm-40-block", 2),)
 NUM_STATES = 1000
+PROBLEMS = (
+    *(Case("bytelm-40-block", 40, m, NUM_STATES) for m in (4, 12, 20)),
+    *(Case("bytelm-40-branch", 80, m, NUM_STATES) for m in (8, 24, 40)),
+)
+SMOKE = (Case("bytelm-40-block", 40, 2, NUM_STATES),)
+HARD = (
+    Case("wishart N/2", 64, 16, NUM_STATES),
+    Case("wishart 2N", 80, 16, NUM_STATES),
+    Case("low rank + diagonal", 100, 25, NUM_STATES),
+    Case("heterogeneous 2N", 200, 50, NUM_STATES),
+    Case("planted", 200, 40, NUM_STATES),
+)
+HEURISTICS = ("tabu", "annealing", "ocean-descent", "ocean-annealing", "ocean-tabu")
 RECALLED = (20, 100, 1000)
 LIMITS = (0.1, 0.3, 1.0, 3.0, 10.0, 60.0)
 SHOWN = (1.0, 10.0, 60.0)
 """Those that the table has columns for; the others tell when all of the lowest 100 are there."""
+HARD_LIMIT = 10.0
 ENDLESS: dict[str, dict[str, Any]] = {
     "ocean-annealing": {"num_reads": 10**7},
     "ocean-descent": {"num_reads": 10**7},
@@ -87,10 +93,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return one line per problem and backend: what it has after each limit shown, and when it had all of the lowest 100."""
     limits = sorted({row["limit"] for row in rows} & set(SHOWN)) or [rows[0]["limit"]]
     body = []
-    for key in dict.fromkeys((row["N"], row["M"], row["backend"]) for row in rows):
-        mine = [row for row in rows if (row["N"], row["M"], row["backend"]) == key]
+    for key in dict.fromkeys((row["hessian"], row["N"], row["M"], row["backend"]) for row in rows):
+        mine = [row for row in rows if (row["hessian"], row["N"], row["M"], row["backend"]) == key]
         complete = [row["seconds"] for row in mine if row["recall_100"] == 1.0]
-        line = [f"({key[0]}, {key[1]})", key[2]]
+        line = [f"{key[0]} ({key[1]}, {key[2]})", key[3]]
         for limit in limits:
             # A backend that had found all is not run for longer.
             row = [row for row in mine if row["limit"] <= limit][-1]
@@ -107,7 +113,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         )
         line.append(str(said.get("bare_listed", "")))
         body.append(line)
-    columns = ["(N, M)", "backend"]
+    columns = ["instance", "backend"]
     columns += [f"{s:g} s" for s in limits]
     return markdown([*columns, "seconds to recall@100", "feasible", "unrepaired in list"], body)
 
@@ -177,6 +183,7 @@ def main() -> None:
     parser.add_argument(
         "--limits", type=float, nargs="+", default=LIMITS, metavar="SECONDS", help="time limits"
     )
+    parser.add_argument("--hard", action="store_true", help="heuristics, on harder instances")
     parser.add_argument("--every-m", action="store_true", help="tabu, at every M")
     arguments = parser.parse_args()
     if arguments.every_m:
@@ -188,26 +195,34 @@ def main() -> None:
             save("recall_every_m", "python -m benchmarks.recall --every-m", rows)
         print(table_of_every_m(rows))
         return
-    problems = SMOKE if arguments.smoke else PROBLEMS
+    cases = SMOKE if arguments.smoke else HARD if arguments.hard else PROBLEMS
+    names = HEURISTICS if arguments.hard else backend_names()
+    usable = [name for name in names if backend_class(name).availability().usable]
     limits = LIMITS[:1] if arguments.smoke else sorted(arguments.limits)
-    usable = [name for name in backend_names() if backend_class(name).availability().usable]
+    if arguments.hard:
+        limits = [limit for limit in limits if limit <= HARD_LIMIT]
     rows = []
-    for hessian, remove in problems:
-        problem = Problem.load(hessian, remove=remove)
-        num_states = min(NUM_STATES, problem.num_states)
+    for case in cases:
+        problem = case.problem()
+        num_states = min(case.num_states, problem.num_states)
         reference = prove(problem, num_states)
         for name in usable:
             for limit in limits:
                 row = measure(problem, reference, name, limit, num_states)
                 if row is None:
                     break
-                rows.append({"hessian": hessian, **row})
+                rows.append({"hessian": case.family, **row})
                 print(rows[-1], flush=True)
                 if row["recall_1000"] == 1.0:  # more time cannot bring more
                     break
     if not arguments.smoke:
+        words = "--hard " if arguments.hard else ""
         options = " ".join(f"{limit:g}" for limit in limits)
-        save("recall", f"python -m benchmarks.recall --limits {options}", rows)
+        save(
+            "recall_hard" if arguments.hard else "recall",
+            f"python -m benchmarks.recall {words}--limits {options}",
+            rows,
+        )
     print(table(rows))
 
 
