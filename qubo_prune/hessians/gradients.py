@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from qubo_prune.errors import InputError
 from qubo_prune.hessians.gates import Gates, frozen
-from qubo_prune.hessians.head import base_hidden_states, input_device, token_embedding
+from qubo_prune.hessians.gates.head import base_hidden_states, input_device, token_embedding
 from qubo_prune.text import format_count, format_value
 from qubo_prune.validation import as_count
 

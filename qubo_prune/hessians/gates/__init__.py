@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from qubo_prune.errors import InputError
-from qubo_prune.hessians.branches import Branch, count_parameters, find_branches
-from qubo_prune.hessians.head import Head, find_head
-from qubo_prune.hessians.layers import find_layers
-from qubo_prune.hessians.probes import (
+from qubo_prune.hessians.gates.branches import Branch, count_parameters, find_branches
+from qubo_prune.hessians.gates.head import Head, find_head
+from qubo_prune.hessians.gates.layers import find_layers
+from qubo_prune.hessians.gates.probes import (
     changed_layers,
     check_causal,
     check_chain,
@@ -27,7 +27,7 @@ from qubo_prune.hessians.probes import (
     random_tokens,
     run,
 )
-from qubo_prune.hessians.scaling import gate_branch, gate_layer
+from qubo_prune.hessians.gates.scaling import gate_branch, gate_layer
 from qubo_prune.text import format_value
 
 Granularity = Literal["block", "branch"]
@@ -155,7 +155,7 @@ def find_gates(
     """Find the decoder layers of a causal language model and a gate for each block in them.
 
     The residual branches of each layer are found by following the sums that lead from its input to
-    its output (`qubo_prune.hessians.branches`), on a few random tokens. Then two tests are made: with
+    its output (`qubo_prune.hessians.gates.branches`), on a few random tokens. Then two tests are made: with
     all gates at 0 every layer must hand on its input unchanged, and with all gates at 1 the logits
     must not change in a single bit. A layer that fails the first, or whose branches cannot be told
     apart, gets one gate for the whole layer instead.

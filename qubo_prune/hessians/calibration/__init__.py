@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.errors import InputError
-from qubo_prune.hessians import chat
-from qubo_prune.hessians.rows import Window, open_source
+from qubo_prune.hessians.calibration import chat
+from qubo_prune.hessians.calibration.sources import Window, open_source
 from qubo_prune.text import format_value
 from qubo_prune.validation import as_count
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qubo_prune.errors import InputError
-from qubo_prune.hessians.branches import first_tensor, hidden_states, with_first_tensor
+from qubo_prune.hessians.gates.branches import first_tensor, hidden_states, with_first_tensor
 
 
 def gate_branch(column: Tensor) -> Any:
