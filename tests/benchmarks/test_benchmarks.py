@@ -74,7 +74,8 @@ def test_recall_takes_a_tie_for_the_state_it_ties_with() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["enumeration", "extraction", "proofs", "qaoa", "recall", "recall --every-m"]
+    "words",
+    ["enumeration", "everyday", "extraction", "proofs", "qaoa", "recall", "recall --every-m"],
 )
 def test_smoke_mode(words: str) -> None:
     module, *options = words.split()
