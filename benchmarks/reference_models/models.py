@@ -53,8 +53,8 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("llama-32", "llama", _dense(32, 64), steps=1400, learning_rate=5e-3),
-        Recipe("qwen3-40", "qwen3", _dense(40, 64), steps=400, learning_rate=5e-3),
-        Recipe("llama-80", "llama", _dense(80, 48), steps=600, learning_rate=4e-3),
+        Recipe("qwen3-40", "qwen3", _dense(40, 64), steps=1800, learning_rate=5e-3),
+        Recipe("llama-80", "llama", _dense(80, 48), steps=1000, learning_rate=4e-3),
         Recipe(
             "nemotron-h-52",
             "nemotron_h",
