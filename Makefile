@@ -16,7 +16,7 @@ demo: setup  ## the main job: the 100 lowest of 2.9e10 removals, proven
 	$(BIN)/qubo-prune solve bytelm-40-branch --remove 8
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: setup  ## style, formatting, types
 	$(BIN)/ruff check .
