@@ -362,7 +362,7 @@ def test_a_model_without_a_tokenizer_takes_tokens_only(
 
 
 def test_a_killed_command_goes_on_to_the_same_bits(saved: Path, tmp_path: Path) -> None:
-    """SIGKILL in the middle, as often as it takes to be there in time."""
+    """SIGKILL once the first samples are kept."""
     out, whole = tmp_path / "killed.npy", tmp_path / "whole.npy"
     assert main(arguments(saved, whole, "--batch-size", "1", "--quiet")) == 0
     slow = (
