@@ -10,3 +10,6 @@ EXECUTORS = ("threads", "processes", "dask", "cuda")
 
 MAX_STATES = 3e10
 """Problems of up to so many states are enumerated to verify a certificate, by default."""
+
+BATCH_SIZE = 8
+"""Samples in a batch of `extract`, unless memory runs out or somebody says otherwise."""

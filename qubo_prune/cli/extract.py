@@ -15,6 +15,7 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, require_writable
 from qubo_prune.cli.progress import watched
+from qubo_prune.defaults import BATCH_SIZE
 from qubo_prune.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def extract(
     config: Config = None,
     text_field: TextField = None,
     mask_prompt: MaskPrompt = False,
-    batch_size: BatchSize = 8,
+    batch_size: BatchSize = BATCH_SIZE,
     dtype: Dtype = "auto",
     device: Device = "auto",
     gradient_checkpointing: Checkpointing = False,
@@ -142,18 +143,16 @@ def extract(
     """
     part = _parse_shard(shard)
     require_writable(out.parent)
-    if out.exists():
-        raise InputError(
-            f"{out} exists, and extraction replaces nothing; delete it or name another file."
-        )
 
     from qubo_prune.hessians.calibration import load_calibration
     from qubo_prune.hessians.extract import extract as run
+    from qubo_prune.hessians.extract import require_new_file
     from qubo_prune.hessians.model import load_model, load_tokenizer, require_dtype
 
     if quiet or not sys.stderr.isatty():
         _silence_libraries()
     # What can be wrong is found out before the model, which may take minutes, is loaded.
+    require_new_file(out)
     require_dtype(dtype)
     tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
     calibration = load_calibration(

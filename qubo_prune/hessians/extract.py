@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune import __version__
+from qubo_prune.defaults import BATCH_SIZE
 from qubo_prune.errors import InputError
 from qubo_prune.hessians.calibration import Calibration
 from qubo_prune.hessians.gradient_rows import GradientRows
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
 
     from qubo_prune.hessians.gates import Gates, Granularity
 
-__all__ = ["BATCH_SIZE", "Extraction", "extract", "gauss_newton"]
-
-BATCH_SIZE = 8
-"""Samples in a batch, unless memory runs out or somebody says otherwise."""
+__all__ = ["Extraction", "extract", "gauss_newton", "require_new_file"]
 
 
 @dataclass(frozen=True)
@@ -141,17 +139,18 @@ def extract(
     (True, (3, 3))
     """
     from qubo_prune.hessians.gates import find_gates
-    from qubo_prune.hessians.model import checkpointed, fingerprint
+    from qubo_prune.hessians.model import checkpointed, describe
 
-    out = _output_file(out)
+    out = require_new_file(out)
     batch_size = as_count(batch_size, "batch_size")
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}; give 1 or more.")
     stop = Stop(time_limit=time_limit, progress=progress)
     samples = calibration if shard is None else calibration.shard(*shard)
     gates = find_gates(model, granularity, layers=layers)
+    described = describe(model)
     run = {
-        "model_fingerprint": fingerprint(model),
+        "model_fingerprint": described["model_fingerprint"],
         "samples_sha256": _digest(samples),
         "gates": [gate.name for gate in gates.gates],
         "granularity": granularity,
@@ -175,7 +174,7 @@ def extract(
         rows.save()
     else:
         checked = _check_dtype(gates, samples, order, rows, check_dtype)
-        sidecar = _sidecar(model, gates, calibration, samples, shard, checked)
+        sidecar = _sidecar(described, gates, calibration, samples, shard, checked)
         _write(out, rows, order, sidecar, with_gradients)
         rows.delete()
     return Extraction(
@@ -213,8 +212,8 @@ def gauss_newton(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
     return (product + product.T) / (2 * len(gradients))
 
 
-def _output_file(out: str | Path) -> Path:
-    """Refuse, before hours of work, a file that cannot be written."""
+def require_new_file(out: str | Path) -> Path:
+    """Return the path of a Hessian file that is not there yet; refuse another one before hours of work."""
     path = Path(out)
     if path.suffix != ".npy":
         raise InputError(f"a Hessian file must end in .npy, not {path.name!r}; rename it.")
@@ -277,7 +276,7 @@ def _check_dtype(
 
 
 def _sidecar(
-    model: PreTrainedModel,
+    described: dict[str, Any],
     gates: Gates,
     calibration: Calibration,
     samples: Calibration,
@@ -285,11 +284,9 @@ def _sidecar(
     checked: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what the sidecar says beside the loss and the mean gradient."""
-    from qubo_prune.hessians.model import describe
-
     places = {gate.place for gate in gates.gates}
     sidecar = {
-        **describe(model),
+        **described,
         "names": [gate.name for gate in gates.gates],
         "kinds": [gate.kind for gate in gates.gates],
         "parameter_counts": [gate.num_parameters for gate in gates.gates],
