@@ -24,8 +24,8 @@ from benchmarks.reference_models.extraction import calibration
 from benchmarks.reference_models.models import RECIPES, Recipe
 from benchmarks.reference_models.training import load_trained, losses, train
 from qubo_prune import Problem
-from qubo_prune.hessians.extract import gauss_newton
-from qubo_prune.hessians.gates import find_gates
+from qubo_prune.hessians.extraction import gauss_newton
+from qubo_prune.hessians.gates.gates import find_gates
 from qubo_prune.hessians.gradients import sample_gradients
 
 BETAS = (0.0, 1.0, -1.0)

@@ -18,7 +18,7 @@ import torch
 import transformers
 
 from benchmarks.machine import markdown, save
-from qubo_prune.hessians.gates import find_gates, frozen
+from qubo_prune.hessians.gates.gates import find_gates, frozen
 from qubo_prune.hessians.gradients import sample_gradients
 
 MODELS: dict[str, dict[str, Any]] = {

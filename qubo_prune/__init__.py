@@ -10,106 +10,86 @@ Names are resolved on first use, so importing the package loads neither NumPy no
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
+from qubo_prune.core.lazy import lazy_names
+from qubo_prune.core.version import __version__
+
 if TYPE_CHECKING:
-    from qubo_prune.backends import backend_names as backend_names
-    from qubo_prune.backends import get_backend as get_backend
     from qubo_prune.backends.base import Availability as Availability
     from qubo_prune.backends.base import Backend as Backend
     from qubo_prune.backends.base import Capability as Capability
     from qubo_prune.backends.base import RawResult as RawResult
     from qubo_prune.backends.enumeration.plan import Plan as Plan
     from qubo_prune.backends.enumeration.plan import plan as plan
-    from qubo_prune.certificate import Certificate as Certificate
-    from qubo_prune.errors import BackendError as BackendError
-    from qubo_prune.errors import BackendUnavailableError as BackendUnavailableError
-    from qubo_prune.errors import InputError as InputError
-    from qubo_prune.errors import QuboPruneError as QuboPruneError
-    from qubo_prune.errors import SpectrumError as SpectrumError
-    from qubo_prune.hessians.store import BundledHessian as BundledHessian
-    from qubo_prune.hessians.store import HessianFile as HessianFile
-    from qubo_prune.hessians.store import bundled as bundled
-    from qubo_prune.hessians.store import load_hessian as load_hessian
-    from qubo_prune.hessians.store import save_hessian as save_hessian
-    from qubo_prune.problem import Group as Group
-    from qubo_prune.problem import Problem as Problem
-    from qubo_prune.problem import ReducedProblem as ReducedProblem
-    from qubo_prune.solve import solve as solve
-    from qubo_prune.solve import sweep as sweep
-    from qubo_prune.spectrum import Spectrum as Spectrum
-    from qubo_prune.spectrum import State as State
-    from qubo_prune.spectrum import Status as Status
-    from qubo_prune.stopping import Progress as Progress
-    from qubo_prune.stopping import Stop as Stop
-    from qubo_prune.stopping import StopReason as StopReason
-    from qubo_prune.verification import CheckResult as CheckResult
-    from qubo_prune.verification import Outcome as Outcome
-    from qubo_prune.verification import Verification as Verification
+    from qubo_prune.backends.registry import backend_names as backend_names
+    from qubo_prune.backends.registry import get_backend as get_backend
+    from qubo_prune.core.errors import BackendError as BackendError
+    from qubo_prune.core.errors import BackendUnavailableError as BackendUnavailableError
+    from qubo_prune.core.errors import InputError as InputError
+    from qubo_prune.core.errors import QuboPruneError as QuboPruneError
+    from qubo_prune.core.errors import SpectrumError as SpectrumError
+    from qubo_prune.core.files.bundled import BundledHessian as BundledHessian
+    from qubo_prune.core.files.bundled import bundled as bundled
+    from qubo_prune.core.files.hessian import HessianFile as HessianFile
+    from qubo_prune.core.files.hessian import load_hessian as load_hessian
+    from qubo_prune.core.files.hessian import save_hessian as save_hessian
+    from qubo_prune.core.problem.constraint import Group as Group
+    from qubo_prune.core.problem.problem import Problem as Problem
+    from qubo_prune.core.problem.reduced import ReducedProblem as ReducedProblem
+    from qubo_prune.core.spectrum.spectrum import Spectrum as Spectrum
+    from qubo_prune.core.spectrum.spectrum import State as State
+    from qubo_prune.core.spectrum.status import Status as Status
+    from qubo_prune.core.stopping import Progress as Progress
+    from qubo_prune.core.stopping import Stop as Stop
+    from qubo_prune.core.stopping import StopReason as StopReason
+    from qubo_prune.solving.proof.certificate import Certificate as Certificate
+    from qubo_prune.solving.proof.statement import Statement as Statement
+    from qubo_prune.solving.proof.verification import CheckResult as CheckResult
+    from qubo_prune.solving.proof.verification import Outcome as Outcome
+    from qubo_prune.solving.proof.verification import Verification as Verification
+    from qubo_prune.solving.proof.verifier import verify as verify
+    from qubo_prune.solving.solve import solve as solve
+    from qubo_prune.solving.sweep import sweep as sweep
 
-__version__ = "0.1.0"
-
-_HOME = {
-    "Availability": "backends.base",
-    "Backend": "backends.base",
-    "BackendError": "errors",
-    "BackendUnavailableError": "errors",
-    "BundledHessian": "hessians.store",
-    "Capability": "backends.base",
-    "Certificate": "certificate",
-    "CheckResult": "verification",
-    "Group": "problem",
-    "HessianFile": "hessians.store",
-    "InputError": "errors",
-    "Outcome": "verification",
-    "Plan": "backends.enumeration.plan",
-    "Problem": "problem",
-    "Progress": "stopping",
-    "QuboPruneError": "errors",
-    "RawResult": "backends.base",
-    "ReducedProblem": "problem",
-    "Spectrum": "spectrum",
-    "SpectrumError": "errors",
-    "State": "spectrum",
-    "Status": "spectrum",
-    "Stop": "stopping",
-    "StopReason": "stopping",
-    "Verification": "verification",
-    "backend_names": "backends",
-    "bundled": "hessians.store",
-    "get_backend": "backends",
-    "load_hessian": "hessians.store",
-    "plan": "backends.enumeration.plan",
-    "save_hessian": "hessians.store",
-    "solve": "solve",
-    "sweep": "solve",
+_HOMES = {
+    "Availability": "qubo_prune.backends.base",
+    "Backend": "qubo_prune.backends.base",
+    "BackendError": "qubo_prune.core.errors",
+    "BackendUnavailableError": "qubo_prune.core.errors",
+    "BundledHessian": "qubo_prune.core.files.bundled",
+    "Capability": "qubo_prune.backends.base",
+    "Certificate": "qubo_prune.solving.proof.certificate",
+    "CheckResult": "qubo_prune.solving.proof.verification",
+    "Group": "qubo_prune.core.problem.constraint",
+    "HessianFile": "qubo_prune.core.files.hessian",
+    "InputError": "qubo_prune.core.errors",
+    "Outcome": "qubo_prune.solving.proof.verification",
+    "Plan": "qubo_prune.backends.enumeration.plan",
+    "Problem": "qubo_prune.core.problem.problem",
+    "Progress": "qubo_prune.core.stopping",
+    "QuboPruneError": "qubo_prune.core.errors",
+    "RawResult": "qubo_prune.backends.base",
+    "ReducedProblem": "qubo_prune.core.problem.reduced",
+    "Spectrum": "qubo_prune.core.spectrum.spectrum",
+    "SpectrumError": "qubo_prune.core.errors",
+    "State": "qubo_prune.core.spectrum.spectrum",
+    "Statement": "qubo_prune.solving.proof.statement",
+    "Status": "qubo_prune.core.spectrum.status",
+    "Stop": "qubo_prune.core.stopping",
+    "StopReason": "qubo_prune.core.stopping",
+    "Verification": "qubo_prune.solving.proof.verification",
+    "backend_names": "qubo_prune.backends.registry",
+    "bundled": "qubo_prune.core.files.bundled",
+    "get_backend": "qubo_prune.backends.registry",
+    "load_hessian": "qubo_prune.core.files.hessian",
+    "plan": "qubo_prune.backends.enumeration.plan",
+    "save_hessian": "qubo_prune.core.files.hessian",
+    "solve": "qubo_prune.solving.solve",
+    "sweep": "qubo_prune.solving.sweep",
+    "verify": "qubo_prune.solving.proof.verifier",
 }
 
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604 - every key is a string
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - every key is a string
 
-
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Importing the submodule `solve` binds it to the package, where it would hide the function of that name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -10,9 +10,19 @@ import math
 import numpy as np
 import pytest
 
-from qubo_prune import Certificate, InputError, Outcome, Problem, Spectrum, Status, plan, solve
+from qubo_prune import (
+    Certificate,
+    InputError,
+    Outcome,
+    Problem,
+    Spectrum,
+    Status,
+    plan,
+    solve,
+    verify,
+)
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.sampling import random_states, swap_neighbours
+from qubo_prune.search.sampling import random_states, swap_neighbours
 from qubo_prune.testing import brute_force
 
 KINDS = ("attention", "mlp") * 7
@@ -103,15 +113,15 @@ def test_what_enumeration_says_of_its_proof(problem, tmp_path):
     assert 1e-16 < proof["epsilon"] < 1e-10
     again = solve(problem, num_states=12, backend="enumeration", options=options)
     assert again.proof == {**proof, "visited_before": problem.num_states}
-    assert Certificate.of(problem, again).verify(problem).complete
+    assert verify(Certificate.of(problem, again), problem).complete
 
 
 def test_the_gradient_counts_only_with_beta():
     problem = make_problem(beta=0.0)
     certificate = Certificate.of(problem, solve(problem, num_states=3))
-    assert certificate.verify(make_problem(beta=0.0, gradient=None)).passed
+    assert verify(certificate, make_problem(beta=0.0, gradient=None)).passed
     other = make_problem(gradient=np.ones(14))
-    assert failures(Certificate.of(make_problem(), solve(make_problem())).verify(other)) == [
+    assert failures(verify(Certificate.of(make_problem(), solve(make_problem())), other)) == [
         "problem"
     ]
 
@@ -147,7 +157,7 @@ def test_slices_forget_the_next_energy(certificate, problem):
     part = certificate.spectrum[:5]
     assert "next_energy" not in part.proof
     assert "nodes" in part.proof
-    assert Certificate.of(problem, part).verify(problem).complete
+    assert verify(Certificate.of(problem, part), problem).complete
 
 
 @pytest.mark.parametrize("proof", [{"a": math.inf}, {"a": True}, {"a": None}, {1: 2.0}, None])
@@ -183,7 +193,7 @@ def test_a_true_certificate_is_verified_by_the_other_engine(problem, backend, tm
     certificate = Certificate.of(problem, solve(problem, num_states=12, backend=backend))
     certificate.save(tmp_path / "c.json")
     said = []
-    verification = Certificate.load(tmp_path / "c.json").verify(problem, announce=said.append)
+    verification = verify(Certificate.load(tmp_path / "c.json"), problem, announce=said.append)
     assert verification.passed
     assert verification.complete
     other = {"branch-and-bound": "enumeration", "enumeration": "branch-and-bound"}[backend]
@@ -196,19 +206,19 @@ def test_a_true_certificate_is_verified_by_the_other_engine(problem, backend, tm
 @pytest.mark.parametrize("num_states", [1, 280, 10_000])
 def test_few_and_all_states(problem, num_states):
     certificate = Certificate.of(problem, solve(problem, num_states=num_states))
-    assert certificate.verify(problem).complete
+    assert verify(certificate, problem).complete
 
 
 def test_massive_ties():
     problem = Problem(np.ones((10, 10)) - np.eye(10), 4)
     certificate = Certificate.of(problem, solve(problem, num_states=7))
     assert certificate.spectrum.ties_truncated
-    assert certificate.verify(problem).complete
+    assert verify(certificate, problem).complete
 
 
 def test_nothing_to_choose():
     problem = Problem(np.eye(4), 4)
-    assert Certificate.of(problem, solve(problem)).verify(problem).complete
+    assert verify(Certificate.of(problem, solve(problem)), problem).complete
 
 
 def swap_states(fields, i, j):
@@ -347,7 +357,7 @@ TAMPERED = {
 @pytest.mark.parametrize("case", TAMPERED)
 def test_tampering_is_found(case, certificate, problem, tmp_path):
     edit, check = TAMPERED[case]
-    verification = edited(certificate, tmp_path, edit).verify(problem)
+    verification = verify(edited(certificate, tmp_path, edit), problem)
     assert check in failures(verification)
     assert not verification.passed
     assert not verification.complete
@@ -357,8 +367,8 @@ def test_tampering_is_found(case, certificate, problem, tmp_path):
 
 @pytest.mark.parametrize("edit", [bound_too_high, drop_last, set_next(1e3), replace_state])
 def test_enumeration_finds_what_sampling_misses(edit, certificate, problem, tmp_path, monkeypatch):
-    monkeypatch.setattr("qubo_prune.verifier._samples", lambda *_: iter(()))
-    verification = edited(certificate, tmp_path, edit).verify(problem)
+    monkeypatch.setattr("qubo_prune.solving.proof.verifier._samples", lambda *_: iter(()))
+    verification = verify(edited(certificate, tmp_path, edit), problem)
     assert failures(verification) == ["completeness"]
 
 
@@ -367,13 +377,13 @@ def test_a_partial_certificate(problem, certificate):
     partial = dataclasses.replace(
         full, status=Status.PARTIAL, num_proven=4, lower_bound=float(full.energies[4]), proof={}
     )
-    assert Certificate.of(problem, partial).verify(problem).complete
+    assert verify(Certificate.of(problem, partial), problem).complete
     gap = dataclasses.replace(
         partial, states=np.delete(full.states, 7, 0), energies=np.delete(full.energies, 7)
     )
-    assert Certificate.of(problem, gap).verify(problem).complete
+    assert verify(Certificate.of(problem, gap), problem).complete
     false = dataclasses.replace(gap, lower_bound=math.nextafter(full.energies[7], math.inf))
-    assert failures(Certificate.of(problem, false).verify(problem)) == ["sampling"]
+    assert failures(verify(Certificate.of(problem, false), problem)) == ["sampling"]
 
 
 def test_a_heuristic_certificate_claims_nothing(problem):
@@ -381,7 +391,7 @@ def test_a_heuristic_certificate_claims_nothing(problem):
     loose = dataclasses.replace(
         spectrum, status=Status.HEURISTIC, num_proven=0, lower_bound=-math.inf
     )
-    verification = Certificate.of(problem, loose).verify(problem)
+    verification = verify(Certificate.of(problem, loose), problem)
     assert verification.passed
     assert not verification.complete
     assert verification.num_proven == 0
@@ -394,14 +404,14 @@ def test_a_bound_is_verified_where_no_state_is_proven(problem, certificate):
         full, status=Status.PARTIAL, num_proven=0, lower_bound=float(full.energies[0]), proof={}
     )
     bare = dataclasses.replace(bare, states=full.states[1:], energies=full.energies[1:])
-    verification = Certificate.of(problem, bare).verify(problem)
+    verification = verify(Certificate.of(problem, bare), problem)
     assert verification.passed
     assert not verification.complete
     assert outcome(verification, "completeness") is Outcome.PASSED
     assert "none of them is proven to be among the lowest" in verification.recomputed
     assert "no state outside the list lies below" in verification.recomputed
     false = dataclasses.replace(bare, lower_bound=math.nextafter(full.energies[0], math.inf))
-    assert not Certificate.of(problem, false).verify(problem).passed
+    assert not verify(Certificate.of(problem, false), problem).passed
 
 
 def test_what_takes_long_is_announced_with_an_estimate(problem, certificate, monkeypatch):
@@ -409,17 +419,17 @@ def test_what_takes_long_is_announced_with_an_estimate(problem, certificate, mon
         assert (given, devices, num_states) == (problem, 3, 12)
         return plan(given, devices, rate=20.0, num_states=num_states)
 
-    monkeypatch.setattr("qubo_prune.verifier._LONG", 10)
-    monkeypatch.setattr("qubo_prune.verifier.plan", measured)
+    monkeypatch.setattr("qubo_prune.solving.proof.verifier._LONG", 10)
+    monkeypatch.setattr("qubo_prune.solving.proof.verifier.plan", measured)
     said = []
-    assert certificate.verify(problem, threads=3, announce=said.append).complete
+    assert verify(certificate, problem, threads=3, announce=said.append).complete
     seconds = math.ceil(problem.num_states / 60 + problem.num_states / 20)  # in one task
     assert said == [
         f"solving it anew by enumeration: {problem.num_states} states, "
         f"about {seconds} s at the 6.0e+01 states/s measured here"
     ]
     by_enumeration = Certificate.of(problem, solve(problem, backend="enumeration"))
-    by_enumeration.verify(problem, announce=said.append)
+    verify(by_enumeration, problem, announce=said.append)
     assert "by branch-and-bound" in said[1]
     assert said[1].endswith("how long it takes cannot be said beforehand")
 
@@ -428,7 +438,7 @@ def test_what_takes_long_is_announced_with_an_estimate(problem, certificate, mon
 
 
 def test_too_large_without_a_limit(problem, certificate):
-    verification = certificate.verify(problem, max_states=10)
+    verification = verify(certificate, problem, max_states=10)
     assert verification.passed
     assert not verification.complete
     assert outcome(verification, "completeness") is Outcome.NOT_POSSIBLE
@@ -437,7 +447,7 @@ def test_too_large_without_a_limit(problem, certificate):
 
 
 def test_the_same_engine_is_a_weak_check(problem, certificate):
-    verification = certificate.verify(problem, max_states=10, time_limit=60)
+    verification = verify(certificate, problem, max_states=10, time_limit=60)
     assert verification.passed
     assert not verification.complete
     assert verification.checks[-1].name == "repetition"
@@ -446,13 +456,13 @@ def test_the_same_engine_is_a_weak_check(problem, certificate):
 
 def test_the_other_engine_with_a_limit(problem):
     certificate = Certificate.of(problem, solve(problem, backend="enumeration"))
-    assert certificate.verify(problem, max_states=10, time_limit=60).complete
+    assert verify(certificate, problem, max_states=10, time_limit=60).complete
 
 
 def test_a_limit_that_is_reached():
     problem = Problem.load("bytelm-40-branch", remove=10)
     certificate = Certificate.of(problem, solve(problem, num_states=5))
-    verification = certificate.verify(problem, max_states=1e20, time_limit=0.2)
+    verification = verify(certificate, problem, max_states=1e20, time_limit=0.2)
     assert verification.passed
     assert not verification.complete
     assert verification.stop_reason.value == "time limit"
@@ -464,12 +474,12 @@ def test_a_limit_that_is_reached():
 )
 def test_bad_arguments(problem, certificate, arguments):
     with pytest.raises(InputError):
-        certificate.verify(problem, **arguments)
+        verify(certificate, problem, **arguments)
 
 
 def test_verify_takes_a_problem(certificate):
     with pytest.raises(InputError, match="must be a Problem"):
-        certificate.verify("h.npy")
+        verify(certificate, "h.npy")
 
 
 # States to refute with
@@ -595,6 +605,6 @@ def test_random_damage_never_escapes_as_another_error(certificate, problem, tmp_
         except InputError:
             refused += 1
         else:
-            wrong += not loaded.verify(problem, max_states=0).passed
+            wrong += not verify(loaded, problem, max_states=0).passed
     assert refused > 50
     assert wrong > 30

@@ -21,7 +21,7 @@ import pytest
 
 from qubo_prune.backends import backend_class, backend_names
 from qubo_prune.backends.base import Capability
-from qubo_prune.cli import main
+from qubo_prune.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -31,7 +31,7 @@ class Missing:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Missing())
-from qubo_prune.cli import main
+from qubo_prune.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qubo_prune.errors import InputError, QuboPruneError
-from qubo_prune.problem import Problem
-from qubo_prune.validation import MAX_MAGNITUDE
+from qubo_prune.core.errors import InputError, QuboPruneError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.validation import MAX_MAGNITUDE
 
 KINDS = ("attention", "mlp", "mamba")
 

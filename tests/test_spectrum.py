@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from qubo_prune.errors import InputError, QuboPruneError, SpectrumError
-from qubo_prune.problem import Problem
-from qubo_prune.spectrum import Spectrum, State, Status, lexicographic_order
-from qubo_prune.stopping import StopReason
-from qubo_prune.text import format_blocks, format_count
+from qubo_prune.core.errors import InputError, QuboPruneError, SpectrumError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.core.spectrum.spectrum import Spectrum, State
+from qubo_prune.core.spectrum.status import Status
+from qubo_prune.core.stopping import StopReason
+from qubo_prune.core.text import format_blocks, format_count
 
 NAMES = ("a", "b<b>", "c[red]", "d", "é", "f", "g")
 

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import pytest
 
-from qubo_prune import stopping
-from qubo_prune.errors import InputError
-from qubo_prune.stopping import Progress, Stop, StopReason
+from qubo_prune.core import stopping
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.stopping import Progress, Stop, StopReason
 
 
 @pytest.fixture

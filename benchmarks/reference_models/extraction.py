@@ -14,10 +14,10 @@ from benchmarks.reference_models.models import Recipe
 from benchmarks.reference_models.training import load_trained
 from qubo_prune.hessians import load_hessian, save_hessian
 from qubo_prune.hessians.calibration import Calibration
-from qubo_prune.hessians.extract import extract
-from qubo_prune.hessians.gates import find_gates
+from qubo_prune.hessians.extraction import extract
+from qubo_prune.hessians.gates.gates import find_gates
 
-DATA = Path(__file__).parents[2] / "qubo_prune" / "hessians" / "data"
+DATA = Path(__file__).parents[2] / "qubo_prune" / "core" / "files" / "data"
 SAMPLES = 2048
 SEED = 2
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qubo_prune import Problem, Spectrum, Status, solve
-from qubo_prune.certificate import Certificate
+from qubo_prune.solving.proof.certificate import Certificate
 
 SPECTRA = Path(__file__).parents[1] / "reference_spectra"
 """Beside the benchmarks and not in the package: who installs it can compute them in seconds."""

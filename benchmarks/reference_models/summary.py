@@ -6,8 +6,8 @@ from collections import Counter
 
 from benchmarks.machine import markdown
 from benchmarks.reference_models.spectra import NUM_STATES, REFERENCES, REMOVALS
-from qubo_prune.certificate import Certificate
 from qubo_prune.hessians import load_hessian
+from qubo_prune.solving.proof.certificate import Certificate
 
 
 def hessians_table() -> str:

@@ -1,7 +1,7 @@
-"""The registry of backends: an explicit tuple of built-ins, entry points for everybody else.
+"""Solvers behind one interface, and the registry that knows them by name.
 
-Importing this package loads no solver library. A third party registers a `Backend` subclass under the entry point group
-``qubo_prune.backends``::
+Importing this package loads no solver library. A third party registers a `Backend` subclass under
+the entry point group ``qubo_prune.backends``::
 
     [project.entry-points."qubo_prune.backends"]
     my-solver = "my_package:MySolver"
@@ -9,164 +9,63 @@ Importing this package loads no solver library. A third party registers a `Backe
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING
 
-from qubo_prune import defaults
-from qubo_prune.backends.base import Availability, Backend
-from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
+from qubo_prune.core.lazy import lazy_names
 
-DEFAULT_BACKEND = defaults.BACKEND
-ENTRY_POINT_GROUP = "qubo_prune.backends"
+if TYPE_CHECKING:
+    from qubo_prune.backends.base import Availability as Availability
+    from qubo_prune.backends.base import Backend as Backend
+    from qubo_prune.backends.base import Capability as Capability
+    from qubo_prune.backends.base import RawResult as RawResult
+    from qubo_prune.backends.branch_and_bound.backend import BranchAndBound as BranchAndBound
+    from qubo_prune.backends.controls import Greedy as Greedy
+    from qubo_prune.backends.controls import RandomStates as RandomStates
+    from qubo_prune.backends.enumeration.backend import Enumeration as Enumeration
+    from qubo_prune.backends.gurobi import Gurobi as Gurobi
+    from qubo_prune.backends.ocean.backend import OceanAnnealing as OceanAnnealing
+    from qubo_prune.backends.ocean.backend import OceanBackend as OceanBackend
+    from qubo_prune.backends.ocean.backend import OceanDescent as OceanDescent
+    from qubo_prune.backends.ocean.backend import OceanExact as OceanExact
+    from qubo_prune.backends.ocean.backend import OceanTabu as OceanTabu
+    from qubo_prune.backends.ocean.backend import OceanTree as OceanTree
+    from qubo_prune.backends.qaoa.backend import QAOA as QAOA
+    from qubo_prune.backends.registry import availability_of as availability_of
+    from qubo_prune.backends.registry import backend_class as backend_class
+    from qubo_prune.backends.registry import backend_names as backend_names
+    from qubo_prune.backends.registry import distribution_of as distribution_of
+    from qubo_prune.backends.registry import get_backend as get_backend
+    from qubo_prune.backends.scip.backend import Scip as Scip
+    from qubo_prune.backends.swaps.annealing import Annealing as Annealing
+    from qubo_prune.backends.swaps.tabu import Tabu as Tabu
 
-_BUILT_INS = (
-    ("branch-and-bound", "qubo_prune.backends.branch_and_bound", "BranchAndBound"),
-    ("enumeration", "qubo_prune.backends.enumeration", "Enumeration"),
-    ("tabu", "qubo_prune.backends.tabu", "Tabu"),
-    ("annealing", "qubo_prune.backends.annealing", "Annealing"),
-    ("gurobi", "qubo_prune.backends.gurobi", "Gurobi"),
-    ("ocean-tabu", "qubo_prune.backends.ocean", "OceanTabu"),
-    ("ocean-annealing", "qubo_prune.backends.ocean", "OceanAnnealing"),
-    ("ocean-descent", "qubo_prune.backends.ocean", "OceanDescent"),
-    ("ocean-tree", "qubo_prune.backends.ocean", "OceanTree"),
-    ("ocean-exact", "qubo_prune.backends.ocean", "OceanExact"),
-    ("qaoa", "qubo_prune.backends.qaoa", "QAOA"),
-    ("scip", "qubo_prune.backends.scip", "Scip"),
-    ("greedy", "qubo_prune.backends.controls", "Greedy"),
-    ("random", "qubo_prune.backends.controls", "RandomStates"),
-)
+_HOMES = {
+    "Annealing": "qubo_prune.backends.swaps.annealing",
+    "Availability": "qubo_prune.backends.base",
+    "Backend": "qubo_prune.backends.base",
+    "BranchAndBound": "qubo_prune.backends.branch_and_bound.backend",
+    "Capability": "qubo_prune.backends.base",
+    "Enumeration": "qubo_prune.backends.enumeration.backend",
+    "Greedy": "qubo_prune.backends.controls",
+    "Gurobi": "qubo_prune.backends.gurobi",
+    "OceanAnnealing": "qubo_prune.backends.ocean.backend",
+    "OceanBackend": "qubo_prune.backends.ocean.backend",
+    "OceanDescent": "qubo_prune.backends.ocean.backend",
+    "OceanExact": "qubo_prune.backends.ocean.backend",
+    "OceanTabu": "qubo_prune.backends.ocean.backend",
+    "OceanTree": "qubo_prune.backends.ocean.backend",
+    "QAOA": "qubo_prune.backends.qaoa.backend",
+    "RandomStates": "qubo_prune.backends.controls",
+    "RawResult": "qubo_prune.backends.base",
+    "Scip": "qubo_prune.backends.scip.backend",
+    "Tabu": "qubo_prune.backends.swaps.tabu",
+    "availability_of": "qubo_prune.backends.registry",
+    "backend_class": "qubo_prune.backends.registry",
+    "backend_names": "qubo_prune.backends.registry",
+    "distribution_of": "qubo_prune.backends.registry",
+    "get_backend": "qubo_prune.backends.registry",
+}
 
+__all__ = [*_HOMES]  # noqa: PLE0604 - every key is a string
 
-def backend_names() -> tuple[str, ...]:
-    """Return the names of all backends: built-ins first, then those that other packages registered.
-
-    Examples
-    --------
-    >>> backend_names()[:2]
-    ('branch-and-bound', 'enumeration')
-    """
-    built_in = tuple(name for name, _, _ in _BUILT_INS)
-    return built_in + tuple(sorted(set(_outside()) - set(built_in)))
-
-
-@lru_cache(maxsize=1)
-def _outside() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def backend_class(name: str) -> type[Backend]:
-    """Return the class of a backend.
-
-    Parameters
-    ----------
-    name : str
-        One of `backend_names`, or ``ocean:package.module:Class`` for a dimod sampler.
-
-    Raises
-    ------
-    InputError
-        If there is no such backend.
-    BackendError
-        If another package registered something that is not a backend or cannot be imported.
-    """
-    for built_in, module, attribute in _BUILT_INS:
-        if name == built_in:
-            found: type[Backend] = getattr(import_module(module), attribute)
-            return found
-    if name.startswith("ocean:"):
-        from qubo_prune.backends.ocean import named_backend
-
-        return named_backend(name)
-    point = _outside().get(name)
-    if point is None:
-        raise InputError(
-            f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}."
-        )
-    try:
-        loaded = point.load()
-    except Exception as error:
-        raise BackendError(
-            f"backend {name!r} is registered as {point.value!r} but cannot be imported: {error}."
-        ) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
-        raise BackendError(
-            f"backend {name!r} is registered as {point.value!r}, which is not a subclass of Backend."
-        )
-    return loaded
-
-
-def distribution_of(name: str) -> str | None:
-    """Return the name and version of the package that registered a backend; None for a built-in one."""
-    point = None if any(name == known for known, *_ in _BUILT_INS) else _outside().get(name)
-    if point is None or point.dist is None:
-        return None
-    return f"{point.dist.name} {point.dist.version}"
-
-
-def availability_of(name: str) -> Availability:
-    """Return whether a backend can run here.
-
-    Parameters
-    ----------
-    name : str
-        One of `backend_names`.
-
-    Raises
-    ------
-    InputError
-        If there is no such backend.
-    BackendError
-        If another package registered something that is not a backend, cannot be imported or cannot answer.
-    """
-    found = backend_class(name)
-    try:
-        answer = found.availability()
-    except Exception as error:
-        raise BackendError(
-            f"backend {name!r} cannot say whether it can run here: {type(error).__name__}: {error}."
-        ) from error
-    if not isinstance(answer, Availability):
-        raise BackendError(
-            f"backend {name!r} says {answer!r} of its availability, which is not an Availability."
-        )
-    return answer
-
-
-def get_backend(name: str, /, **options: Any) -> Backend:
-    """Return a configured backend that can run here.
-
-    Parameters
-    ----------
-    name : str
-        One of `backend_names`.
-    **options
-        The backend's options; an unknown one is an error.
-
-    Raises
-    ------
-    InputError
-        If the backend or an option is unknown or a value is out of range.
-    BackendUnavailableError
-        If a library, licence or device is missing; says how to get it.
-    BackendError
-        If another package registered something that is not a backend, or that fails when it is asked whether it can run.
-
-    Examples
-    --------
-    >>> get_backend("enumeration", threads=1).threads
-    1
-    """
-    availability = availability_of(name)
-    if not availability.usable:
-        remedy = f"; install it with: {availability.install}" if availability.install else ""
-        raise BackendUnavailableError(
-            f"backend {name!r} cannot run here: {availability.detail or 'something is missing'}{remedy}."
-        )
-    try:
-        return backend_class(name).configured(**options)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"backend {name!r} refuses its options: {error}.") from error
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
-    from qubo_prune.problem import Problem
-    from qubo_prune.stopping import Stop
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.stopping import Stop
 
 
 class Capability(enum.Flag):
@@ -142,7 +142,8 @@ class Backend(ABC):
         Parameters
         ----------
         problem : Problem
-            Validated; `problem.reduced()` is the form that most solvers want.
+            Validated, with at least one group (`solve` answers for the others);
+            `problem.reduced()` is the form that most solvers want.
         num_states : int
             K >= 1, at most ``problem.num_states``.
         stop : Stop

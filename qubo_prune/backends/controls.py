@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.backends.workers import at_least_one
+from qubo_prune.core.validation import at_least_one
 
 if TYPE_CHECKING:
-    from qubo_prune.problem import Problem
-    from qubo_prune.stopping import Stop
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.stopping import Stop
 
 _BATCH = 10_000
 
@@ -61,8 +61,8 @@ class RandomStates(Backend):
         warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - chance knows no start
     ) -> RawResult:
         """Draw states until there are enough or `stop` says so; see `Backend.run`."""
-        from qubo_prune.sampling import random_states
-        from qubo_prune.spectrum import lexicographic_order
+        from qubo_prune.core.spectrum.order import lexicographic_order
+        from qubo_prune.search.sampling import random_states
 
         rng = np.random.default_rng(seed)
         kept = np.zeros((0, problem.num_blocks), np.bool_)
@@ -108,7 +108,7 @@ class Greedy(Backend):
 
     def prepare(self) -> None:
         """Load the kernels of the swaps, or compile them the first time."""
-        from qubo_prune.backends.warm_start import warm_up
+        from qubo_prune.backends.common.preparation import warm_up
 
         warm_up(Greedy)
 
@@ -121,7 +121,7 @@ class Greedy(Backend):
         warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - it starts from nothing removed
     ) -> RawResult:
         """Build one state and improve it; see `Backend.run`."""
-        from qubo_prune.encodings.repair import Harvest, nearest_feasible
+        from qubo_prune.search.repair import Harvest, nearest_feasible
 
         nothing = problem.state(problem.fixed_removed)[None]
         states = nearest_feasible(problem, nothing)

@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
-from qubo_prune.backends.libraries import library_availability
-from qubo_prune.backends.workers import at_least_one, num_threads, run_workers
-from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
-from qubo_prune.text import format_value
+from qubo_prune.backends.common.libraries import library_availability
+from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import at_least_one
+from qubo_prune.search.threads import num_threads, run_workers
 
 if TYPE_CHECKING:
-    from qubo_prune.problem import Problem
-    from qubo_prune.reduced import ReducedProblem
-    from qubo_prune.stopping import Stop
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.problem.reduced import ReducedProblem
+    from qubo_prune.core.stopping import Stop
 
 FREE_LICENCE_VARIABLES = 200
 """Variables that the licence inside gurobipy allows in a problem with a quadratic objective."""
@@ -123,7 +124,7 @@ class Gurobi(Backend):
         """Import gurobipy and load the kernel that computes energies."""
         import gurobipy  # noqa: F401
 
-        from qubo_prune.backends.warm_start import load_energies
+        from qubo_prune.backends.common.preparation import load_energies
 
         load_energies()
 
@@ -136,10 +137,8 @@ class Gurobi(Backend):
         warm_start: NDArray[np.bool_] | None = None,
     ) -> RawResult:
         """Find and prove the `num_states` lowest states; see `Backend.run`."""
-        from qubo_prune.backends.float_proofs import TIED, energy_margin, proven_result
+        from qubo_prune.backends.common.tolerances import TIED, energy_margin, proven_result
 
-        if not problem.groups:
-            return RawResult(problem.state(problem.fixed_removed)[None], 1, np.inf, 1)
         reduced = problem.reduced()
         form = self._form(problem, reduced, num_states)
         margin = energy_margin(problem, reduced, form.matrix, _TOLERANCE, len(form.matrix))
@@ -214,7 +213,7 @@ class _PoolSearch:
     ) -> None:
         import gurobipy
 
-        from qubo_prune.backends.float_proofs import scale_of
+        from qubo_prune.backends.common.tolerances import scale_of
 
         self.solver = "Gurobi " + ".".join(map(str, gurobipy.gurobi.version()))
         self.nodes = 0

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from qubo_prune.defaults import EXECUTORS
-from qubo_prune.errors import InputError
+from qubo_prune.core.defaults import EXECUTORS
+from qubo_prune.core.errors import InputError
 
 HessianArgument = Annotated[
     str,

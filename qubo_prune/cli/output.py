@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qubo_prune.stopping import StopReason
+    from qubo_prune.core.stopping import StopReason
 
 EXIT_DONE = 0
 EXIT_FAILURE = 1
@@ -32,7 +32,7 @@ _PROSE_WIDTH = 100
 
 def exit_code(reason: StopReason) -> int:
     """Return the exit code that tells why a search ended."""
-    from qubo_prune.stopping import StopReason
+    from qubo_prune.core.stopping import StopReason
 
     if reason is StopReason.COMPLETED:
         return EXIT_DONE
@@ -41,7 +41,7 @@ def exit_code(reason: StopReason) -> int:
 
 def require_spectrum_file(path: Path) -> None:
     """Raise InputError unless a spectrum can be written to `path`; called before hours of work."""
-    from qubo_prune.spectrum_io import check_suffix
+    from qubo_prune.core.spectrum.files import check_suffix
 
     check_suffix(path)
     _require_file(path, "--out")
@@ -49,7 +49,7 @@ def require_spectrum_file(path: Path) -> None:
 
 def require_certificate_file(path: Path) -> None:
     """Raise InputError unless a certificate can be written to `path`; called before hours of work."""
-    from qubo_prune.certificate import check_suffix
+    from qubo_prune.solving.proof.certificate import check_suffix
 
     check_suffix(path)
     _require_file(path, "--certificate")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import rich.progress
 
-    from qubo_prune.stopping import Progress
+    from qubo_prune.core.stopping import Progress
 
 _COMPILING = "qubo-prune: compiling the kernels for this machine, once (up to a minute) ..."
 
@@ -27,7 +27,7 @@ def watched(quiet: bool) -> Iterator[Watch]:
     if quiet:
         yield Watch(shown=False)
         return
-    from qubo_prune.kernels.jit import on_first_compile
+    from qubo_prune.core.kernels.jit import on_first_compile
 
     watch = Watch(shown=sys.stderr.isatty())
     with on_first_compile(lambda: print(_COMPILING, file=sys.stderr, flush=True)):

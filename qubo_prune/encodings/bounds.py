@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.kernels.energy import rounding_bound
-from qubo_prune.problem import Problem
-from qubo_prune.reduced import ReducedProblem
+from qubo_prune.core.kernels.energy import rounding_bound
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.problem.reduced import ReducedProblem
 
 MAX_COUNTS = 100_000
 """Most vectors of counts, one count for each group, that are looked at one by one."""

@@ -10,18 +10,13 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from qubo_prune.encodings.models import to_model
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.disk import write_atomically
+from qubo_prune.core.files.formats import format_of
+from qubo_prune.core.files.sidecar import FORMAT_VERSION, REFERENCE_NODE, sidecar_path, sidecar_text
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.encodings.objects import to_model
 from qubo_prune.encodings.penalty import as_penalties
-from qubo_prune.errors import InputError
-from qubo_prune.files import write_atomically
-from qubo_prune.formats import format_of
-from qubo_prune.hessians.sidecar import (
-    FORMAT_VERSION,
-    REFERENCE_NODE,
-    sidecar_path,
-    sidecar_text,
-)
-from qubo_prune.problem import Problem
 
 
 def write_problem(
@@ -40,7 +35,7 @@ def write_problem(
     path : str or path
         An existing file is replaced; the sidecar is ``path`` with ``.json`` appended.
     format : str, optional
-        Name of the format; by default the suffix tells (see `qubo_prune.formats.FORMATS`).
+        Name of the format; by default the suffix tells (see `qubo_prune.core.files.formats.FORMATS`).
     penalties : float or (num_groups,) array_like, optional
         Put penalties into the coefficients, for solvers that know no constraint. Without, the coefficients are bare: the counts are in the file where
         it can hold them, and in the sidecar.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qubo_prune.errors import InputError
-from qubo_prune.problem import Problem
-from qubo_prune.text import format_value
-from qubo_prune.validation import as_real_array, as_states
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_real_array, as_states
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,19 @@ group and for several, are in ``docs/explanation/encodings.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import Stop
+from qubo_prune.core.text import format_count
+from qubo_prune.core.validation import as_count
 from qubo_prune.encodings.bounds import (
     MAX_COUNTS,
     lower_bounds,
@@ -25,13 +32,7 @@ from qubo_prune.encodings.bounds import (
     other_counts,
     rounding,
 )
-from qubo_prune.encodings.repair import repair
-from qubo_prune.errors import InputError
-from qubo_prune.problem import Problem
-from qubo_prune.spectrum import Spectrum
-from qubo_prune.stopping import Stop
-from qubo_prune.text import format_count
-from qubo_prune.validation import as_count
+from qubo_prune.search.repair import repair
 
 _MARGIN = 1e-6
 """A safe penalty exceeds its bound by this part, for solvers round too."""
@@ -47,6 +48,7 @@ def smallest_penalty(
     problem: Problem,
     num_states: int = 100,
     *,
+    solve: Callable[..., Spectrum],
     spectra: Iterable[Spectrum] = (),
     per_group: bool = True,
     **arguments: Any,
@@ -62,13 +64,15 @@ def smallest_penalty(
         What is to be encoded.
     num_states : int
         K; all states if the problem has fewer.
+    solve : callable
+        Called as ``solve(problem, num_states=K, **arguments)``; `qubo_prune.solve` is one.
     spectra : iterable of Spectrum
         What has been solved already, such as the values of a `sweep`; the rest is solved here.
     per_group : bool
         With several groups, lower the penalties one after the other, in the order of `Problem.groups`, as far as the others allow; otherwise all are
         equal.
     **arguments
-        For `solve`, such as a backend that proves or a time limit.
+        Further arguments of `solve`, such as a backend that proves or a time limit.
 
     Returns
     -------
@@ -84,13 +88,14 @@ def smallest_penalty(
     Examples
     --------
     >>> problem = Problem([[2.0, 1.0, 0.0], [1.0, 3.0, -2.0], [0.0, -2.0, 4.0]], remove=1)
-    >>> smallest_penalty(problem, num_states=1)
+    >>> from qubo_prune import solve
+    >>> smallest_penalty(problem, num_states=1, solve=solve)
     array([2.])
     """
     num_states = min(_at_least_one(num_states), problem.num_states)
     if not problem.groups:
         return np.zeros(0)
-    floors = _Floors(problem, spectra, arguments)
+    floors = _Floors(problem, spectra, partial(solve, **arguments))
     top = floors.last_energy(num_states)
     penalties = np.full(len(problem.groups), floors.need(top, np.ones(len(problem.groups))))
     if per_group and len(problem.groups) > 1:
@@ -134,7 +139,8 @@ def safe_penalty(
     Examples
     --------
     >>> problem = Problem.load("bytelm-40-block", remove=4)
-    >>> bool(safe_penalty(problem) > smallest_penalty(problem)[0])
+    >>> from qubo_prune import solve
+    >>> bool(safe_penalty(problem) > smallest_penalty(problem, solve=solve)[0])
     True
     """
     num_states = min(_at_least_one(num_states), problem.num_states)
@@ -185,7 +191,7 @@ def estimated_penalty(
     Examples
     --------
     >>> problem = Problem.load("bytelm-40-block", remove=4)
-    >>> round(float(estimated_penalty(problem) / smallest_penalty(problem)[0]), 2)
+    >>> round(float(estimated_penalty(problem) / smallest_penalty(problem, solve=solve)[0]), 2)
     1.01
     """
     num_states = min(_at_least_one(num_states), problem.num_states)
@@ -209,10 +215,10 @@ class _Floors:
     """The lowest energy for each vector of counts: bounds from below, exact where they were asked to be."""
 
     def __init__(
-        self, problem: Problem, spectra: Iterable[Spectrum], arguments: Mapping[str, Any]
+        self, problem: Problem, spectra: Iterable[Spectrum], solve: Callable[..., Spectrum]
     ) -> None:
         self._problem = problem
-        self._arguments = arguments
+        self._solve = solve
         self._reduced = problem.reduced()
         total = num_counts(self._reduced)
         if total > MAX_COUNTS:
@@ -232,9 +238,7 @@ class _Floors:
         key = tuple(self._reduced.counts.tolist())
         spectrum = self._known.get(key)
         if spectrum is None or len(spectrum) < num_states:
-            from qubo_prune.solve import solve
-
-            spectrum = solve(self._problem, num_states=num_states, **self._arguments)
+            spectrum = self._solve(self._problem, num_states=num_states)
         return _last_of(self._problem, spectrum, num_states)
 
     def need(
@@ -259,10 +263,8 @@ class _Floors:
         counts = self._counts[number]
         spectrum = self._known.get(tuple(counts.tolist()))
         if spectrum is None:
-            from qubo_prune.solve import solve
-
             other = _with_counts(self._problem, counts - self._reduced.counts)
-            spectrum = solve(other, num_states=1, **self._arguments)
+            spectrum = self._solve(other, num_states=1)
         lowest = min([spectrum.lower_bound, *spectrum.energies[:1].tolist()])
         if not np.isfinite(lowest):
             raise InputError(
@@ -334,7 +336,7 @@ def _upper_bound(problem: Problem, num_states: int) -> float:
 
 def _lowest_found(problem: Problem, num_states: int, seed: int, stop: Stop) -> NDArray[np.bool_]:
     """Return low states, lowest first, shape (K', N), found by swaps."""
-    from qubo_prune.backends.warm_start import starting_states
+    from qubo_prune.search.starting_states import starting_states
 
     if not problem.groups:
         return problem.state(problem.fixed_removed)[None]

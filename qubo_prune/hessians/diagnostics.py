@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qubo_prune.errors import InputError
-from qubo_prune.hessians.samples import as_gradients, gradients_path, load_gradients
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.gradients import as_gradients, gradients_path, load_gradients
+from qubo_prune.core.files.hessian import HessianFile, load_hessian
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.validation import as_count
 from qubo_prune.hessians.stability import Stability, bootstrap
-from qubo_prune.hessians.store import HessianFile, load_hessian
-from qubo_prune.problem import Problem
-from qubo_prune.solve import solve
-from qubo_prune.validation import as_count
+from qubo_prune.solving.solve import solve
 
 __all__ = ["Diagnosis", "Stability", "diagnose"]
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qubo_prune.errors import InputError
-from qubo_prune.hessians.gates import Gates, frozen
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_count, format_value
+from qubo_prune.core.validation import as_count
+from qubo_prune.hessians.gates.gates import Gates, frozen
 from qubo_prune.hessians.gates.head import base_hidden_states, input_device, token_embedding
-from qubo_prune.text import format_count, format_value
-from qubo_prune.validation import as_count
 
 CHUNK_LOGITS = 2**26
 """Logits held at a time unless told otherwise, 256 MB in float32."""

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.errors import InputError
-from qubo_prune.hessians.samples import gradients_path, load_gradients, save_gradients
-from qubo_prune.hessians.store import HessianFile, load_hessian, save_hessian
-from qubo_prune.text import format_value
-from qubo_prune.validation import as_count, as_finite_float
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.gradients import gradients_path, load_gradients, save_gradients
+from qubo_prune.core.files.hessian import HessianFile, load_hessian, save_hessian
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_count, as_finite_float
 
 __all__ = ["merge_hessians"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
-from qubo_prune.errors import InputError
-from qubo_prune.solve import solve
-from qubo_prune.status import Status
-from qubo_prune.strict_json import is_fact
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.strict_json import is_fact
+from qubo_prune.core.spectrum.status import Status
+from qubo_prune.solving.solve import solve
 from qubo_prune.testing.harness import Mismatch, expect, ranked, run, standard_output
 from qubo_prune.testing.problems import cases, degenerate_cases
 

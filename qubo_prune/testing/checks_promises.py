@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.errors import BackendError
-from qubo_prune.problem import Problem
-from qubo_prune.solve import solve
-from qubo_prune.spectrum import Spectrum
-from qubo_prune.status import Status
-from qubo_prune.stopping import Stop, StopReason
+from qubo_prune.core.errors import BackendError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.spectrum.status import Status
+from qubo_prune.core.stopping import Stop, StopReason
+from qubo_prune.solving.solve import solve
 from qubo_prune.testing import harness
 from qubo_prune.testing.harness import Recorder, Tap, expect, ranked, short_run, warm_up
 from qubo_prune.testing.problems import Case, cases, medium_problem, swap_neighbours

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.errors import QuboPruneError
-from qubo_prune.problem import Problem
-from qubo_prune.solve import solve
-from qubo_prune.spectrum import Spectrum
-from qubo_prune.stopping import Progress, Stop
+from qubo_prune.core.errors import QuboPruneError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.solving.solve import solve
 from qubo_prune.testing.problems import Case, Ranked, hard_problem
 
 SHORT_RUN = 0.3

@@ -10,7 +10,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.problem import Problem
+from qubo_prune.core.problem.problem import Problem
 
 Ranked = list[tuple[float, tuple[int, ...]]]
 """States in spectrum order, each as its energy and its ascending removed indices."""

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from benchmarks.instances import make_instance
 from qubo_prune import InputError, Problem, Status, Stop, StopReason, get_backend, solve
-from qubo_prune.backends.annealing import METHODS, Annealing, temperature_range
-from qubo_prune.backends.lanes import SwapSearch
-from qubo_prune.kernels.annealing import Chains, metropolis, start_chain, temper
-from qubo_prune.kernels.landscape import Landscape, random_state
-from qubo_prune.kernels.swap_pool import SwapPool
-from qubo_prune.swaps import make_chains, make_landscape, make_pool
+from qubo_prune.backends.swaps.annealing import METHODS, Annealing, temperature_range
+from qubo_prune.search.arrays import make_chains, make_landscape, make_pool
+from qubo_prune.search.kernels.annealing import Chains, metropolis, start_chain, temper
+from qubo_prune.search.kernels.landscape import Landscape, random_state
+from qubo_prune.search.kernels.swap_pool import SwapPool
+from qubo_prune.search.swap_search import SwapSearch
 from qubo_prune.testing import CHECKS, brute_force
 
 every_method = pytest.mark.parametrize("method", METHODS)

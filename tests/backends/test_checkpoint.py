@@ -16,10 +16,10 @@ from unittest import mock
 import pytest
 
 from qubo_prune import InputError, Problem, Status, solve
-from qubo_prune.backends.enumeration import checkpoint as module
 from qubo_prune.backends.enumeration.engine import Engine
-from qubo_prune.spectrum import Spectrum
-from qubo_prune.stopping import StopReason
+from qubo_prune.backends.enumeration.run import checkpoint as module
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import StopReason
 
 BLOCK = Problem.load("bytelm-40-block", remove=8)
 OPTIONS = {"task_states": 1_000_000, "threads": 2}
@@ -94,7 +94,7 @@ def test_sigkill_of_the_whole_run(executor: str, tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     # Checkpoints as often as possible, and tasks so small that there are many.
     code = (
-        "from qubo_prune.backends.enumeration import checkpoint; checkpoint.INTERVAL_SECONDS = 0.01; "
+        "from qubo_prune.backends.enumeration.run import checkpoint; checkpoint.INTERVAL_SECONDS = 0.01; "
         "from qubo_prune import Problem, solve; "
         "solve(Problem.load('bytelm-40-branch', remove=7), num_states=20, backend='enumeration', "
         f"options=dict(task_states=300_000, threads=2, executor={executor!r}, checkpoint={str(path)!r}))"

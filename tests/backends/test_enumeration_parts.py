@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qubo_prune import Problem, Status, solve
-from qubo_prune.backends.enumeration import layout as layout_module
 from qubo_prune.backends.enumeration.arrays import make_tables, make_workspace
-from qubo_prune.backends.enumeration.kernel import Shared, Tables, Workspace, walk
-from qubo_prune.backends.enumeration.layout import Layout, make_layout
-from qubo_prune.backends.enumeration.tasks import Partition, Task
-from qubo_prune.kernels.pool import pack, unpack
-from qubo_prune.spectrum import lexicographic_order
+from qubo_prune.backends.enumeration.kernels.walk import Shared, Tables, Workspace, walk
+from qubo_prune.backends.enumeration.space import layout as layout_module
+from qubo_prune.backends.enumeration.space.layout import Layout, make_layout
+from qubo_prune.backends.enumeration.space.tasks import Partition, Task
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.search.kernels.pool import pack, unpack
 
 TILES = st.sampled_from([None, 0, 2, 4, 6, 8, 10])
 

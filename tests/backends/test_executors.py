@@ -25,16 +25,19 @@ from qubo_prune import (
     plan,
     solve,
 )
-from qubo_prune.backends.enumeration import Enumeration, processes
-from qubo_prune.backends.enumeration.coordinator import Coordinator
+from qubo_prune.backends.enumeration.backend import Enumeration
+from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, Result, nothing_done
-from qubo_prune.backends.enumeration.executors import Threads
-from qubo_prune.backends.enumeration.ledger import Best, Ledger, Ranges
-from qubo_prune.backends.enumeration.wire import decode_job, encode_job
-from qubo_prune.defaults import EXECUTORS
-from qubo_prune.kernels.pool import pack
-from qubo_prune.spectrum import Spectrum, lexicographic_order
-from qubo_prune.stopping import Progress, Stop, StopReason
+from qubo_prune.backends.enumeration.executors import processes
+from qubo_prune.backends.enumeration.executors.messages import decode_job, encode_job
+from qubo_prune.backends.enumeration.executors.threads import Threads
+from qubo_prune.backends.enumeration.run.coordinator import Coordinator
+from qubo_prune.backends.enumeration.run.progress import Ledger, Ranges
+from qubo_prune.core.defaults import EXECUTORS
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import Progress, Stop, StopReason
+from qubo_prune.search.kernels.pool import pack
 
 BLOCK = "bytelm-40-block"
 LONG = Problem.load("bytelm-40-branch", remove=40)
@@ -227,7 +230,7 @@ def test_workers_that_keep_dying_end_the_run(
 def test_an_error_in_a_worker_is_reported(
     workers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qubo_prune.backends.enumeration.wire.__version__", "0.0.0")
+    monkeypatch.setattr("qubo_prune.backends.enumeration.executors.messages.__version__", "0.0.0")
     with pytest.raises(BackendError, match="install the same version everywhere"):
         enumerate_all(Problem.load(BLOCK, remove=5), executor="processes", threads=1)
 
@@ -378,7 +381,9 @@ def test_a_killed_dask_worker_is_replaced() -> None:
 
 @needs_dask
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qubo_prune.backends.enumeration.dask_cluster._CONNECT_SECONDS", 1)
+    monkeypatch.setattr(
+        "qubo_prune.backends.enumeration.executors.dask_cluster._CONNECT_SECONDS", 1
+    )
     with pytest.raises(BackendUnavailableError, match="no Dask scheduler answers at 'tcp://127"):
         enumerate_all(Problem.load(BLOCK, remove=5), executor="dask", scheduler="tcp://127.0.0.1:9")
 
@@ -392,7 +397,9 @@ def test_an_address_that_is_none(address: str) -> None:
 
 @needs_dask
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qubo_prune.backends.enumeration.dask_cluster._CONNECT_SECONDS", 1)
+    monkeypatch.setattr(
+        "qubo_prune.backends.enumeration.executors.dask_cluster._CONNECT_SECONDS", 1
+    )
     with (
         distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
         pytest.raises(BackendUnavailableError, match="has no workers; start some"),

@@ -33,23 +33,28 @@ from qubo_prune import (
     plan,
     solve,
 )
-from qubo_prune.backends.enumeration import Enumeration, assembly
-from qubo_prune.backends.enumeration import layout as layout_module
-from qubo_prune.backends.enumeration.coordinator import Coordinator
+from qubo_prune.backends.enumeration import assembly
+from qubo_prune.backends.enumeration.backend import Enumeration
+from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.cuda import device as device_module
-from qubo_prune.backends.enumeration.cuda import engine as engine_module
-from qubo_prune.backends.enumeration.cuda.device import LAUNCHES, MAX_PICKS, Gpu, source
-from qubo_prune.backends.enumeration.cuda.engine import CAPACITY, DeviceEngine
-from qubo_prune.backends.enumeration.cuda.feed import Feed, Part
+from qubo_prune.backends.enumeration.cuda import device_engine as engine_module
+from qubo_prune.backends.enumeration.cuda.device import MAX_PICKS
+from qubo_prune.backends.enumeration.cuda.device_engine import CAPACITY, DeviceEngine
+from qubo_prune.backends.enumeration.cuda.gpu import Gpu
 from qubo_prune.backends.enumeration.cuda.host import Host, compiler
-from qubo_prune.backends.enumeration.cuda.sheet import SheetMaker
+from qubo_prune.backends.enumeration.cuda.source import LAUNCHES, source
 from qubo_prune.backends.enumeration.cuda.tables import WARP, make_tables, warp_bytes
+from qubo_prune.backends.enumeration.cuda.work_list import SheetMaker
+from qubo_prune.backends.enumeration.cuda.work_queue import Feed, Part
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job
-from qubo_prune.backends.enumeration.kernel import Shared
-from qubo_prune.backends.enumeration.ledger import Best, Ledger
-from qubo_prune.backends.enumeration.processes import Processes
-from qubo_prune.spectrum import Spectrum, lexicographic_order
-from qubo_prune.stopping import Progress, Stop, StopReason
+from qubo_prune.backends.enumeration.executors.processes import Processes
+from qubo_prune.backends.enumeration.kernels.walk import Shared
+from qubo_prune.backends.enumeration.run.coordinator import Coordinator
+from qubo_prune.backends.enumeration.run.progress import Ledger
+from qubo_prune.backends.enumeration.space import layout as layout_module
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.testing import CHECKS
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler")
@@ -771,7 +776,7 @@ def test_several_gpus_get_a_process_each(monkeypatch: pytest.MonkeyPatch) -> Non
         started.append((engine, devices))
         return engine_module  # nothing is called on it
 
-    monkeypatch.setattr("qubo_prune.backends.enumeration.processes.Processes", start)
+    monkeypatch.setattr("qubo_prune.backends.enumeration.executors.processes.Processes", start)
     for devices, expected in ((None, [0, 1, 2]), (2, [0, 1])):
         backend = Enumeration(executor="cuda", devices=devices)
         found = assembly.find_devices(backend)

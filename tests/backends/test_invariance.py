@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from qubo_prune import Problem, Spectrum, Status, solve
 from qubo_prune.backends.branch_and_bound.arrays import refine_tables, rounding_allowance
-from qubo_prune.backends.branch_and_bound.kernel import move
-from qubo_prune.backends.lanes import TENURE
-from qubo_prune.kernels.landscape import random_state
-from qubo_prune.kernels.pool import unpack
-from qubo_prune.kernels.tabu import tabu_walk
-from qubo_prune.swaps import make_landscape, make_pool, make_walker
+from qubo_prune.backends.branch_and_bound.kernels.explore import move
+from qubo_prune.search.arrays import make_landscape, make_pool, make_walker
+from qubo_prune.search.kernels.landscape import random_state
+from qubo_prune.search.kernels.pool import unpack
+from qubo_prune.search.kernels.tabu import tabu_walk
+from qubo_prune.search.swap_search import TENURE
 
 UNIT_ROUNDOFF = 2.0**-53
 

@@ -19,9 +19,9 @@ from qubo_prune import Problem, Status, solve
 from qubo_prune import backends as registry
 from qubo_prune.backends import backend_class, backend_names, get_backend
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
-from qubo_prune.cli import main
-from qubo_prune.errors import BackendError, BackendUnavailableError, InputError
-from qubo_prune.stopping import Stop
+from qubo_prune.cli.main import main
+from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
+from qubo_prune.core.stopping import Stop
 
 BUILT_INS = ("branch-and-bound", "enumeration")
 

@@ -16,16 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qubo_prune import (
-    InputError,
-    Problem,
-    Progress,
-    Status,
-    Stop,
-    StopReason,
-    get_backend,
-    solve,
-)
+from qubo_prune import InputError, Problem, Progress, Status, Stop, StopReason, get_backend, solve
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
 

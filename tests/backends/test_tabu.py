@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.instances import make_instance
 from qubo_prune import InputError, Problem, Status, Stop, StopReason, get_backend, solve
-from qubo_prune.backends.tabu import Tabu
+from qubo_prune.backends.swaps.tabu import Tabu
 from qubo_prune.testing import CHECKS
 from qubo_prune.testing.problems import swap_neighbours
 

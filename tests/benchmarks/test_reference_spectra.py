@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qubo_prune import Status
-from qubo_prune.certificate import Certificate, Statement
+from qubo_prune import Status, verify
 from qubo_prune.hessians import bundled, load_hessian
+from qubo_prune.solving.proof.certificate import Certificate
+from qubo_prune.solving.proof.statement import Statement
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -51,7 +52,7 @@ def test_small_spectra_verify_and_come_out_the_same_to_the_last_bit(reference: R
     anew = reference.solve()
     assert (anew.states == certificate.spectrum.states).all()
     assert (anew.energies == certificate.spectrum.energies).all()
-    verification = certificate.verify(problem)
+    verification = verify(certificate, problem)
     assert verification.passed
     assert verification.complete
 

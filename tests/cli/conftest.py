@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from qubo_prune.cli import main
+from qubo_prune.cli.main import main
 
 
 class Ran(NamedTuple):

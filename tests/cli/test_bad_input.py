@@ -215,7 +215,9 @@ def test_out_that_is_a_folder(run, tmp_path: Path) -> None:
 def test_nothing_is_solved_before_the_output_is_known_to_be_writable(
     run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qubo_prune.hessians.store.load_hessian", lambda _: pytest.fail("solved"))
+    monkeypatch.setattr(
+        "qubo_prune.core.files.hessian.load_hessian", lambda _: pytest.fail("solved")
+    )
     assert run("solve", BRANCH, "--remove", 2, "--out", "/dev/null/a.json").code == 2
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import qubo_prune
 from qubo_prune.backends import backend_names
+from qubo_prune.core.files.gradients import save_gradients
 from qubo_prune.hessians import save_hessian
-from qubo_prune.hessians.samples import save_gradients
 
 
 def test_backends(run) -> None:

@@ -11,7 +11,7 @@ import pytest
 from qubo_prune import InputError, Problem, plan, solve
 from qubo_prune.backends.enumeration.cuda.host import compiler
 from qubo_prune.backends.enumeration.engine import Engine, Job
-from qubo_prune.text import format_count
+from qubo_prune.core.text import format_count
 
 BRANCH = "bytelm-40-branch"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qubo_prune.problem import Problem
-from qubo_prune.solve import solve
-from qubo_prune.spectrum import Spectrum
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.solving.solve import solve
 
 BRANCH = "bytelm-40-branch"
 KEYS = {

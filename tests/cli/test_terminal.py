@@ -15,9 +15,9 @@ import numba
 import pytest
 
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.problem import Problem
-from qubo_prune.spectrum import Spectrum
-from qubo_prune.stopping import Progress
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import Progress
 
 BRANCH = "bytelm-40-branch"
 LONG = ["solve", BRANCH, "--remove", "40", "--backend", "enumeration", "--states", "5"]

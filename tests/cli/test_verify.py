@@ -201,8 +201,8 @@ def test_a_limit_on_each_of_many(folder: Path, run) -> None:
 
 
 def test_ctrl_c_leaves_the_rest(folder: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qubo_prune.stopping import StopReason
-    from qubo_prune.verification import Verification
+    from qubo_prune.core.stopping import StopReason
+    from qubo_prune.solving.proof.verification import Verification
 
     stopped = Verification((), StopReason.INTERRUPTED, "", "", 1)
     monkeypatch.setattr(Certificate, "verify", lambda *_, **__: stopped)

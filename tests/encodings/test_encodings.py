@@ -250,7 +250,7 @@ def keeps(problem: Problem, num_states: int, penalties: object) -> bool:
 def test_slightly_less_fails_and_slightly_more_works(problem: Problem, num_states: int) -> None:
     assume(problem.groups)
     for per_group in (True, False):
-        smallest = smallest_penalty(problem, num_states, per_group=per_group)
+        smallest = smallest_penalty(problem, num_states, solve=solve, per_group=per_group)
         assert (smallest >= 0).all()
         assert keeps(problem, num_states, smallest * (1 + 2**-20) + 2**-20)
         assert keeps(problem, num_states, 2 * smallest + 1)
@@ -274,7 +274,7 @@ def test_a_safe_penalty_is_safe(problem: Problem, num_states: int) -> None:
     tighter = safe_penalty(problem, num_states, spectrum=spectrum)
     assert keeps(problem, num_states, tighter)
     assert tighter <= safe * (1 + 1e-9)
-    smallest = smallest_penalty(problem, num_states, per_group=False)[0]
+    smallest = smallest_penalty(problem, num_states, per_group=False, solve=solve)[0]
     assert safe >= smallest * (1 - 1e-9)
     assert 0.0 <= estimated_penalty(problem, num_states) <= max(safe, 1.02 * smallest)
 
@@ -307,20 +307,24 @@ def test_the_formula_for_one_group_and_the_sweep_that_feeds_it() -> None:
     last = spectra[8].energies[-1]
     formula = max((last - spectra[k].energies[0]) / (8 - k) ** 2 for k in range(41) if k != 8)
     refuse = {"backend": "no such backend"}  # would be asked only if anything were missing
-    given = smallest_penalty(problem, 20, spectra=spectra.values(), **refuse)
+    given = smallest_penalty(problem, 20, spectra=spectra.values(), solve=solve, **refuse)
     assert given.tolist() == [formula]
-    assert smallest_penalty(problem, 20).tolist() == [formula]
-    assert smallest_penalty(problem, 20, spectra=[spectra[8]]).tolist() == [formula]
+    assert smallest_penalty(problem, 20, solve=solve).tolist() == [formula]
+    assert smallest_penalty(problem, 20, spectra=[spectra[8]], solve=solve).tolist() == [formula]
     assert formula < estimated_penalty(problem, 20) < 1.1 * formula
     assert formula < safe_penalty(problem, 20) < 20 * formula
-    assert smallest_penalty(problem, 1)[0] < formula < smallest_penalty(problem, 100)[0]
+    assert (
+        smallest_penalty(problem, 1, solve=solve)[0]
+        < formula
+        < smallest_penalty(problem, 100, solve=solve)[0]
+    )
 
 
 def test_groups_get_penalties_of_their_own() -> None:
     kinds = ["a", "b"] * 20
     problem = Problem.load("bytelm-40-block", {"a": 2, "b": 4}, kinds=kinds, keep=range(10, 40))
-    common = smallest_penalty(problem, 10, per_group=False)
-    own = smallest_penalty(problem, 10)
+    common = smallest_penalty(problem, 10, per_group=False, solve=solve)
+    own = smallest_penalty(problem, 10, solve=solve)
     assert common[0] == common[1] == own.max()
     assert own.min() < 0.999 * common[0]
     assert keeps(problem, 10, own * 1.0001)
@@ -330,21 +334,21 @@ def test_groups_get_penalties_of_their_own() -> None:
 
 def test_no_penalty_is_needed_where_the_unconstrained_minimum_is_feasible() -> None:
     problem = Problem(np.diag([-1.0, -2.0, 3.0, 4.0]), 2)
-    assert smallest_penalty(problem, 1).tolist() == [0.0]
+    assert smallest_penalty(problem, 1, solve=solve).tolist() == [0.0]
     assert keeps(problem, 1, 0.0)
-    assert smallest_penalty(problem, 2)[0] > 0
+    assert smallest_penalty(problem, 2, solve=solve)[0] > 0
 
 
 def test_a_problem_of_zeros_needs_any_penalty_at_all() -> None:
     problem = Problem(np.zeros((4, 4)), 2)
-    assert smallest_penalty(problem).tolist() == [0.0]
+    assert smallest_penalty(problem, solve=solve).tolist() == [0.0]
     assert not keeps(problem, 6, 0.0)
     assert keeps(problem, 6, safe_penalty(problem))
 
 
 def test_a_problem_without_a_choice_needs_none() -> None:
     problem = Problem(np.eye(3), 3)
-    assert smallest_penalty(problem).shape == (0,)
+    assert smallest_penalty(problem, solve=solve).shape == (0,)
     assert safe_penalty(problem) == estimated_penalty(problem) == 0.0
 
 
@@ -353,7 +357,7 @@ def test_many_groups_still_get_a_safe_penalty() -> None:
     half = np.random.default_rng(0).normal(size=(27, 27))
     problem = Problem(half @ half.T, dict.fromkeys(kinds, 1), kinds=kinds)
     with pytest.raises(InputError, match="use safe_penalty"):
-        smallest_penalty(problem)
+        smallest_penalty(problem, solve=solve)
     safe = safe_penalty(problem, 5)
     last = solve(problem, num_states=5).energies[-1]
     y = np.random.default_rng(1).random((20_000, 27)) < 0.3
@@ -363,8 +367,8 @@ def test_many_groups_still_get_a_safe_penalty() -> None:
 
 def test_partly_proven_spectra_give_valid_penalties_that_may_be_larger() -> None:
     problem = Problem.load("bytelm-40-block", remove=10)
-    exact = smallest_penalty(problem, 5)
-    partial = smallest_penalty(problem, 5, max_evaluations=1)
+    exact = smallest_penalty(problem, 5, solve=solve)
+    partial = smallest_penalty(problem, 5, max_evaluations=1, solve=solve)
     assert exact[0] * (1 - 1e-12) <= partial[0] < 10 * exact[0]
 
 
@@ -398,7 +402,7 @@ PROBLEM = Problem.load("bytelm-40-block", remove=3, keep=range(8, 40))
 )
 def test_what_smallest_penalty_refuses(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        smallest_penalty(PROBLEM, **arguments)
+        smallest_penalty(PROBLEM, solve=solve, **arguments)
 
 
 def test_what_safe_penalty_refuses() -> None:

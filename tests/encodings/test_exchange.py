@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from qubo_prune import InputError, Problem, load_hessian, save_hessian, solve, sweep
+from qubo_prune.core.files.formats import FORMATS
 from qubo_prune.encodings import write_problem
-from qubo_prune.formats import FORMATS
 
 NAMES = [f"layers.{i // 2}.{'attention' if i % 2 == 0 else 'mlp'}" for i in range(10)]
 KINDS = ["attention", "mlp"] * 5

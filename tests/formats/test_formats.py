@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qubo_prune.errors import InputError
-from qubo_prune.formats import FORMATS, Format, format_of
-from qubo_prune.formats.model import MAX_VARIABLES, Counts, Model
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.formats import FORMATS, Format, format_of
+from qubo_prune.core.files.formats.quadratic_model import MAX_VARIABLES, Counts, Model
 
 BY_NAME = {each.name: each for each in FORMATS}
 EXACT = [each for each in FORMATS if each.name != "rudy"]

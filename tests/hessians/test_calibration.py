@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
 from qubo_prune.hessians.calibration import load_calibration
 
 CHATML = (

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qubo_prune import Problem, solve
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.gradients import gradients_path, save_gradients
 from qubo_prune.hessians import load_hessian, save_hessian
 from qubo_prune.hessians.diagnostics import diagnose
-from qubo_prune.hessians.samples import gradients_path, save_gradients
 from qubo_prune.hessians.stability import bootstrap
 
 

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 
 from qubo_prune import InputError, Problem, StopReason, load_hessian
-from qubo_prune.cli import main
+from qubo_prune.cli.main import main
+from qubo_prune.core.files.gradients import load_gradients
 from qubo_prune.hessians.calibration import Calibration
-from qubo_prune.hessians.extract import extract, gauss_newton
-from qubo_prune.hessians.samples import load_gradients
+from qubo_prune.hessians.extraction import extract, gauss_newton
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from qubo_prune.hessians import gradients as gradients_module  # noqa: E402
-from qubo_prune.hessians.gates import find_gates  # noqa: E402
+from qubo_prune.hessians.gates.gates import find_gates  # noqa: E402
 from qubo_prune.hessians.gradients import sample_gradients  # noqa: E402
-from qubo_prune.hessians.model import fingerprint, load_model, load_tokenizer  # noqa: E402
+from qubo_prune.hessians.language_model import fingerprint, load_model, load_tokenizer  # noqa: E402
 
 VOCABULARY = 60
 
@@ -118,7 +118,7 @@ def stopped(model: Any, calibration: Calibration, out: Path, monkeypatch: Any) -
         return compute(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr("qubo_prune.hessians.gradient_rows.INTERVAL_SECONDS", 0.0)
+        patched.setattr("qubo_prune.hessians.unfinished_rows.INTERVAL_SECONDS", 0.0)
         patched.setattr(gradients_module, "sample_gradients", failing)
         with pytest.raises(BrokenOff):
             extract(model, calibration, out, batch_size=2)
@@ -366,7 +366,7 @@ def test_a_killed_command_goes_on_to_the_same_bits(saved: Path, tmp_path: Path) 
     out, whole = tmp_path / "killed.npy", tmp_path / "whole.npy"
     assert main(arguments(saved, whole, "--batch-size", "1", "--quiet")) == 0
     slow = (
-        "import sys, time, qubo_prune.hessians.gradient_rows as rows\n"
+        "import sys, time, qubo_prune.hessians.unfinished_rows as rows\n"
         "from qubo_prune.cli import main\n"
         "rows.INTERVAL_SECONDS, add = 0.0, rows.GradientRows.add\n"
         "rows.GradientRows.add = lambda *given: (add(*given), time.sleep(0.2))\n"

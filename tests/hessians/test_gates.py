@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from qubo_prune.errors import InputError  # noqa: E402
-from qubo_prune.hessians.gates import Gates, find_gates  # noqa: E402
+from qubo_prune.core.errors import InputError  # noqa: E402
+from qubo_prune.hessians.gates.gates import Gates, find_gates  # noqa: E402
 from qubo_prune.hessians.gradients import sample_gradients  # noqa: E402
 
 VOCABULARY = 40

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.gradients import gradients_path, load_gradients, save_gradients
 from qubo_prune.hessians import load_hessian, save_hessian
 from qubo_prune.hessians.merge import merge_hessians
-from qubo_prune.hessians.samples import gradients_path, load_gradients, save_gradients
 
 COMMON = {
     "model": "toy",

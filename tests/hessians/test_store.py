@@ -12,9 +12,9 @@ import struct
 import numpy as np
 import pytest
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.problem import Problem
 from qubo_prune.hessians import bundled, load_hessian, save_hessian
-from qubo_prune.problem import Problem
 
 SIDECAR = {
     "model": "toy",

@@ -14,7 +14,7 @@ import numba
 import pytest
 
 import qubo_prune
-from qubo_prune.kernels import jit
+from qubo_prune.core.kernels import jit
 
 PACKAGE = Path(qubo_prune.__file__).parent
 
@@ -55,7 +55,7 @@ def kernel_sources() -> list[str]:
         for source in PACKAGE.rglob("*.py")
         if re.search(r"^@(\w*kernel|intrinsic)\b", source.read_text("utf-8"), re.MULTILINE)
     ]
-    assert "kernels/pool.py" in sources
+    assert "search/kernels/pool.py" in sources
     assert any(source.startswith("backends/") for source in sources)
     return sorted(sources)
 
@@ -63,7 +63,7 @@ def kernel_sources() -> list[str]:
 def test_every_kernel_source_changes_the_folder(where: Where, package: Path) -> None:
     """A kernel survives a change of a helper in another file, unless the folder is another one."""
     folders = {where()}
-    for source in [*kernel_sources(), "kernels/jit.py"]:
+    for source in [*kernel_sources(), "core/kernels/jit.py"]:
         path = package / source
         original = path.read_bytes()
         path.write_bytes(original + b"\n# changed\n")
@@ -72,13 +72,13 @@ def test_every_kernel_source_changes_the_folder(where: Where, package: Path) -> 
         folders.add(changed)
         path.write_bytes(original)
         assert where() in folders
-    (package / "kernels" / "new.py").write_text("")
+    (package / "core" / "kernels" / "new.py").write_text("")
     assert where() not in folders
 
 
 def test_a_renamed_kernel_source_changes_the_folder(where: Where, package: Path) -> None:
     before = where()
-    (package / "kernels" / "pool.py").rename(package / "kernels" / "pond.py")
+    (package / "search" / "kernels" / "pool.py").rename(package / "search" / "kernels" / "pond.py")
     assert where() != before
 
 
@@ -182,10 +182,10 @@ def test_compiling_leaves_the_setting_of_numba_alone(
 
 SCRIPT = """
 import numpy as np
-from qubo_prune.kernels.jit import on_first_compile
+from qubo_prune.core.kernels.jit import on_first_compile
 calls = []
 with on_first_compile(lambda: calls.append("inside")):
-    from qubo_prune.kernels.energy import energies
+    from qubo_prune.core.kernels.energy import energies
     value = energies(np.eye(2), np.ones(2), np.ones((1, 2), bool))
     energies(np.eye(3), np.zeros(3), np.ones((2, 3), bool))
 print(len(calls), value[0])
@@ -221,7 +221,7 @@ def test_the_first_compilation_is_announced_once_and_never_again(tmp_path: Path)
 
 
 def test_numba_cache_dir_is_honoured(tmp_path: Path) -> None:
-    script = "from qubo_prune.kernels.jit import cache_directory; print(cache_directory())"
+    script = "from qubo_prune.core.kernels.jit import cache_directory; print(cache_directory())"
     (folder,) = run_script(script, tmp_path / "xdg", NUMBA_CACHE_DIR=str(tmp_path / "numba"))
     assert Path(folder).parent == tmp_path / "numba" / "qubo-prune"
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qubo_prune.kernels.energy import canonical_energy
-from qubo_prune.kernels.pool import (
+from qubo_prune.core.kernels.energy import canonical_energy
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.search.kernels.pool import (
     new_pool,
     num_words,
     pack,
@@ -18,7 +19,6 @@ from qubo_prune.kernels.pool import (
     removed_blocks,
     unpack,
 )
-from qubo_prune.spectrum import lexicographic_order
 
 # Few values, so that ties are common; infinities and both zeros are ordered as numbers are.
 ENERGIES = st.sampled_from([-np.inf, -1e300, -1.5, -1e-300, -0.0, 0.0, 5e-324, 1.0, 1e12, np.inf])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qubo_prune import Problem
-from qubo_prune.kernels.landscape import (
+from qubo_prune.search.arrays import make_landscape, make_pool, make_walker
+from qubo_prune.search.kernels.landscape import (
     Landscape,
     crossed_state,
     greedy_state,
@@ -20,11 +21,10 @@ from qubo_prune.kernels.landscape import (
     start_word,
     swap,
 )
-from qubo_prune.kernels.pool import unpack
-from qubo_prune.kernels.swap_descent import descend
-from qubo_prune.kernels.swap_pool import SwapPool, Walker, clear, expand, merge, put
-from qubo_prune.kernels.tabu import tabu_walk
-from qubo_prune.swaps import make_landscape, make_pool, make_walker
+from qubo_prune.search.kernels.pool import unpack
+from qubo_prune.search.kernels.swap_descent import descend
+from qubo_prune.search.kernels.swap_pool import SwapPool, Walker, clear, expand, merge, put
+from qubo_prune.search.kernels.tabu import tabu_walk
 from qubo_prune.testing.problems import swap_neighbours
 
 NO_BUDGET = 1 << 62

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.gradients import gradients_path, save_gradients
 from qubo_prune.hessians import save_hessian
 from qubo_prune.hessians.diagnostics import diagnose
-from qubo_prune.hessians.samples import gradients_path, save_gradients
-from qubo_prune.report.hessians import plot_diagnosis
+from qubo_prune.report.diagnosis import plot_diagnosis
 
 STARTS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qubo_prune.backends.branch_and_bound.kernel import Tables, Workspace
-from qubo_prune.backends.branch_and_bound.kernel_bounds import FREE
+from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
+from qubo_prune.backends.branch_and_bound.kernels.explore import Tables, Workspace
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.backends.branch_and_bound.search import OpenNode
-from qubo_prune.kernels.energy import read_only, rounding_bound
-from qubo_prune.kernels.pool import new_pool, num_words, pack
-from qubo_prune.problem import Problem, ReducedProblem
+from qubo_prune.core.kernels.energy import read_only, rounding_bound
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.problem.reduced import ReducedProblem
+from qubo_prune.search.kernels.pool import new_pool, num_words, pack
 
 _PREPARED_DEPTHS = 10
 _REFINED_DEPTHS = 80

@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.kernel import (
+from qubo_prune.backends.branch_and_bound.kernels.explore import (
     Shared,
     Tables,
     Workspace,
     explore,
     lower_cut,
 )
-from qubo_prune.backends.workers import run_workers
-from qubo_prune.stopping import Stop
+from qubo_prune.core.stopping import Stop
+from qubo_prune.search.threads import run_workers
 
 _FIRST_BUDGET = 200
 _LAST_BUDGET = 20_000

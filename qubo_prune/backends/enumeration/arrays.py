@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from qubo_prune.backends.enumeration.kernel import Tables, Workspace
-from qubo_prune.backends.enumeration.layout import Layout
-from qubo_prune.kernels.energy import read_only, rounding_bound
-from qubo_prune.kernels.pool import new_pool, num_words
-from qubo_prune.problem import Problem
+from qubo_prune.backends.enumeration.kernels.walk import Tables, Workspace
+from qubo_prune.backends.enumeration.space.layout import Layout
+from qubo_prune.core.kernels.energy import read_only, rounding_bound
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.search.kernels.pool import new_pool, num_words
 
 
 def make_tables(layout: Layout, problem: Problem) -> Tables:

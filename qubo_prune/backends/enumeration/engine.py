@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.enumeration.arrays import make_tables, make_workspace
-from qubo_prune.backends.enumeration.kernel import Shared, Workspace, walk
-from qubo_prune.backends.enumeration.layout import TileChooser, make_layout
-from qubo_prune.backends.enumeration.tasks import Partition
-from qubo_prune.errors import BackendError, InputError
-from qubo_prune.kernels.pool import pack
-from qubo_prune.problem import Problem
-from qubo_prune.text import format_count
+from qubo_prune.backends.enumeration.kernels.walk import Shared, Workspace, walk
+from qubo_prune.backends.enumeration.space.layout import TileChooser, make_layout
+from qubo_prune.backends.enumeration.space.tasks import Partition
+from qubo_prune.core.errors import BackendError, InputError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.text import format_count
+from qubo_prune.search.kernels.pool import pack
 
 _MOST_STATES = 10**300
 """Counts beyond are no floats, and no run over them would end."""

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qubo_prune.backends.enumeration import Enumeration
-from qubo_prune.backends.workers import at_least_one, num_threads
-from qubo_prune.errors import InputError
-from qubo_prune.validation import as_count, as_finite_float
+from qubo_prune.backends.enumeration.backend import Enumeration
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.validation import as_count, as_finite_float, at_least_one
+from qubo_prune.search.threads import num_threads
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.engine import Engine
-    from qubo_prune.backends.enumeration.executors import Executor
-    from qubo_prune.problem import Problem
+    from qubo_prune.backends.enumeration.executors.base import Executor
+    from qubo_prune.core.problem.problem import Problem
 
 _TASK_SECONDS = 0.02
 _MOST_TASK_STATES = 1 << 50
@@ -180,8 +180,8 @@ def plan(
             device_bytes=0,
         )
 
-    from qubo_prune.backends.enumeration.checkpoint import INTERVAL_SECONDS
     from qubo_prune.backends.enumeration.engine import Job
+    from qubo_prune.backends.enumeration.run.checkpoint import INTERVAL_SECONDS
 
     engine = assembly.make_engine(backend, Job(problem, wanted, task_states), ())
     work = engine.new_workspace()
@@ -232,8 +232,8 @@ def _quotient(count: int, rate: float) -> float:
 def _measure(engine: Engine, workers: Executor) -> float:
     """Return the states per second of one worker while all are at work, on tasks spread over the whole space."""
     from qubo_prune.backends.enumeration.engine import Batch
-    from qubo_prune.backends.warm_start import starting_states
-    from qubo_prune.stopping import Stop
+    from qubo_prune.core.stopping import Stop
+    from qubo_prune.search.starting_states import starting_states
 
     job, tasks = engine.job, engine.partition
     start = starting_states(job.problem, job.capacity, 0, Stop())

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qubo_prune.errors import InputError
-from qubo_prune.text import format_value
-from qubo_prune.validation import as_finite_float
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_finite_float
 
 if TYPE_CHECKING:
-    from qubo_prune.spectrum import Spectrum
+    from qubo_prune.core.spectrum.spectrum import Spectrum
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.qaoa.angles import Angles
 from qubo_prune.backends.qaoa.mixers import check_mixer, ordered_pairs
-from qubo_prune.errors import BackendUnavailableError, InputError
-from qubo_prune.text import format_value
-from qubo_prune.validation import as_count
+from qubo_prune.core.errors import BackendUnavailableError, InputError
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-    from qubo_prune.problem import Problem
+    from qubo_prune.core.problem.problem import Problem
 
 
 def to_circuit(

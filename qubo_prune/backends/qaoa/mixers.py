@@ -6,8 +6,8 @@ symmetric under a permutation of the blocks, but it keeps the number of removed 
 
 from __future__ import annotations
 
-from qubo_prune.errors import InputError
-from qubo_prune.text import format_value
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
 
 MIXERS = ("ring", "complete")
 

@@ -12,13 +12,12 @@ from qubo_prune.backends.qaoa.angles import Angles
 from qubo_prune.backends.qaoa.mixers import check_mixer
 from qubo_prune.backends.qaoa.simulator import Simulator, Vector
 from qubo_prune.backends.qaoa.subspace import MAX_AMPLITUDES, Subspace
-from qubo_prune.backends.workers import at_least_one
-from qubo_prune.errors import InputError
-from qubo_prune.stopping import Stop
-from qubo_prune.validation import as_count
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.stopping import Stop
+from qubo_prune.core.validation import as_count, at_least_one
 
 if TYPE_CHECKING:
-    from qubo_prune.problem import Problem
+    from qubo_prune.core.problem.problem import Problem
 
 _SLOPE_TOLERANCE = 1e-4
 _RAMP = 0.6

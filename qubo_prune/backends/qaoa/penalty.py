@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_bytes, format_count
 from qubo_prune.encodings import decode, penalty_qubo
-from qubo_prune.errors import InputError
-from qubo_prune.text import format_bytes, format_count
 
 if TYPE_CHECKING:
     from qiskit_optimization import QuadraticProgram
 
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.stopping import Stop
     from qubo_prune.encodings import Qubo
-    from qubo_prune.problem import Problem
-    from qubo_prune.stopping import Stop
 
 _RAMP = 0.5
 _BYTES_PER_AMPLITUDE = 32

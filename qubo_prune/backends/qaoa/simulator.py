@@ -15,7 +15,7 @@ from qubo_prune.backends.qaoa.mixers import check_mixer
 from qubo_prune.backends.qaoa.subspace import MAX_AMPLITUDES, Subspace
 
 if TYPE_CHECKING:
-    from qubo_prune.problem import Problem
+    from qubo_prune.core.problem.problem import Problem
 
 _FLAT = 1e-12
 """Energies that differ by so little, relative to the largest one, are taken for equal."""
@@ -67,7 +67,7 @@ class Simulator:
 
         `poll` is called before each layer and may raise.
         """
-        from qubo_prune.backends.qaoa.kernel import add_phases, mix
+        from qubo_prune.backends.qaoa.kernels.mixing import add_phases, mix
 
         psi = np.zeros((2, self.subspace.dimension))
         psi[0] = self.subspace.dimension**-0.5
@@ -83,7 +83,7 @@ class Simulator:
         The circuit is run backwards from its end, on the state and on the scores times the state, which gives all derivatives at the cost of some
         three evaluations (Jones and Gacon 2020).
         """
-        from qubo_prune.backends.qaoa.kernel import (
+        from qubo_prune.backends.qaoa.kernels.mixing import (
             add_phases,
             expectation,
             mix,

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.qaoa.mixers import ordered_pairs
-from qubo_prune.errors import InputError
-from qubo_prune.text import format_bytes, format_count
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from qubo_prune.backends.qaoa.kernel import Space
-    from qubo_prune.problem import Problem
-    from qubo_prune.reduced import ReducedProblem
+    from qubo_prune.backends.qaoa.kernels.mixing import Space
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.problem.reduced import ReducedProblem
 
 MAX_AMPLITUDES = 1 << 23
 """Default limit: C(25, 12) fits, C(26, 13) does not."""
@@ -109,7 +109,7 @@ class Subspace:
 
     def space(self, mixer: str) -> Space:
         """Return what the kernels take."""
-        from qubo_prune.backends.qaoa.kernel import Space
+        from qubo_prune.backends.qaoa.kernels.mixing import Space
 
         pairs = [
             (group, i, j)
@@ -126,7 +126,7 @@ class Subspace:
 
     def energies(self) -> NDArray[np.float64]:
         """Return the energy of each state, (D,), less that of the blocks removed in all; rounded otherwise than by `Problem.energies`."""
-        from qubo_prune.backends.qaoa.kernel import all_energies
+        from qubo_prune.backends.qaoa.kernels.mixing import all_energies
 
         order = np.argsort(self.reduced.group_of, kind="stable")
         matrix = np.ascontiguousarray(self.reduced.matrix[np.ix_(order, order)])

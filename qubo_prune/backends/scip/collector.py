@@ -10,7 +10,7 @@ import numpy as np
 import pyscipopt
 from numpy.typing import NDArray
 
-from qubo_prune.reduced import ReducedProblem
+from qubo_prune.core.problem.reduced import ReducedProblem
 
 
 class LowestStates:

@@ -10,12 +10,12 @@ import pyscipopt
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import RawResult
-from qubo_prune.backends.float_proofs import TIED, energy_margin, proven_result, scale_of
+from qubo_prune.backends.common.tolerances import TIED, energy_margin, proven_result, scale_of
 from qubo_prune.backends.scip.collector import Collector, LowestStates, NodeCounter
-from qubo_prune.backends.workers import run_workers
-from qubo_prune.problem import Problem
-from qubo_prune.reduced import ReducedProblem
-from qubo_prune.stopping import Stop
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.problem.reduced import ReducedProblem
+from qubo_prune.core.stopping import Stop
+from qubo_prune.search.threads import run_workers
 
 _TOLERANCE = 1e-7
 """Tighter ones would have to be tightened below what SCIP's LP solver can do, which complains about it on stderr."""

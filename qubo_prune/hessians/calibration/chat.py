@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from qubo_prune.errors import InputError
-from qubo_prune.text import format_value
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
 
 ROLES = {
     "system": "system",

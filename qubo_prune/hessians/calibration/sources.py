@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.errors import InputError
-from qubo_prune.files import read_array
-from qubo_prune.text import format_value
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.disk import read_array
+from qubo_prune.core.text import format_value
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".parquet", ".npy")
 """What the names of files that can be read end in."""

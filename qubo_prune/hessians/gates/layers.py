@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from qubo_prune.errors import InputError
-from qubo_prune.text import format_value
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
 
 
 def find_layers(model: nn.Module, path: str | None = None) -> tuple[str, tuple[nn.Module, ...]]:

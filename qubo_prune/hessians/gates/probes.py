@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
 from qubo_prune.hessians.gates.branches import first_tensor, hidden_states
 from qubo_prune.hessians.gates.head import input_device, rounding, token_embedding
-from qubo_prune.text import format_value
 
 _SHAPE = (2, 8)
 """Samples and tokens of each."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qubo_prune.errors import InputError
+from qubo_prune.core.errors import InputError
 from qubo_prune.hessians.gates.branches import first_tensor, hidden_states, with_first_tensor
 
 

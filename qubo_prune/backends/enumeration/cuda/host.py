@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from qubo_prune.backends.enumeration.cuda.device import LAUNCHES, source
-from qubo_prune.errors import BackendUnavailableError
+from qubo_prune.backends.enumeration.cuda.source import LAUNCHES, source
+from qubo_prune.core.errors import BackendUnavailableError
 
 _COMPILERS = ("c++", "g++", "clang++")
 _OPTIONS = ("-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-fno-strict-aliasing")

@@ -12,7 +12,7 @@ from math import comb, isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.enumeration.layout import LANES, Layout
+from qubo_prune.backends.enumeration.space.layout import LANES, Layout
 
 WARP = 32
 WARPS = 4

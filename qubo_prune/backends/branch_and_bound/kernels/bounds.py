@@ -1,0 +1,270 @@
+"""Bounds of a node: pairwise steps on a convex relaxation, and a bound that holds at any of its points.
+
+Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free ones in [0, 1]. With ``h = 2 Q x`` and the
+shifts u of the first free position,
+
+    q(x) = x'Qx + sum_free u_j x_j (1 - x_j),      g_j = h_j + u_j (1 - 2 x_j),
+
+q is convex along count-preserving directions and equals the energy at binary points. Hence for *any* feasible x
+
+    E(y) >= q(x) + sum_free g_j (y_j - x_j) >= q(x) - g'x + (sum of the r smallest g per group),
+
+and no solver tolerance is trusted: pairwise steps only move x to where this bound is higher.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.core.kernels.jit import kernel
+
+FREE = 2
+SETTLING_STEPS = 8
+"""Steps taken to improve the point although the node can no longer be dropped: its children start from there."""
+
+
+@kernel
+def relax(
+    matrix: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    group_of: NDArray[np.int64],
+    outside: NDArray[np.float64],
+    fixed: NDArray[np.int8],
+    remaining: NDArray[np.int64],
+    free: NDArray[np.int64],
+    x: NDArray[np.float64],
+    fields: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    up_bar: NDArray[np.float64],
+    down_bar: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    cut: NDArray[np.float64],
+    energy: NDArray[np.float64],
+    updates: NDArray[np.int64],
+    first: int,
+    limit: float,
+    max_steps: int,
+) -> float:
+    """Take pairwise steps until the bound exceeds `limit`, cannot do so any more, or stops rising; return the last bound.
+
+    All arrays but `matrix` and `outside` begin at position `first`, the first free one. Leaves the gradient of the last point and the cut of
+    each group behind.
+    """
+    n = x.shape[0]
+    value = energy[0]
+    for j in range(n):
+        value += shifts[j] * x[j] * (1.0 - x[j])
+        gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
+        # What cannot be raised (lowered) is barred by an infinite term.
+        up_bar[j] = 0.0 if fixed[j] == FREE and x[j] < 1.0 else np.inf
+        down_bar[j] = 0.0 if fixed[j] == FREE and x[j] > 0.0 else np.inf
+    bound = -np.inf
+    for step in range(max_steps + 1):
+        # The pair of one group with the steepest descent.
+        up, down, gap = -1, -1, 0.0
+        for g in range(free.shape[0]):
+            if free[g] == 0:
+                continue
+            lowest, highest = extremes(gradient, up_bar, down_bar, outside[g, first:])
+            cut[g, 0] = lowest
+            cut[g, 1] = highest
+            if highest - lowest > gap:
+                gap = highest - lowest
+                up = position_of(gradient, up_bar, outside[g, first:], lowest)
+                down = position_of(gradient, down_bar, outside[g, first:], highest)
+        # The bound is at most `value`, so it is worth computing only above the limit or at the end.
+        last = step == max_steps or up < 0 or (value <= limit and step >= SETTLING_STEPS)
+        if value > limit and (last or step % 4 == 3):
+            bound = value + dual_minimum(group_of, fixed, remaining, free, x, gradient, cut)
+            if bound > limit:
+                return bound
+        if last:
+            return value + linear_minimum(group_of, fixed, remaining, x, gradient, scratch, cut)
+        up_row = matrix[first + up, first:]
+        down_row = matrix[first + down, first:]
+        bare = up_row[up] + down_row[down] - 2.0 * up_row[down]
+        curvature = bare - shifts[up] - shifts[down]
+        length = min(1.0 - x[up], x[down])
+        if 2.0 * curvature * length > gap:
+            length = gap / (2.0 * curvature)
+        energy[0] += length * (fields[up] - fields[down] + length * bare)
+        value -= length * (gap - curvature * length)
+        x[up] = 1.0 if length == 1.0 - x[up] else x[up] + length
+        x[down] = 0.0 if length == x[down] else x[down] - length
+        up_bar[up] = 0.0 if x[up] < 1.0 else np.inf
+        down_bar[up] = 0.0
+        up_bar[down] = 0.0
+        down_bar[down] = 0.0 if x[down] > 0.0 else np.inf
+        twice = 2.0 * length
+        for j in range(n):
+            fields[j] += twice * (up_row[j] - down_row[j])
+        for j in range(n):
+            gradient[j] += twice * (up_row[j] - down_row[j])
+        gradient[up] = fields[up] + shifts[up] * (1.0 - 2.0 * x[up])
+        gradient[down] = fields[down] + shifts[down] * (1.0 - 2.0 * x[down])
+        updates[0] += 1
+    return bound
+
+
+@kernel
+def extremes(
+    gradient: NDArray[np.float64],
+    up_bar: NDArray[np.float64],
+    down_bar: NDArray[np.float64],
+    outside: NDArray[np.float64],
+) -> tuple[float, float]:
+    """Return the lowest gradient of what can be raised and the highest of what can be lowered, four chains at a time."""
+    n = gradient.shape[0]
+    a0 = a1 = a2 = a3 = np.inf
+    b0 = b1 = b2 = b3 = np.inf
+    j = 0
+    while j + 4 <= n:
+        u0 = gradient[j] + (up_bar[j] + outside[j])
+        u1 = gradient[j + 1] + (up_bar[j + 1] + outside[j + 1])
+        u2 = gradient[j + 2] + (up_bar[j + 2] + outside[j + 2])
+        u3 = gradient[j + 3] + (up_bar[j + 3] + outside[j + 3])
+        d0 = (down_bar[j] + outside[j]) - gradient[j]
+        d1 = (down_bar[j + 1] + outside[j + 1]) - gradient[j + 1]
+        d2 = (down_bar[j + 2] + outside[j + 2]) - gradient[j + 2]
+        d3 = (down_bar[j + 3] + outside[j + 3]) - gradient[j + 3]
+        a0 = u0 if u0 < a0 else a0
+        a1 = u1 if u1 < a1 else a1
+        a2 = u2 if u2 < a2 else a2
+        a3 = u3 if u3 < a3 else a3
+        b0 = d0 if d0 < b0 else b0
+        b1 = d1 if d1 < b1 else b1
+        b2 = d2 if d2 < b2 else b2
+        b3 = d3 if d3 < b3 else b3
+        j += 4
+    while j < n:
+        u0 = gradient[j] + (up_bar[j] + outside[j])
+        d0 = (down_bar[j] + outside[j]) - gradient[j]
+        a0 = u0 if u0 < a0 else a0
+        b0 = d0 if d0 < b0 else b0
+        j += 1
+    return min(a0, a1, a2, a3), -min(b0, b1, b2, b3)
+
+
+@kernel
+def position_of(
+    gradient: NDArray[np.float64],
+    bar: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    value: float,
+) -> int:
+    """Return the first position whose gradient has this value and that is not barred."""
+    n = gradient.shape[0]
+    j = 0
+    while j < n - 1 and (gradient[j] != value or bar[j] + outside[j] != 0.0):
+        j += 1
+    return j
+
+
+@kernel
+def dual_minimum(
+    group_of: NDArray[np.int64],
+    fixed: NDArray[np.int8],
+    remaining: NDArray[np.int64],
+    free: NDArray[np.int64],
+    x: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    cut: NDArray[np.float64],
+) -> float:
+    """Bound `linear_minimum` from below without a selection: for any level per group, g'y >= r level + sum min(0, g_j - level)."""
+    total = 0.0
+    for g in range(remaining.shape[0]):
+        if free[g] > 0:
+            total += remaining[g] * (0.5 * (cut[g, 0] + cut[g, 1]))
+    for j in range(x.shape[0]):
+        if fixed[j] == FREE:
+            g = group_of[j]
+            total += min(0.0, gradient[j] - 0.5 * (cut[g, 0] + cut[g, 1])) - gradient[j] * x[j]
+    return total
+
+
+@kernel
+def linear_minimum(
+    group_of: NDArray[np.int64],
+    fixed: NDArray[np.int8],
+    remaining: NDArray[np.int64],
+    x: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    cut: NDArray[np.float64],
+) -> float:
+    """Minimise over feasible y the change g'(y - x); leaves each group's two middle gradients in `cut`."""
+    total = 0.0
+    for g in range(remaining.shape[0]):
+        count = 0
+        for j in range(x.shape[0]):
+            if fixed[j] == FREE and group_of[j] == g:
+                scratch[count] = gradient[j]
+                count += 1
+                total -= gradient[j] * x[j]
+        if count == 0:
+            continue
+        wanted = remaining[g]
+        select_smallest(scratch, count, wanted)
+        highest = scratch[0]
+        for k in range(wanted):
+            total += scratch[k]
+            highest = max(highest, scratch[k])
+        lowest = scratch[wanted]
+        for k in range(wanted, count):
+            lowest = min(lowest, scratch[k])
+        cut[g, 0] = highest
+        cut[g, 1] = lowest
+    return total
+
+
+@kernel
+def select_smallest(values: NDArray[np.float64], count: int, wanted: int) -> None:
+    """Reorder so that the `wanted` smallest values come first (quickselect)."""
+    low, high = 0, count - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if wanted - 1 <= j:
+            high = j
+        elif wanted - 1 >= i:
+            low = i
+        else:
+            return
+
+
+@kernel
+def fix_by_reduced_cost(
+    fixed: NDArray[np.int8],
+    group_of: NDArray[np.int64],
+    gradient: NDArray[np.float64],
+    cut: NDArray[np.float64],
+    first: int,
+    bound: float,
+    limit: float,
+) -> bool:
+    """Fix what no state below the limit can have otherwise: moving j across the cut costs |g_j - g_cut| more.
+
+    Returns whether anything was fixed.
+    """
+    count = 0
+    for j in range(first, fixed.shape[0]):
+        if fixed[j] != FREE:
+            continue
+        g = group_of[j]
+        if bound + (gradient[j] - cut[g, 0]) > limit:
+            fixed[j] = 0
+            count += 1
+        elif bound + (cut[g, 1] - gradient[j]) > limit:
+            fixed[j] = 1
+            count += 1
+    return count > 0

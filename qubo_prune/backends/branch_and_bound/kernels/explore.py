@@ -1,0 +1,463 @@
+"""The branch-and-bound kernel: depth-first search below one node, with a safe bound at every node.
+
+Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free ones in [0, 1]. The bounds are in
+`kernel_bounds`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE, fix_by_reduced_cost, relax
+from qubo_prune.core.kernels.borrow import borrowed
+from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.search.kernels.pool import copy_word, packed_energy, precedes, push
+
+PRUNED, LEAF, OPEN = 0, 1, 2
+
+
+class Tables(NamedTuple):
+    """What does not change during a search."""
+
+    matrix: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    stride: int
+    group_of: NDArray[np.int64]
+    outside: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    block_of: NDArray[np.int64]
+    by_block: NDArray[np.int64]
+    base_word: NDArray[np.uint64]
+    offset: float
+    epsilon: float
+    quantum: float
+    max_steps: int
+    anchor_interval: int
+    hessian: NDArray[np.float64]
+    linear: NDArray[np.float64]
+
+
+class Workspace(NamedTuple):
+    """One thread's scratch: a level per branching decision, the pool of its best states and its counters.
+
+    At a level, `fields` holds h from the level's first free position on and `energy` holds x'Qx plus the offset.
+    """
+
+    x: NDArray[np.float64]
+    fields: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    fixed: NDArray[np.int8]
+    first: NDArray[np.int64]
+    updates: NDArray[np.int64]
+    bound: NDArray[np.float64]
+    pending: NDArray[np.int8]
+    remaining: NDArray[np.int64]
+    free: NDArray[np.int64]
+    gradient: NDArray[np.float64]
+    up_bar: NDArray[np.float64]
+    down_bar: NDArray[np.float64]
+    scratch: NDArray[np.float64]
+    positions: NDArray[np.int64]
+    cut: NDArray[np.float64]
+    word: NDArray[np.uint64]
+    removed: NDArray[np.int64]
+    cut_energy: NDArray[np.float64]
+    cut_word: NDArray[np.uint64]
+    pool_energies: NDArray[np.float64]
+    pool_words: NDArray[np.uint64]
+    pool_size: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+
+
+class Shared(NamedTuple):
+    """What all threads see: the upper bound on the last wanted energy, and the request to stop."""
+
+    threshold: NDArray[np.float64]
+    stop: NDArray[np.bool_]
+
+
+@kernel
+def explore(
+    tables: Tables,
+    work: Workspace,
+    shared: Shared,
+    fixed: NDArray[np.int8],
+    x: NDArray[np.float64],
+    budget: int,
+    out_fixed: NDArray[np.int8],
+    out_x: NDArray[np.float64],
+    out_bound: NDArray[np.float64],
+) -> int:
+    """Search below the node (`fixed`, `x`), whose bound is ``work.bound[0]``, for at most `budget` nodes.
+
+    Returns the number of open nodes left, written to the `out_*` arrays with valid lower bounds; 0 means that the subtree is finished.
+    """
+    tables = borrowed(tables)
+    work = borrowed(work)
+    shared = borrowed(shared)
+    level = np.int64(0)
+    work.fixed[0, :] = fixed
+    work.x[0, :] = x
+    work.first[0] = 0
+    anchor(tables, work, level)
+    end = work.nodes[0] + budget
+    if not begin_node(tables, work, level) or evaluate(tables, work, shared, level) != OPEN:
+        return 0
+    work.pending[0] = 1
+    while level >= 0:
+        value = work.pending[level]
+        if value < 0:
+            level -= 1
+            continue
+        if work.nodes[0] >= end or shared.stop[0]:
+            return export_open(work, level, out_fixed, out_x, out_bound)
+        # The second value is tried after the first: 1, then 0, then none.
+        work.pending[level] = value - 1
+        if work.bound[level] > shared.threshold[0] + tables.epsilon:
+            work.pending[level] = -1
+            continue
+        # Branch on the first free position: the shifts are prepared for this order.
+        branch = work.first[level]
+        work.fixed[level + 1, :] = work.fixed[level]
+        work.x[level + 1, :] = work.x[level]
+        work.fields[level + 1, branch:] = work.fields[level, branch:]
+        work.energy[level + 1] = work.energy[level]
+        work.first[level + 1] = branch
+        work.updates[level + 1] = work.updates[level]
+        work.fixed[level + 1, branch] = value
+        if not begin_node(tables, work, level + 1):
+            continue
+        if evaluate(tables, work, shared, level + 1) == OPEN:
+            level += 1
+            work.pending[level] = 1
+    return 0
+
+
+@kernel
+def export_open(
+    work: Workspace,
+    level: int,
+    out_fixed: NDArray[np.int8],
+    out_x: NDArray[np.float64],
+    out_bound: NDArray[np.float64],
+) -> int:
+    """Write every child not yet tried, from the root down."""
+    count = 0
+    for at in range(level + 1):
+        for value in range(work.pending[at] + 1):
+            out_fixed[count] = work.fixed[at]
+            out_fixed[count, work.first[at]] = value
+            out_x[count] = work.x[at]
+            out_bound[count] = work.bound[at]
+            count += 1
+    return count
+
+
+@kernel
+def begin_node(tables: Tables, work: Workspace, level: int) -> bool:
+    """Propagate the counts and move x to a feasible point; False if there is none."""
+    fixed = work.fixed[level]
+    remaining = work.remaining[level]
+    free = work.free[level]
+    if not propagate(fixed, tables.group_of, tables.counts, remaining, free):
+        return False
+    x = work.x[level]
+    fields = work.fields[level]
+    n = x.shape[0]
+    first = work.first[level]
+    moves = 0
+    energy = work.energy[level]
+    for j in range(first, n):
+        if fixed[j] != FREE and x[j] != fixed[j]:
+            energy += move(fields, tables.matrix[j], j, fixed[j] - x[j], first)
+            x[j] = fixed[j]
+            moves += 1
+    for g in range(free.shape[0]):
+        if free[g] == 0:
+            continue
+        excess = -float(remaining[g])
+        for j in range(first, n):
+            if fixed[j] == FREE and tables.group_of[j] == g:
+                excess += x[j]
+        while abs(excess) > 1e-13:
+            j = first_to_move(fixed, x, fields, tables.group_of, g, first, excess > 0.0)
+            if j < 0:
+                break
+            change = -min(excess, x[j]) if excess > 0.0 else min(-excess, 1.0 - x[j])
+            energy += move(fields, tables.matrix[j], j, change, first)
+            x[j] += change
+            excess += change
+            moves += 1
+    while first < n and fixed[first] != FREE:
+        first += 1
+    work.first[level] = first
+    work.energy[level] = energy
+    work.updates[level] += moves
+    return True
+
+
+@kernel
+def propagate(
+    fixed: NDArray[np.int8],
+    group_of: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    remaining: NDArray[np.int64],
+    free: NDArray[np.int64],
+) -> bool:
+    """Count what each group still needs and fix what follows; False if some count cannot be met."""
+    groups = counts.shape[0]
+    n = fixed.shape[0]
+    for g in range(groups):
+        remaining[g] = counts[g]
+        free[g] = 0
+    for j in range(n):
+        remaining[group_of[j]] -= np.int64(fixed[j] == 1)
+        free[group_of[j]] += np.int64(fixed[j] == FREE)
+    settled = 0
+    for g in range(groups):
+        if remaining[g] < 0 or remaining[g] > free[g]:
+            return False
+        settled += np.int64(free[g] > 0 and (remaining[g] == 0 or remaining[g] == free[g]))
+    if settled == 0:
+        return True
+    for j in range(n):
+        g = group_of[j]
+        if fixed[j] == FREE and (remaining[g] == 0 or remaining[g] == free[g]):
+            fixed[j] = 1 if remaining[g] > 0 else 0
+    for g in range(groups):
+        if remaining[g] == 0 or remaining[g] == free[g]:
+            remaining[g] = 0
+            free[g] = 0
+    return True
+
+
+@kernel
+def first_to_move(
+    fixed: NDArray[np.int8],
+    x: NDArray[np.float64],
+    fields: NDArray[np.float64],
+    group_of: NDArray[np.int64],
+    group: int,
+    first: int,
+    downwards: bool,
+) -> int:
+    """Return the free variable of a group that is best moved down (or up) next; -1 if none can."""
+    best = -1
+    for j in range(first, x.shape[0]):
+        if fixed[j] != FREE or group_of[j] != group:
+            continue
+        if downwards:
+            if x[j] > 0.0 and (best < 0 or fields[j] > fields[best]):
+                best = j
+        elif x[j] < 1.0 and (best < 0 or fields[j] < fields[best]):
+            best = j
+    return best
+
+
+@kernel
+def move(
+    fields: NDArray[np.float64],
+    row: NDArray[np.float64],
+    position: int,
+    change: float,
+    first: int,
+) -> float:
+    """Update h = 2 Q x from `first` on for a change of the variable that `row` of Q belongs to; return that of x'Qx."""
+    energy = change * (fields[position] + change * row[position])
+    twice = 2.0 * change
+    target = fields[first:]
+    source = row[first:]
+    for j in range(target.shape[0]):
+        target[j] += twice * source[j]
+    return energy
+
+
+@kernel
+def anchor(tables: Tables, work: Workspace, level: int) -> None:
+    """Recompute h = 2 Q x and the energy from scratch, so that rounding cannot accumulate."""
+    x = work.x[level]
+    fields = work.fields[level]
+    fields[:] = 0.0
+    energy = tables.offset
+    for i in range(x.shape[0]):
+        if x[i] != 0.0:
+            energy += move(fields, tables.matrix[i], i, x[i], np.int64(0))
+    work.energy[level] = energy
+    work.updates[level] = 0
+
+
+@kernel
+def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int:
+    """Bound the node: PRUNED, LEAF (its states were enumerated) or OPEN (to be branched on)."""
+    work.nodes[0] += 1
+    if work.updates[level] > tables.anchor_interval:
+        anchor(tables, work, level)
+    if is_small(work, level):
+        enumerate_leaf(tables, work, shared, level)
+        return LEAF
+    first = work.first[level]
+    limit = shared.threshold[0] + tables.epsilon
+    bound = relax(
+        tables.matrix,
+        tables.shifts[first // tables.stride, first:],
+        tables.group_of[first:],
+        tables.outside,
+        work.fixed[level, first:],
+        work.remaining[level],
+        work.free[level],
+        work.x[level, first:],
+        work.fields[level, first:],
+        work.gradient[first:],
+        work.up_bar[first:],
+        work.down_bar[first:],
+        work.scratch,
+        work.cut,
+        work.energy[level : level + 1],
+        work.updates[level : level + 1],
+        first,
+        limit,
+        tables.max_steps,
+    )
+    work.bound[level] = max(bound, work.bound[max(level - 1, 0)])
+    if work.bound[level] > limit or only_later_ties(tables, work, level, bound):
+        return PRUNED
+    if fix_by_reduced_cost(
+        work.fixed[level], tables.group_of, work.gradient, work.cut, first, bound, limit
+    ):
+        if not begin_node(tables, work, level):
+            return PRUNED
+        if is_small(work, level):
+            enumerate_leaf(tables, work, shared, level)
+            return LEAF
+    return OPEN
+
+
+@kernel
+def is_small(work: Workspace, level: int) -> bool:
+    """Whether at most one group is open and at most two of its variables are still to be picked, or to be left out."""
+    groups = 0
+    small = True
+    for g in range(work.free.shape[1]):
+        if work.free[level, g] > 0:
+            groups += 1
+            picks = min(work.remaining[level, g], work.free[level, g] - work.remaining[level, g])
+            small = small and picks <= 2
+    return groups == 0 or (groups == 1 and small)
+
+
+@kernel
+def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) -> None:
+    """Visit all completions of a small node: one or two variables of one group differ from all the others."""
+    n = tables.group_of.shape[0]
+    fixed = work.fixed[level]
+    x = work.x[level]
+    fields = work.fields[level]
+    first = work.first[level]
+    none = np.int64(-1)
+    picks = 0
+    common = 0
+    for g in range(tables.counts.shape[0]):
+        if work.free[level, g] > 0:
+            picks = work.remaining[level, g]
+            common = 0
+            if 2 * picks > work.free[level, g]:
+                picks = work.free[level, g] - picks
+                common = 1
+    positions = work.positions
+    count = 0
+    base = work.energy[level]
+    for j in range(first, n):
+        if fixed[j] == FREE:
+            if x[j] != common:
+                base += move(fields, tables.matrix[j], j, common - x[j], first)
+                x[j] = common
+            positions[count] = j
+            count += 1
+    if picks == 0:
+        offer(tables, work, shared, level, none, none, base)
+        return
+    cost = work.gradient
+    for a in range(count):
+        j = positions[a]
+        cost[j] = tables.matrix[j, j] + (fields[j] if common == 0 else -fields[j])
+    limit = shared.threshold[0] + tables.epsilon
+    if picks == 1:
+        for a in range(count):
+            j = positions[a]
+            if base + cost[j] <= limit:
+                offer(tables, work, shared, level, j, none, base + cost[j])
+        return
+    for a in range(count):
+        i = positions[a]
+        row = tables.matrix[i]
+        room = limit - base - cost[i]
+        for b in range(a):
+            j = positions[b]
+            if cost[j] + 2.0 * row[j] <= room:
+                offer(tables, work, shared, level, i, j, base + cost[i] + cost[j] + 2.0 * row[j])
+
+
+@kernel
+def offer(
+    tables: Tables, work: Workspace, shared: Shared, level: int, i: int, j: int, energy: float
+) -> None:
+    """Evaluate the level's binary point with i and j toggled (-1: none); keep it if it belongs to the best."""
+    if energy > shared.threshold[0] + tables.epsilon:
+        return
+    x = work.x[level]
+    work.word[:] = tables.base_word
+    for p in range(x.shape[0]):
+        if (x[p] > 0.5) != (p == i or p == j):
+            block = tables.block_of[p]
+            work.word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
+    exact = packed_energy(tables.hessian, tables.linear, work.word, work.removed)
+    full = work.pool_size[0] == work.pool_energies.shape[0]
+    if full and not precedes(exact, work.word, work.pool_energies[0], work.pool_words[0]):
+        return
+    push(work.pool_energies, work.pool_words, work.pool_size, exact, work.word)
+    if work.pool_size[0] == work.pool_energies.shape[0]:
+        lower_cut(work.cut_energy, work.cut_word, work.pool_energies[0], work.pool_words[0])
+        if work.pool_energies[0] < shared.threshold[0]:
+            shared.threshold[0] = work.pool_energies[0]
+
+
+@kernel
+def lower_cut(
+    cut_energy: NDArray[np.float64],
+    cut_word: NDArray[np.uint64],
+    energy: float,
+    word: NDArray[np.uint64],
+) -> None:
+    """Keep the lower of two upper bounds on the last wanted state, in the order of a spectrum."""
+    if precedes(energy, word, cut_energy[0], cut_word):
+        cut_energy[0] = energy
+        copy_word(cut_word, word)
+
+
+@kernel
+def only_later_ties(tables: Tables, work: Workspace, level: int, bound: float) -> bool:
+    """Whether the node holds at best states that tie with the cut and come after it in a spectrum.
+
+    Energies that are multiples of a quantum cannot lie strictly between the cut's and the next one below.
+    """
+    if tables.quantum == 0.0 or not bound > work.cut_energy[0] - tables.quantum + tables.epsilon:
+        return False
+    fixed = work.fixed[level]
+    remaining = work.remaining[level].copy()
+    word = work.word
+    copy_word(word, tables.base_word)
+    for p in tables.by_block:
+        g = tables.group_of[p]
+        take = fixed[p] == 1
+        if fixed[p] == FREE and remaining[g] > 0:
+            remaining[g] -= 1
+            take = True
+        if take:
+            block = tables.block_of[p]
+            word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
+    energy = work.cut_energy[0]
+    # The cut itself may come from the heuristic start, in no pool yet: the node that holds it stays.
+    return precedes(energy, work.cut_word, energy, word)

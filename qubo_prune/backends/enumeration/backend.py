@@ -1,0 +1,201 @@
+"""Exhaustive enumeration: visits every state, prunes nothing, and so checks everything else."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.core.defaults import EXECUTORS
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_count, at_least_one
+from qubo_prune.search.threads import num_threads
+
+if TYPE_CHECKING:
+    from qubo_prune.backends.enumeration.engine import Engine
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.stopping import Stop
+
+
+@dataclass(frozen=True)
+class Enumeration(Backend):
+    """Visit all C(N, M) states, on the CPU or on GPUs.
+
+    The search walks sorted prefixes with their local fields, screens whole rows of completions in float32 against a threshold with a derived
+    rounding margin, and re-evaluates in float64 what passes. It is the oracle of this package: no bound is involved.
+
+    The answer depends on none of these options, nor on what happens to a worker.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Number of threads, or of worker processes; all available cores by default. Without meaning on GPUs and where a `scheduler` is named.
+    task_states : int, optional
+        Upper limit of the states per task (unless a single node holds more); by default 2^27, or 2^36 on GPUs.
+    tile_size : int, optional
+        Number of variables in the dense tile, an even number; chosen by a cost model by default.
+    executor : str
+        Who does the work: ``threads``, ``processes``, ``dask`` or ``cuda``. A process or Dask worker that dies is replaced and its work done
+        again.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://host:8786``; by default Dask works in this process.
+    devices : int or str, optional
+        With ``cuda``, how many of the GPUs that CUDA shows, each with a process of its own if there are several; all by default. ``host``
+        stands for the GPU's code compiled for the processor, which is slow, to check it.
+    checkpoint : path, optional
+        A file written every few seconds, and at the end. If it is there, the run goes on from it and visits no finished task again; the
+        file of another problem, K, or cut into tasks is refused.
+    """
+
+    threads: int | None = None
+    task_states: int | None = None
+    tile_size: int | None = None
+    executor: str = "threads"
+    scheduler: str | None = None
+    devices: int | str | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+
+    name: ClassVar[str] = "enumeration"
+    summary: ClassVar[str] = (
+        "visits every state, on all cores or GPUs; the oracle, up to about 1e12 states"
+    )
+    capabilities: ClassVar[Capability] = (
+        Capability.EXACT
+        | Capability.PROVES
+        | Capability.WARM_START
+        | Capability.GPU
+        | Capability.SEEDED
+        | Capability.NATIVE_CONSTRAINT
+        | Capability.TIME_LIMIT
+        | Capability.CANCEL
+        | Capability.PROGRESS
+    )
+
+    def __post_init__(self) -> None:
+        num_threads(self.threads)
+        if self.task_states is not None:
+            at_least_one(self.task_states, "task_states")
+        if self.tile_size is not None:
+            tile_size = as_count(self.tile_size, "tile_size")
+            if tile_size < 0 or tile_size % 2:
+                raise InputError(
+                    f"tile_size must be an even number of at least 0, not {tile_size}; leave it out to have it chosen."
+                )
+        if self.executor not in EXECUTORS:
+            raise InputError(
+                f"executor must be one of {', '.join(EXECUTORS)}, not {format_value(self.executor)}."
+            )
+        if self.scheduler is not None and self.executor != "dask":
+            raise InputError(
+                f"scheduler goes with executor='dask', not {self.executor!r}; ask for that, or leave the scheduler out."
+            )
+        if self.devices is not None:
+            if self.executor != "cuda":
+                raise InputError(
+                    f"devices goes with executor='cuda', not {self.executor!r}; ask for that, or leave devices out."
+                )
+            from qubo_prune.backends.enumeration.cuda.devices import check_devices
+
+            check_devices(self.devices)
+        for what, kinds in (("scheduler", str | None), ("checkpoint", str | os.PathLike | None)):
+            value = getattr(self, what)
+            if not isinstance(value, kinds) or value == "":
+                raise InputError(f"{what} must be a text, not {format_value(value)}.")
+
+    def prepare(self) -> None:
+        """Load the kernels, or compile them the first time."""
+        from qubo_prune.backends.common.preparation import warm_up
+
+        if self.executor == "cuda":
+            warm_up(Enumeration, executor="cuda", devices="host" if self.devices == "host" else 1)
+        else:
+            warm_up(Enumeration, threads=1)
+
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
+        """Visit every state; see `Backend.run`."""
+        from qubo_prune.backends.enumeration import assembly
+        from qubo_prune.backends.enumeration.best_states import Best
+        from qubo_prune.backends.enumeration.engine import Job
+        from qubo_prune.backends.enumeration.run.checkpoint import Checkpoint
+        from qubo_prune.backends.enumeration.run.coordinator import Coordinator
+        from qubo_prune.backends.enumeration.run.progress import Ledger
+        from qubo_prune.search.starting_states import starting_states
+
+        wanted = min(num_states + 1, problem.num_states)
+        begin = time.perf_counter()
+        devices = assembly.find_devices(self)
+        task_states = self.task_states or assembly.default_task_states(self)
+        job = Job(problem, wanted, task_states, self.tile_size)
+        engine = assembly.make_engine(self, job, devices)
+        checkpoint = None
+        ledger = Ledger(Best(wanted, problem.num_blocks))
+        if self.checkpoint is not None:
+            checkpoint = Checkpoint(self.checkpoint, engine)
+            ledger = checkpoint.ledger()
+            checkpoint.save(ledger)  # says so now rather than after hours if that is impossible
+        earlier = ledger.num_finished
+        prepared = time.perf_counter()
+        start = np.zeros((0, problem.num_blocks), np.bool_)
+        seeded = prepared
+        if earlier < problem.num_states:
+            start = starting_states(problem, wanted, seed, stop, warm_start)
+            full = len(start) == wanted
+            threshold = float(problem.energies(start[-1:])[0]) if full else np.inf
+            seeded = time.perf_counter()
+            executor = assembly.start_workers(self, engine, devices)
+            try:
+                Coordinator(engine.partition, ledger, threshold).run(executor, stop, checkpoint)
+            finally:
+                executor.close()
+            if checkpoint is not None:
+                checkpoint.save_last(ledger)
+        complete = ledger.num_finished == problem.num_states
+        states = ledger.best.states()
+        if not complete:
+            states = np.unique(np.concatenate([states, start]), axis=0)
+        visited = earlier + ledger.num_visited
+        before = f", {earlier} of them before this run" if earlier else ""
+        return RawResult(
+            states=states,
+            num_complete=wanted if complete else 0,
+            num_evaluated=visited,
+            native_status=f"visited {visited} of {problem.num_states} states{before}",
+            timings={
+                "preparation": prepared - begin,
+                "warm_start": seeded - prepared,
+                "search": time.perf_counter() - seeded,
+            },
+            proof=self._facts(engine, len(devices), earlier),
+        )
+
+    def _facts(
+        self, engine: Engine, num_devices: int, earlier: int
+    ) -> dict[str, float | int | str]:
+        """Return what a reader of a certificate should know: how the states were shared out, and what rounding was allowed for."""
+        facts: dict[str, float | int | str] = {
+            "tasks": engine.partition.num_tasks,
+            "task_states": engine.job.task_states,
+            "tile_size": engine.layout.tile_size,
+            "executor": self.executor,
+            "visited_before": earlier,
+            "screening_margin": engine.layout.margin / engine.layout.scale,
+            "epsilon": engine.allowance,
+        }
+        if self.executor == "cuda":
+            facts["devices"] = "host" if self.devices == "host" else num_devices
+        elif self.scheduler is None:
+            facts["threads"] = num_threads(self.threads)
+        return facts

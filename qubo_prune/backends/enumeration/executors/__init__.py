@@ -1,0 +1,1 @@
+"""Who runs the batches of an enumeration: threads, processes, a Dask cluster."""

@@ -1,0 +1,142 @@
+"""Batches run by the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import importlib
+import queue
+import threading
+import time
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, Result, nothing_done
+from qubo_prune.backends.enumeration.executors import messages as wire
+from qubo_prune.backends.enumeration.executors.base import Done, take
+from qubo_prune.core.errors import BackendError, BackendUnavailableError
+
+_CONNECT_SECONDS = 10
+_COUNT_SECONDS = 1.0
+"""Workers come and go; they are counted again after this time."""
+
+_MOST_LOSSES = 3
+
+_engine_lock = threading.Lock()
+
+
+class Dask:
+    """A cluster, or threads of this process behind the same interface where no scheduler is named.
+
+    Parameters
+    ----------
+    engine : Engine
+        What to enumerate.
+    scheduler : str, optional
+        Address of the scheduler.
+    threads : int
+        Threads where there is no scheduler.
+    """
+
+    def __init__(self, engine: Engine, scheduler: str | None, threads: int) -> None:
+        try:
+            # Not an import statement: its functions carry no types.
+            distributed = importlib.import_module("distributed")
+        except ImportError:
+            raise BackendUnavailableError(
+                "executor='dask' needs dask.distributed, which is not installed; "
+                "install it with: pip install 'qubo-prune[dask]'"
+            ) from None
+        job = engine.job
+        data = wire.encode_job(
+            Job(job.problem, job.capacity, job.task_states, engine.layout.tile_size)
+        )
+        self._cluster: Any = None
+        if scheduler is None:
+            engine.compile()
+            # Kernels release the GIL, so threads do, and no script is run again by new processes.
+            self._cluster = distributed.LocalCluster(
+                n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
+            )
+        try:
+            if scheduler is not None and not scheduler.startswith("inproc://"):
+                # A client takes 20 seconds to give up on an address that is none, and says so at length.
+                distributed.comm.get_address_host_port(scheduler, strict=True)
+            self._client = distributed.Client(
+                self._cluster or scheduler, timeout=_CONNECT_SECONDS, set_as_default=False
+            )
+        except (OSError, ValueError, TypeError, OverflowError) as error:
+            raise BackendUnavailableError(
+                f"no Dask scheduler answers at {scheduler!r} ({' '.join(str(error).split())}); "
+                "check the address, as tcp://host:8786, and that it runs."
+            ) from None
+        try:
+            self._client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+        except TimeoutError:
+            self._client.close()
+            raise BackendUnavailableError(
+                f"the Dask scheduler at {scheduler!r} has no workers; start some, as: dask worker {scheduler}"
+            ) from None
+        self._job = self._client.scatter(data, broadcast=True, hash=False)
+        self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._futures: dict[Any, Batch] = {}
+        self._losses = 0
+        self._count = 0
+        self._counted = -_COUNT_SECONDS
+
+    def num_workers(self) -> int:
+        """See `Executor`."""
+        if time.monotonic() - self._counted > _COUNT_SECONDS:
+            self._counted = time.monotonic()
+            self._count = sum(self._client.nthreads().values())
+        return self._count
+
+    def submit(self, batch: Batch, threshold: float) -> None:
+        """See `Executor`."""
+        future = self._client.submit(run_remotely, self._job, batch, threshold, pure=False)
+        self._futures[future] = batch
+        future.add_done_callback(self._results.put)
+
+    def results(self, timeout: float) -> list[Done]:
+        """See `Executor`."""
+        done: list[Done] = []
+        for future in take(self._results, timeout):
+            batch = self._futures.pop(future)
+            if future.status == "finished":
+                self._losses = 0
+                done.append((batch, future.result()))
+                continue
+            self._losses += 1
+            error = future.exception() if future.status == "error" else None
+            if isinstance(error, BackendError) or self._losses > _MOST_LOSSES:
+                raise BackendError(f"the Dask workers failed: {error or future.status}")
+            done.append((batch, nothing_done(batch)))
+        return done
+
+    def visited(self) -> int:
+        """See `Executor`."""
+        return 0
+
+    def stop(self) -> None:
+        """Nothing to do: batches are short, and those under way come back by themselves."""
+
+    def close(self) -> None:
+        """See `Executor`."""
+        with suppress(Exception):  # the run is over; a scheduler that has gone must not spoil it
+            self._client.cancel(list(self._futures))
+        for each in (self._client, self._cluster):
+            if each is not None:
+                each.close()
+
+
+def run_remotely(job: bytes, batch: Batch, threshold: float) -> Result:
+    """Run a batch in a worker of the cluster, which keeps the tables of the last few problems."""
+    with _engine_lock:
+        engine = _engine(job)
+    return engine.run_alone(batch, threshold)
+
+
+@lru_cache(maxsize=2)
+def _engine(job: bytes) -> Engine:
+    engine = Engine(wire.decode_job(job))
+    engine.compile()  # not within the time of the first batch
+    return engine

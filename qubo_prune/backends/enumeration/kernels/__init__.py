@@ -1,0 +1,1 @@
+"""The compiled part of enumeration on the processor."""

@@ -1,0 +1,326 @@
+"""The enumeration kernels: walk prefixes, screen whole rows in float32, look again at the few rows that can matter.
+
+Four node shapes, by the number k of inner picks still to make (`last` is one past the highest position still allowed):
+
+- k = 1: one row, ``E + c_i`` for i < last;
+- k = 2: the triangle of pairs j < i < last, ``(E + c_i) + (c_j + C_ij)``, one padded row per i;
+- k = 3: the triples, ``(E + c_i) + (p_q + P_iq)`` with q running over the pairs below i, ``p_q = c_j + c_m + C_jm`` kept like c and
+  ``P_iq = C_ij + C_im`` a constant: long rows even where few variables are left;
+- k > 3: the tile, ``t1[a] + t2[b] + X[a, b]``, and one child per i in [tile, last).
+
+Every state is visited exactly once and counted; nothing is pruned.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.enumeration.kernels.rows import (
+    extend_pairs,
+    extend_row,
+    extend_tile,
+    screen_block,
+    screen_pairs,
+    screen_row,
+    screen_triples,
+)
+from qubo_prune.core.kernels.borrow import borrowed
+from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.search.kernels.pool import packed_energy, precedes, push
+
+_F32 = np.float32
+
+
+class Tables(NamedTuple):
+    """The constant arrays of a `Layout`, as kernels take them."""
+
+    block_of: NDArray[np.int64]
+    base_words: NDArray[np.uint64]
+    floor: NDArray[np.int64]
+    ceiling: NDArray[np.int64]
+    remaining: NDArray[np.int64]
+    half_width: int
+    couplings: NDArray[np.float32]
+    pair_couplings: NDArray[np.float32]
+    field_a: NDArray[np.float32]
+    field_b: NDArray[np.float32]
+    patterns_a: NDArray[np.int64]
+    patterns_b: NDArray[np.int64]
+    tile_stop: NDArray[np.int64]
+    cross_table: NDArray[np.float32]
+    blocks: NDArray[np.int64]
+    block_range: NDArray[np.int64]
+    constant: float
+    scale: float
+    margin: float
+    allowance: float
+    hessian: NDArray[np.float64]
+    linear: NDArray[np.float64]
+
+
+class Workspace(NamedTuple):
+    """One thread's scratch: a level per pick, the pool of its best states and its counters."""
+
+    energy: NDArray[np.float32]
+    fields: NDArray[np.float32]
+    pairs: NDArray[np.float32]
+    tile_a: NDArray[np.float32]
+    tile_b: NDArray[np.float32]
+    picks: NDArray[np.int64]
+    cursor: NDArray[np.int64]
+    limit: NDArray[np.int64]
+    best: NDArray[np.float32]
+    word: NDArray[np.uint64]
+    removed: NDArray[np.int64]
+    pool_energies: NDArray[np.float64]
+    pool_words: NDArray[np.uint64]
+    pool_size: NDArray[np.int64]
+    visited: NDArray[np.int64]
+
+
+class Shared(NamedTuple):
+    """What all threads see: the upper bound on the last wanted energy, and the request to stop."""
+
+    threshold: NDArray[np.float64]
+    stop: NDArray[np.bool_]
+
+
+@kernel
+def walk(
+    tables: Tables,
+    work: Workspace,
+    shared: Shared,
+    prefix: NDArray[np.int64],
+    first: int,
+    stop: int,
+    with_node: bool,
+) -> bool:
+    """Visit the states below `prefix` whose next pick lies in [first, stop), and the node's own rows if `with_node`.
+
+    Returns False if stopped early; `work.visited[0]` counts the states in any case.
+    """
+    tables = borrowed(tables)
+    work = borrowed(work)
+    shared = borrowed(shared)
+    floor, ceiling, remaining = tables.floor, tables.ceiling, tables.remaining
+    couplings, field_a, field_b = tables.couplings, tables.field_a, tables.field_b
+    pair_couplings = tables.pair_couplings
+    tile_stop, cross_table = tables.tile_stop, tables.cross_table
+    blocks, block_range = tables.blocks, tables.block_range
+    constant, allowance = tables.constant, tables.allowance
+    scale, margin = tables.scale, tables.margin
+    energy, fields, pairs = work.energy, work.fields, work.pairs
+    tile_a, tile_b = work.tile_a, work.tile_b
+    picks, cursor, limit, best = work.picks, work.cursor, work.limit, work.best
+    visited, threshold, stopping = work.visited, shared.threshold, shared.stop
+    root = prefix.shape[0]
+    depth = 0
+    fresh = with_node and root == 0
+    cursor[0] = first
+    limit[0] = stop
+    while True:
+        if fresh:
+            fresh = False
+            k = remaining[depth]
+            last = ceiling[depth] if ceiling[depth] >= 0 else picks[depth - 1]
+            level = screen_level(threshold[0], constant, allowance, scale, margin)
+            if k == 1:
+                visited[0] += last
+                if screen_row(fields, depth, last, level - energy[depth]):
+                    collect_row(tables, work, shared, depth, last)
+            elif k == 2:
+                visited[0] += last * (last - 1) // 2
+                if screen_pairs(fields, couplings, best, depth, last, level - energy[depth]):
+                    collect_pairs(tables, work, shared, depth, last)
+            elif k == 3 and floor[depth] < 0:
+                visited[0] += last * (last - 1) * (last - 2) // 6
+                if screen_triples(
+                    fields, pairs, pair_couplings, best, depth, last, level - energy[depth]
+                ):
+                    collect_triples(tables, work, shared, depth, last)
+            else:
+                for b in range(block_range[k], block_range[k + 1]):
+                    visited[0] += blocks[b, 6]
+                    rows, columns = tile_a, tile_b
+                    if blocks[b, 1] == 1:
+                        rows, columns = tile_b, tile_a
+                    if screen_block(
+                        cross_table,
+                        blocks[b, 0],
+                        rows,
+                        blocks[b, 2],
+                        blocks[b, 3],
+                        columns,
+                        blocks[b, 4],
+                        blocks[b, 5],
+                        best,
+                        depth,
+                        level,
+                    ):
+                        collect_block(tables, work, shared, depth, b)
+        if depth < root:
+            i = prefix[depth]
+        else:
+            i = cursor[depth]
+            if i >= limit[depth]:
+                if depth == root:
+                    return True
+                depth -= 1
+                continue
+            cursor[depth] = i + 1
+            if stopping[0]:
+                return False
+        own = fields[depth, i]
+        picks[depth] = i
+        energy[depth + 1] = energy[depth] + own
+        extend_row(fields, couplings, depth, i)
+        extend_pairs(pairs, pair_couplings, depth, i)
+        if tile_stop[depth + 1, 0] > 0:
+            extend_tile(tile_a, field_a, depth, i, tile_stop[depth + 1, 0], own)
+            extend_tile(tile_b, field_b, depth, i, tile_stop[depth + 1, 1], _F32(0.0))
+        depth += 1
+        if depth < root:
+            continue
+        if depth == root:
+            cursor[depth] = first
+            limit[depth] = stop
+            fresh = with_node
+        else:
+            fresh = remaining[depth] > 0
+            cursor[depth] = 0
+            limit[depth] = 0
+            if floor[depth] >= 0:
+                cursor[depth] = floor[depth]
+                limit[depth] = ceiling[depth] if ceiling[depth] >= 0 else picks[depth - 1]
+
+
+@kernel
+def screen_level(
+    threshold: float, constant: float, allowance: float, scale: float, margin: float
+) -> np.float32:
+    """Return what a screened energy has to be below: the threshold less the constant, scaled, with room for all rounding."""
+    return _F32((threshold - constant + allowance) * scale + margin)
+
+
+@kernel
+def current_level(tables: Tables, shared: Shared) -> np.float32:
+    """Return the screen level at this moment."""
+    return screen_level(
+        shared.threshold[0], tables.constant, tables.allowance, tables.scale, tables.margin
+    )
+
+
+@kernel
+def collect_row(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
+    """Offer the states of a row that pass the screen."""
+    level = current_level(tables, shared)
+    for j in range(last):
+        if work.energy[depth] + work.fields[depth, j] < level:
+            start_candidate(tables, work, depth)
+            toggle(work.word, tables.block_of[j])
+            offer(tables, work, shared)
+            level = current_level(tables, shared)
+
+
+@kernel
+def collect_pairs(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
+    """Offer the pairs that pass the screen."""
+    level = current_level(tables, shared)
+    energy = work.energy[depth]
+    row = work.fields[depth]
+    for i in range(1, last):
+        for j in range(i):
+            pair = energy + (row[i] + tables.couplings[i, j] + row[j])
+            if pair < level:
+                start_candidate(tables, work, depth)
+                toggle(work.word, tables.block_of[i])
+                toggle(work.word, tables.block_of[j])
+                offer(tables, work, shared)
+                level = current_level(tables, shared)
+
+
+@kernel
+def collect_triples(tables: Tables, work: Workspace, shared: Shared, depth: int, last: int) -> None:
+    """Offer the triples that pass the screen."""
+    level = current_level(tables, shared)
+    energy = work.energy[depth]
+    for i in range(2, last):
+        own = work.fields[depth, i]
+        q = 0
+        for j in range(1, i):
+            for m in range(j):
+                triple = energy + (own + tables.pair_couplings[i, q] + work.pairs[depth, q])
+                q += 1
+                if triple < level:
+                    start_candidate(tables, work, depth)
+                    toggle(work.word, tables.block_of[i])
+                    toggle(work.word, tables.block_of[j])
+                    toggle(work.word, tables.block_of[m])
+                    offer(tables, work, shared)
+                level = current_level(tables, shared)
+
+
+@kernel
+def collect_block(tables: Tables, work: Workspace, shared: Shared, depth: int, b: int) -> None:
+    """Offer the states of a tile block that pass the screen."""
+    level = current_level(tables, shared)
+    rows_are_b = tables.blocks[b, 1] == 1
+    rows, columns = work.tile_a, work.tile_b
+    row_patterns, column_patterns = tables.patterns_a, tables.patterns_b
+    row_shift, column_shift = np.int64(0), tables.half_width
+    if rows_are_b:
+        rows, columns = work.tile_b, work.tile_a
+        row_patterns, column_patterns = tables.patterns_b, tables.patterns_a
+        row_shift, column_shift = tables.half_width, np.int64(0)
+    at = tables.blocks[b, 0]
+    for r in range(tables.blocks[b, 2], tables.blocks[b, 2] + tables.blocks[b, 3]):
+        for w in range(tables.blocks[b, 4], tables.blocks[b, 4] + tables.blocks[b, 5]):
+            energy = rows[depth, r] + tables.cross_table[at] + columns[depth, w]
+            at += 1
+            if energy < level:
+                start_candidate(tables, work, depth)
+                toggle_pattern(tables, work, row_patterns[r], row_shift)
+                toggle_pattern(tables, work, column_patterns[w], column_shift)
+                offer(tables, work, shared)
+                level = current_level(tables, shared)
+
+
+@kernel
+def start_candidate(tables: Tables, work: Workspace, depth: int) -> None:
+    """Pack the state of the prefix into `work.word`."""
+    work.word[:] = tables.base_words
+    for d in range(depth):
+        toggle(work.word, tables.block_of[work.picks[d]])
+
+
+@kernel
+def toggle(word: NDArray[np.uint64], block: int) -> None:
+    """Flip one block of a packed state."""
+    word[block // 64] ^= np.uint64(1) << np.uint64(block % 64)
+
+
+@kernel
+def toggle_pattern(tables: Tables, work: Workspace, pattern: int, first: int) -> None:
+    """Flip the blocks of a half tile's bit pattern."""
+    position = first
+    while pattern > 0:
+        if pattern & 1:
+            toggle(work.word, tables.block_of[position])
+        pattern >>= 1
+        position += 1
+
+
+@kernel
+def offer(tables: Tables, work: Workspace, shared: Shared) -> None:
+    """Evaluate the packed candidate in float64, keep it if it belongs to the best, and tighten the shared threshold."""
+    energy = packed_energy(tables.hessian, tables.linear, work.word, work.removed)
+    full = work.pool_size[0] == work.pool_energies.shape[0]
+    if full and not precedes(energy, work.word, work.pool_energies[0], work.pool_words[0]):
+        return
+    push(work.pool_energies, work.pool_words, work.pool_size, energy, work.word)
+    if work.pool_size[0] == work.pool_energies.shape[0]:
+        if work.pool_energies[0] < shared.threshold[0]:
+            shared.threshold[0] = work.pool_energies[0]

@@ -1,0 +1,1 @@
+"""One run of an enumeration: its course, its progress and its checkpoint."""

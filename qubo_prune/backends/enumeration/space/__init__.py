@@ -1,0 +1,1 @@
+"""The space of states, laid out and cut into tasks."""

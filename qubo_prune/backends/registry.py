@@ -1,0 +1,167 @@
+"""The registry of backends: an explicit tuple of built-ins, entry points for everybody else."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from qubo_prune.backends.base import Availability, Backend
+from qubo_prune.core import defaults
+from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
+
+DEFAULT_BACKEND = defaults.BACKEND
+ENTRY_POINT_GROUP = "qubo_prune.backends"
+
+_BUILT_INS = (
+    ("branch-and-bound", "qubo_prune.backends.branch_and_bound.backend", "BranchAndBound"),
+    ("enumeration", "qubo_prune.backends.enumeration.backend", "Enumeration"),
+    ("tabu", "qubo_prune.backends.swaps.tabu", "Tabu"),
+    ("annealing", "qubo_prune.backends.swaps.annealing", "Annealing"),
+    ("gurobi", "qubo_prune.backends.gurobi", "Gurobi"),
+    ("ocean-tabu", "qubo_prune.backends.ocean.backend", "OceanTabu"),
+    ("ocean-annealing", "qubo_prune.backends.ocean.backend", "OceanAnnealing"),
+    ("ocean-descent", "qubo_prune.backends.ocean.backend", "OceanDescent"),
+    ("ocean-tree", "qubo_prune.backends.ocean.backend", "OceanTree"),
+    ("ocean-exact", "qubo_prune.backends.ocean.backend", "OceanExact"),
+    ("qaoa", "qubo_prune.backends.qaoa.backend", "QAOA"),
+    ("scip", "qubo_prune.backends.scip.backend", "Scip"),
+    ("greedy", "qubo_prune.backends.controls", "Greedy"),
+    ("random", "qubo_prune.backends.controls", "RandomStates"),
+)
+_PREFIXES = (("ocean:", "qubo_prune.backends.ocean.backend", "named_backend"),)
+"""What the name of a backend starts with whose rest says more, and who makes the class of it."""
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends: built-ins first, then those that other packages registered.
+
+    Examples
+    --------
+    >>> backend_names()[:2]
+    ('branch-and-bound', 'enumeration')
+    """
+    built_in = tuple(name for name, _, _ in _BUILT_INS)
+    return built_in + tuple(sorted(set(_outside()) - set(built_in)))
+
+
+@lru_cache(maxsize=1)
+def _outside() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def backend_class(name: str) -> type[Backend]:
+    """Return the class of a backend.
+
+    Parameters
+    ----------
+    name : str
+        One of `backend_names`, or ``ocean:package.module:Class`` for a dimod sampler.
+
+    Raises
+    ------
+    InputError
+        If there is no such backend.
+    BackendError
+        If another package registered something that is not a backend or cannot be imported.
+    """
+    for built_in, module, attribute in _BUILT_INS:
+        if name == built_in:
+            found: type[Backend] = getattr(import_module(module), attribute)
+            return found
+    if name.startswith("ocean:"):
+        from qubo_prune.backends.ocean.backend import named_backend
+
+        return named_backend(name)
+    point = _outside().get(name)
+    if point is None:
+        raise InputError(
+            f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}."
+        )
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise BackendError(
+            f"backend {name!r} is registered as {point.value!r} but cannot be imported: {error}."
+        ) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
+        raise BackendError(
+            f"backend {name!r} is registered as {point.value!r}, which is not a subclass of Backend."
+        )
+    return loaded
+
+
+def distribution_of(name: str) -> str | None:
+    """Return the name and version of the package that registered a backend; None for a built-in one."""
+    point = None if any(name == known for known, *_ in _BUILT_INS) else _outside().get(name)
+    if point is None or point.dist is None:
+        return None
+    return f"{point.dist.name} {point.dist.version}"
+
+
+def availability_of(name: str) -> Availability:
+    """Return whether a backend can run here.
+
+    Parameters
+    ----------
+    name : str
+        One of `backend_names`.
+
+    Raises
+    ------
+    InputError
+        If there is no such backend.
+    BackendError
+        If another package registered something that is not a backend, cannot be imported or cannot answer.
+    """
+    found = backend_class(name)
+    try:
+        answer = found.availability()
+    except Exception as error:
+        raise BackendError(
+            f"backend {name!r} cannot say whether it can run here: {type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(answer, Availability):
+        raise BackendError(
+            f"backend {name!r} says {answer!r} of its availability, which is not an Availability."
+        )
+    return answer
+
+
+def get_backend(name: str, /, **options: Any) -> Backend:
+    """Return a configured backend that can run here.
+
+    Parameters
+    ----------
+    name : str
+        One of `backend_names`.
+    **options
+        The backend's options; an unknown one is an error.
+
+    Raises
+    ------
+    InputError
+        If the backend or an option is unknown or a value is out of range.
+    BackendUnavailableError
+        If a library, licence or device is missing; says how to get it.
+    BackendError
+        If another package registered something that is not a backend, or that fails when it is asked whether it can run.
+
+    Examples
+    --------
+    >>> get_backend("enumeration", threads=1).threads
+    1
+    """
+    availability = availability_of(name)
+    if not availability.usable:
+        remedy = f"; install it with: {availability.install}" if availability.install else ""
+        raise BackendUnavailableError(
+            f"backend {name!r} cannot run here: {availability.detail or 'something is missing'}{remedy}."
+        )
+    try:
+        return backend_class(name).configured(**options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"backend {name!r} refuses its options: {error}.") from error

@@ -1,0 +1,1 @@
+"""Heuristics that swap blocks: tabu and annealing."""

@@ -1,0 +1,107 @@
+"""The frame of heuristics that swap blocks on all cores: their common options, the pool that they fill and its completion."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import at_least_one
+from qubo_prune.search.threads import num_threads
+
+if TYPE_CHECKING:
+    from qubo_prune.backends.swaps.rounds import Work
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.stopping import Stop
+    from qubo_prune.search.swap_search import SwapSearch
+
+
+@dataclass(frozen=True)
+class SwapHeuristic(Backend):
+    """A heuristic whose walks swap a removed and a kept block of the same group, so that they never leave the constraint.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Number of threads, of which at most `walks` are used; all available cores by default. The answer does not depend on it.
+    walks : int
+        Walks in a round.
+    rounds : int
+        Most rounds.
+    patience : int
+        Rounds in a row without a new state after which the search ends.
+    completion : bool
+        Whether the spectrum is completed.
+    """
+
+    threads: int | None = None
+    walks: int = 16
+    rounds: int = 100
+    patience: int = 5
+    completion: bool = True
+
+    capabilities: ClassVar[Capability] = (
+        Capability.WARM_START
+        | Capability.SEEDED
+        | Capability.NATIVE_CONSTRAINT
+        | Capability.TIME_LIMIT
+        | Capability.CANCEL
+        | Capability.PROGRESS
+    )
+
+    def __post_init__(self) -> None:
+        num_threads(self.threads)
+        for what in ("walks", "rounds", "patience"):
+            at_least_one(getattr(self, what), what)
+        if not isinstance(self.completion, bool):
+            raise InputError(
+                f"completion must be true or false, not {format_value(self.completion)}."
+            )
+
+    @abstractmethod
+    def make_work(self, search: SwapSearch, known: NDArray[np.bool_]) -> Work:
+        """Return what walks do.
+
+        Parameters
+        ----------
+        search : SwapSearch
+            With one lane for each walk.
+        known : ndarray of bool, shape (W, n)
+            States that the caller of `run` knows to be good, as walkers have them.
+        """
+
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
+        """Search for the `num_states` lowest states; see `Backend.run`."""
+        from qubo_prune.backends.swaps.rounds import search_in_rounds, with_margin
+        from qubo_prune.search.swap_search import LANE_STATES, SwapSearch
+
+        capacity = with_margin(num_states, problem)
+        search = SwapSearch(
+            problem,
+            capacity,
+            self.walks,
+            seed,
+            stop,
+            threads=num_threads(self.threads),
+            expanders=self.walks,
+            lane_states=LANE_STATES if self.completion else capacity,
+        )
+        known = np.zeros((0, search.num_variables), np.bool_)
+        if warm_start is not None:
+            known = search.variables_of(warm_start)
+            search.offer(known)
+        work = self.make_work(search, known)
+        return search_in_rounds(search, work, self.rounds, self.patience, self.completion)

@@ -1,0 +1,64 @@
+"""`qubo-prune merge`: one Hessian from the shards of a calibration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qubo_prune.cli import options
+from qubo_prune.cli.output import EXIT_DONE, print_json, require_writable
+from qubo_prune.core.errors import InputError
+
+Shards = Annotated[
+    list[Path], typer.Argument(metavar="SHARD", help="The .npy files of the shards.")
+]
+Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The .npy file to write.")]
+AllowPartial = Annotated[
+    bool, typer.Option("--allow-partial", help="Merge although shards are missing.")
+]
+
+
+def merge(
+    shards: Shards,
+    out: Out,
+    allow_partial: AllowPartial = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Merge the Hessians of the shards of one calibration.
+
+    They must agree in all that matters and have no sample in common. Per-sample gradients are
+    concatenated if all shards have them.
+    """
+    require_writable(out.parent)
+
+    from qubo_prune.core.files.gradients import gradients_path
+    from qubo_prune.hessians.merge import merge_hessians
+
+    # A pattern as part-*.npy also names the gradients beside the shards, which are found anyway.
+    beside_shards = {gradients_path(shard) for shard in shards}
+    shards = [shard for shard in shards if shard not in beside_shards]
+    if out.resolve() in [shard.resolve() for shard in shards]:
+        raise InputError(f"--out names the shard {str(out)!r}; name another file")
+    file = merge_hessians(shards, out, allow_partial=allow_partial)
+    beside = gradients_path(out)
+    missing = file.metadata.get("missing_shards", [])
+    facts = {
+        "file": str(out),
+        "num_blocks": file.num_blocks,
+        "shards": len(shards),
+        "missing_shards": missing,
+        "samples": file.metadata["samples"],
+        "gradients": str(beside) if beside.exists() else None,
+    }
+    if json:
+        print_json(facts)
+    elif not quiet:
+        lacking = f" (shards {', '.join(map(str, missing))} missing)" if missing else ""
+        also = f"; per-sample gradients in {beside}" if beside.exists() else ""
+        print(
+            f"{out}: {file.num_blocks} blocks, {facts['samples']} samples of {len(shards)} shards{lacking}{also}"
+        )
+    return EXIT_DONE

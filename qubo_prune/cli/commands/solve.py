@@ -1,0 +1,148 @@
+"""`qubo-prune solve`: the lowest states of one problem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qubo_prune.cli import options
+from qubo_prune.cli.output import (
+    exit_code,
+    print_json,
+    print_text,
+    require_certificate_file,
+    require_spectrum_file,
+    stdout_console,
+)
+from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.core.defaults import BACKEND
+from qubo_prune.core.errors import InputError
+
+if TYPE_CHECKING:
+    from qubo_prune.core.spectrum.spectrum import Spectrum
+
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the spectrum to FILE, a .json or .npz."),
+]
+CertificateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="Write a proof for `qubo-prune verify` to FILE, a .json.",
+    ),
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Of `--backend enumeration`: save the run to FILE every few seconds, and go on from it.",
+    ),
+]
+Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many states the table shows.", min=0)]
+
+
+def solve(
+    hessian: options.HessianArgument,
+    remove: options.Removal = [],  # noqa: B006 - typer copies it
+    only: options.Only = None,
+    keep: options.Keep = [],  # noqa: B006
+    force: options.Force = [],  # noqa: B006
+    beta: options.Beta = 0.0,
+    symmetrize: options.Symmetrize = False,
+    backend: options.BackendName = BACKEND,
+    states: options.States = 100,
+    time_limit: options.TimeLimit = None,
+    max_evaluations: options.MaxEvaluations = None,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    executor: options.ExecutorName = None,
+    scheduler: options.Scheduler = None,
+    option: options.BackendOption = [],  # noqa: B006
+    out: Out = None,
+    certificate: CertificateFile = None,
+    checkpoint: CheckpointFile = None,
+    json: options.Json = False,
+    rows: Rows = 10,
+    quiet: options.Quiet = False,
+) -> int:
+    """Find the K lowest removals, with proof.
+
+    Exits with 0 when done, 2 on bad input, 3 when stopped by a limit and 130 by Ctrl-C; in the last
+    two cases what was found is printed and written all the same.
+    """
+    if out is not None:
+        require_spectrum_file(out)
+    if certificate is not None:
+        require_certificate_file(certificate)
+        if out is not None and out.resolve() == certificate.resolve():
+            raise InputError(
+                f"--out and --certificate both name {str(out)!r}; give them different files"
+            )
+    counts = options.parse_removal(remove)
+    backend_options = options.parse_backend_options(
+        option,
+        threads=threads,
+        executor=executor,
+        scheduler=scheduler,
+        checkpoint=None if checkpoint is None else str(checkpoint),
+    )
+
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.solving.solve import solve as run
+
+    problem = Problem.load(
+        hessian,
+        counts,
+        only=only,
+        keep=options.parse_blocks(keep),
+        force=options.parse_blocks(force),
+        beta=beta,
+        symmetrize=symmetrize,
+    )
+    with watched(quiet) as watch:
+        spectrum = run(
+            problem,
+            num_states=states,
+            backend=backend,
+            time_limit=time_limit,
+            max_evaluations=max_evaluations,
+            seed=seed,
+            progress=watch.progress,
+            options=backend_options,
+        )
+    if out is not None:
+        spectrum.save(out)
+    if certificate is not None:
+        from qubo_prune.solving.proof.certificate import Certificate
+
+        Certificate.of(problem, spectrum, hessian=hessian).save(certificate)
+    if json:
+        print_json(spectrum.to_dict())
+    elif not quiet:
+        _show(spectrum, rows)
+    return exit_code(spectrum.stop_reason)
+
+
+def _show(spectrum: Spectrum, rows: int) -> None:
+    """Print what was found, as a table, and a verdict."""
+    from qubo_prune.core.text import format_count, format_facts
+
+    print_text(str(spectrum))
+    if rows and len(spectrum):
+        table = spectrum.to_table(rows)
+        table.title = table.caption = None  # said above and below, where the table is no limit
+        stdout_console().print(table)
+    print_text(spectrum.advice)
+    if spectrum.statistics:
+        print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
+    hidden = len(spectrum) - rows
+    print(
+        f"{spectrum.num_proven} of {len(spectrum)} states proven, "
+        f"{format_count(spectrum.num_evaluated)} evaluations "
+        f"in {format_duration(spectrum.timings['total'])}"
+        + (f"; {hidden} not shown (--rows, --json, --out)" if hidden > 0 else "")
+    )

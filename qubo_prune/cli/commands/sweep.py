@@ -1,0 +1,191 @@
+"""`qubo-prune sweep`: the lowest states for many numbers of removed blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qubo_prune.cli import options
+from qubo_prune.cli.output import (
+    CERTIFICATE_SUFFIX,
+    EXIT_DONE,
+    exit_code,
+    print_json,
+    require_writable,
+)
+from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.core.defaults import BACKEND
+from qubo_prune.core.errors import InputError
+
+if TYPE_CHECKING:
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.spectrum.spectrum import Spectrum
+
+From = Annotated[int | None, typer.Option("--from", metavar="A", help="The first M.")]
+To = Annotated[int | None, typer.Option("--to", metavar="B", help="The last M.")]
+Remove = Annotated[
+    list[str],
+    typer.Option(metavar="LIST", help="The values of M, as 4,8,12-16; instead of --from and --to."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write one spectrum for each M, FOLDER/remove-M.json."),
+]
+
+Certificates = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FOLDER",
+        help="Write one proof for each M, FOLDER/remove-M.certificate.json; `qubo-prune verify FOLDER` checks them.",
+    ),
+]
+
+_ROW = "{:>5} {:>9} {:>12} {:>15} {:>15} {:>9}  {}"
+_HEADER = ("M", "states", "proven", "lowest energy", "above lowest", "time", "lowest state")
+
+
+def sweep(
+    hessian: options.HessianArgument,
+    first: From = None,
+    last: To = None,
+    remove: Remove = [],  # noqa: B006 - typer copies it
+    only: options.Only = None,
+    keep: options.Keep = [],  # noqa: B006
+    force: options.Force = [],  # noqa: B006
+    beta: options.Beta = 0.0,
+    symmetrize: options.Symmetrize = False,
+    backend: options.BackendName = BACKEND,
+    states: options.States = 100,
+    time_limit: options.TimeLimit = None,
+    max_evaluations: options.MaxEvaluations = None,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    executor: options.ExecutorName = None,
+    scheduler: options.Scheduler = None,
+    option: options.BackendOption = [],  # noqa: B006
+    out: Out = None,
+    certificate: Certificates = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Solve for many M, one row each.
+
+    All M from 1 to N - 1 by default. Limits hold for each M on its own. Each spectrum is printed and
+    written as soon as it is there; Ctrl-C ends the sweep. Exits as `solve` does.
+    """
+    if remove and not (first is None and last is None):
+        raise InputError("--remove lists the values of M, so --from and --to go without it")
+    counts = options.parse_counts(remove)
+    forced = options.parse_blocks(force)
+    backend_options = options.parse_backend_options(
+        option, threads=threads, executor=executor, scheduler=scheduler
+    )
+    if out is not None:
+        _require_folder(out, "--out")
+    if certificate is not None:
+        _require_folder(certificate, "--certificate")
+
+    from qubo_prune.backends.registry import get_backend
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.solving.sweep import sweep as run
+
+    solver = get_backend(backend, **backend_options)
+    problem = Problem.load(
+        hessian,
+        len(forced),
+        only=only,
+        keep=options.parse_blocks(keep),
+        force=forced,
+        beta=beta,
+        symmetrize=symmetrize,
+    )
+    if not remove:
+        counts = _counts_between(problem, first, last)
+    for count in counts:
+        problem.with_remove(count)  # refuses a count before any time is spent on the others
+
+    with watched(quiet) as watch:
+
+        def report(spectrum: Spectrum) -> None:
+            watch.hide()
+            if out is not None:
+                out.mkdir(exist_ok=True)
+                spectrum.save(out / f"remove-{spectrum.remove}.json")
+            if certificate is not None:
+                _certify(problem, spectrum, hessian, certificate)
+            if not (json or quiet):
+                print(_row(spectrum), flush=True)
+
+        if not (json or quiet):
+            print(_ROW.format(*_HEADER), flush=True)
+        spectra = run(
+            problem,
+            counts,
+            on_result=report,
+            num_states=states,
+            backend=solver,
+            time_limit=time_limit,
+            max_evaluations=max_evaluations,
+            seed=seed,
+            progress=watch.progress,
+        )
+    if json:
+        print_json({"spectra": [spectrum.to_dict() for spectrum in spectra.values()]})
+    return max(
+        (exit_code(spectrum.stop_reason) for spectrum in spectra.values()), default=EXIT_DONE
+    )
+
+
+def _require_folder(folder: Path, option: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            f"{option} of sweep takes a folder, but {str(folder)!r} is a file; name another"
+        )
+    require_writable(folder if folder.is_dir() else folder.parent, option)
+
+
+def _certify(problem: Problem, spectrum: Spectrum, hessian: str, folder: Path) -> None:
+    """Write the certificate of one M."""
+    from qubo_prune.solving.proof.certificate import Certificate
+
+    certificate = Certificate.of(problem.with_remove(spectrum.remove), spectrum, hessian=hessian)
+    folder.mkdir(exist_ok=True)
+    certificate.save(folder / f"remove-{spectrum.remove}{CERTIFICATE_SUFFIX}")
+
+
+def _counts_between(problem: Problem, first: int | None, last: int | None) -> list[int]:
+    """Return the values of M from `first` to `last`; an end left open is where the problem ends."""
+    if first is not None and last is not None and first > last:
+        raise InputError(f"--from {first} is more than --to {last}; swap them")
+    for count in (first, last):
+        if count is not None:
+            problem.with_remove(count)
+    start = 1 if first is None else first
+    stop = problem.num_blocks - 1 if last is None else last
+    return [count for count in range(start, stop + 1) if _is_possible(problem, count)]
+
+
+def _is_possible(problem: Problem, count: int) -> bool:
+    try:
+        problem.with_remove(count)
+    except InputError:
+        return False
+    return True
+
+
+def _row(spectrum: Spectrum) -> str:
+    from qubo_prune.core.text import format_blocks, format_count
+
+    energies = spectrum.energies
+    return _ROW.format(
+        str(spectrum.remove),
+        format_count(spectrum.num_states_total),
+        f"{spectrum.num_proven} of {len(spectrum)}",
+        f"{energies[0]:.9g}" if len(energies) else "-",
+        f"{energies[-1] - energies[0]:.3g}" if len(energies) else "-",
+        format_duration(spectrum.timings["total"]),
+        format_blocks(spectrum.removed(0)) if len(energies) else "none found",
+    )

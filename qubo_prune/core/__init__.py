@@ -1,0 +1,1 @@
+"""The nouns, and how they are read and written; knows no solver."""

@@ -1,0 +1,229 @@
+"""Hessian files: a ``.npy`` matrix, an optional ``.json`` sidecar, and those that come bundled.
+
+The sidecar of ``name.npy`` is ``name.json``, an object with any of these keys: ``format_version``,
+``description``, ``model``, ``names``, ``kinds``, ``parameter_counts`` (per block), ``granularity``,
+``calibration``, ``samples``, ``sequence_length``, ``loss``, ``mean_gradient``, ``remove`` (how many,
+unless somebody says otherwise), ``offset``, ``versions`` (of libraries) and ``sha256`` (of the
+``.npy`` file). Other keys are kept. What contradicts the matrix is an error.
+
+Files of other formats (see `qubo_prune.core.files.formats`) are read as well; theirs is ``name.suffix.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.bundled import bundled
+from qubo_prune.core.files.disk import read_array, read_file, write_atomically
+from qubo_prune.core.files.formats import format_of, has_format
+from qubo_prune.core.files.sidecar import (
+    FORMAT_VERSION,
+    Sidecar,
+    agreed,
+    check_sidecar,
+    read_sidecar,
+    sidecar_path,
+    sidecar_text,
+)
+from qubo_prune.core.validation import as_hessian, as_real_array, check_square
+
+_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+@dataclass(frozen=True, eq=False)
+class HessianFile:
+    """What a Hessian file and its sidecar hold.
+
+    Attributes
+    ----------
+    hessian : (N, N) array
+        As in the file, of any real dtype; `Problem` checks its entries.
+    names, kinds : tuple of str or None
+        Name and kind of each block.
+    mean_gradient : (N,) float64 or None
+        Gradient of the loss with respect to the gates, averaged over the samples.
+    metadata : dict
+        The whole sidecar; empty without one.
+    path : Path
+        The file.
+    sha256 : str
+        Hexadecimal SHA-256 of the file.
+    remove : int or dict, optional
+        How many blocks the file or its sidecar says to remove.
+    offset : float
+        Constant term of the file; energies leave it out.
+    """
+
+    hessian: NDArray[Any]
+    names: tuple[str, ...] | None
+    kinds: tuple[str, ...] | None
+    mean_gradient: NDArray[np.float64] | None
+    metadata: dict[str, Any]
+    path: Path
+    sha256: str
+    remove: int | dict[str, int] | None = None
+    offset: float = 0.0
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks, N."""
+        return len(self.hessian)
+
+
+def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> HessianFile:  # noqa: A002
+    """Read a Hessian and its sidecar, or a bundled one.
+
+    Parameters
+    ----------
+    source : str or path
+        A ``.npy`` file or one of another format, or the name of a bundled Hessian where no such file exists.
+    format : str, optional
+        Name of the format (see `qubo_prune.core.files.formats.FORMATS`); by default the suffix tells, and a file is a ``.npy`` if that says nothing.
+
+    Returns
+    -------
+    HessianFile
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is not a readable square matrix of real numbers, or the
+        sidecar contradicts it. Pickled objects are never loaded.
+
+    Examples
+    --------
+    >>> file = load_hessian("bytelm-40-branch")
+    >>> file.hessian.shape, file.names[1], file.kinds[1]
+    ((80, 80), 'layers.0.mlp', 'mlp')
+    """
+    path = _find(source)
+    data = read_file(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    is_npy = format is None and not has_format(path)
+    beside = sidecar_path(path, is_npy=is_npy)
+    metadata = read_sidecar(beside, path, sha256)
+    if is_npy:
+        hessian = _read_npy(path, data)
+        said = check_sidecar(metadata, len(hessian), str(beside))
+    else:
+        model = format_of(path, format).read(path, data)
+        hessian, said = agreed(model, metadata, path, beside)
+    return _file(hessian, said, metadata, path, sha256)
+
+
+def _file(
+    hessian: NDArray[Any], said: Sidecar, metadata: dict[str, Any], path: Path, sha256: str
+) -> HessianFile:
+    return HessianFile(
+        hessian=hessian,
+        names=said.names,
+        kinds=said.kinds,
+        mean_gradient=said.mean_gradient,
+        metadata=metadata,
+        path=path,
+        sha256=sha256,
+        remove=said.remove,
+        offset=said.offset or 0.0,
+    )
+
+
+def _read_npy(path: Path, data: bytes) -> NDArray[Any]:
+    if not data.startswith(_MAGIC):
+        found = "a .npz archive" if data.startswith(_ZIP_MAGIC) else f"bytes {data[:6]!r} first"
+        raise InputError(
+            f"{path} is not a .npy file, it has {found}; "
+            "save the (N, N) matrix alone with numpy.save or save_hessian."
+        )
+    what = f"the matrix in {path}"
+    hessian = as_real_array(read_array(io.BytesIO(data), len(data), str(path)), what)
+    check_square(hessian.shape, what)
+    return hessian
+
+
+def save_hessian(
+    path: str | os.PathLike[str],
+    hessian: ArrayLike,
+    **sidecar: Any,
+) -> None:
+    """Write a Hessian and its sidecar, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+        Has to end in ``.npy``; the sidecar goes beside it. Existing files are replaced.
+    hessian : (N, N) array_like
+        Real, finite and symmetric; saved as float64.
+    **sidecar
+        Entries of the sidecar, see the module; its version and ``sha256`` are filled in.
+
+    Raises
+    ------
+    InputError
+        If the matrix is invalid, the sidecar contradicts it or is not JSON, or the files cannot be
+        written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_hessian(f"{folder}/tiny.npy", [[2.0, 1.0], [1.0, 3.0]], names=["a", "b"])
+    ...     load_hessian(f"{folder}/tiny.npy").names
+    ('a', 'b')
+    """
+    path = Path(path)
+    if path.suffix != ".npy":
+        raise InputError(f"a Hessian file must end in .npy, not {path.name!r}; rename it.")
+    for key in ("format_version", "sha256"):
+        if key in sidecar:
+            raise InputError(f"{key} of a sidecar is filled in by save_hessian; leave it out.")
+    matrix = as_hessian(hessian, symmetrize=False)
+    buffer = io.BytesIO()
+    np.save(buffer, matrix, allow_pickle=False)
+    data = buffer.getvalue()
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        **sidecar,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    text = sidecar_text(metadata, len(matrix), path)
+    # Should the machine stop between the two renames, the sha256 shows that they do not match.
+    write_atomically(
+        {
+            path: lambda stream: stream.write(data),
+            path.with_suffix(".json"): lambda stream: stream.write(text.encode()),
+        }
+    )
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"a Hessian file must be given by its path or bundled name, not as "
+            f"{type(source).__name__}; pass arrays to Problem."
+        )
+    path = Path(source)
+    try:
+        exists = path.exists()
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+    known = {hessian.name: hessian.path for hessian in bundled()}
+    if str(source) in known:
+        return known[str(source)]
+    if not exists:
+        raise InputError(
+            f"there is no file {str(source)!r} and no bundled Hessian of that name; "
+            f"check the path or use one of {', '.join(known)}."
+        )
+    return path

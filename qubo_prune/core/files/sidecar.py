@@ -1,0 +1,211 @@
+"""The JSON beside a file: what it may say, and that it fits the matrix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.disk import read_file
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import (
+    as_count,
+    as_finite_float,
+    as_gradient,
+    as_labels,
+    as_names,
+    as_remove,
+    check_kind,
+)
+
+if TYPE_CHECKING:
+    from qubo_prune.core.files.formats.quadratic_model import Model
+
+FORMAT_VERSION = 1
+REFERENCE_NODE = "reference_node"
+"""Key of the number, from 1, of the node of a graph that is no block."""
+
+
+class Sidecar(NamedTuple):
+    """What of a sidecar matters to a problem; None where it says nothing."""
+
+    names: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    mean_gradient: NDArray[np.float64] | None = None
+    remove: int | dict[str, int] | None = None
+    offset: float | None = None
+
+
+def sidecar_path(path: Path, *, is_npy: bool = True) -> Path:
+    """Return where the sidecar of a file is: ``a.json`` for ``a.npy``, ``a.qubo.json`` for ``a.qubo``."""
+    return path.with_suffix(".json") if is_npy else path.with_name(f"{path.name}.json")
+
+
+def read_sidecar(path: Path, of: Path, sha256: str) -> dict[str, Any]:
+    """Return the sidecar at `path` of the file `of`, whose checksum is given; an empty object if there is none."""
+    if not path.exists():
+        return {}
+    try:
+        metadata = json.loads(read_file(path).decode())
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the sidecar {path} is not JSON ({error}); correct or delete it."
+        ) from error
+    if not isinstance(metadata, dict):
+        raise InputError(
+            f"the sidecar {path} must hold a JSON object, not a {type(metadata).__name__}; "
+            "correct or delete it."
+        )
+    claimed = metadata.get("sha256")
+    if claimed not in (None, sha256):
+        raise InputError(
+            f"{path} belongs to another matrix: its sha256 is {format_value(claimed)}, "
+            f"that of {of.name} is '{sha256}'; put matching files together or delete the sidecar."
+        )
+    return metadata
+
+
+def sidecar_text(metadata: Mapping[str, Any], num_blocks: int, of: Path) -> str:
+    """Return a sidecar of the file `of` as JSON; refuse what is not JSON or contradicts the matrix."""
+    try:
+        text = json.dumps(metadata, indent=1, allow_nan=False, default=_plain) + "\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the sidecar of {of} cannot be written as JSON ({error}); "
+            "use numbers, strings, lists and dicts."
+        ) from error
+    check_sidecar(json.loads(text), num_blocks, f"the sidecar of {of}")
+    return text
+
+
+def check_sidecar(metadata: dict[str, Any], num_blocks: int, where: str) -> Sidecar:
+    """Return what matters to a problem; an entry that is null counts as left out."""
+
+    def checked(key: str, convert: Callable[[Any], Any]) -> Any:
+        if metadata.get(key) is None:
+            return None
+        try:
+            return convert(metadata[key])
+        except InputError as error:
+            raise InputError(f"{where} contradicts the matrix or its format: {error}") from error
+
+    checked("format_version", _check_version)
+    checked("granularity", _check_text)
+    checked("samples", lambda value: _check_at_least(value, 1, "samples"))
+    checked("parameter_counts", lambda value: _check_parameter_counts(value, num_blocks))
+    kinds = checked("kinds", lambda value: as_labels(value, num_blocks, "kinds"))
+    return Sidecar(
+        names=checked("names", lambda value: as_names(value, num_blocks)),
+        kinds=kinds,
+        mean_gradient=checked(
+            "mean_gradient", lambda value: as_gradient(value, num_blocks, "mean_gradient")
+        ),
+        remove=checked("remove", lambda value: _as_remove(value, kinds, num_blocks)),
+        offset=checked("offset", lambda value: as_finite_float(value, "offset")),
+    )
+
+
+def agreed(
+    model: Model, metadata: dict[str, Any], path: Path, beside: Path
+) -> tuple[NDArray[np.float64], Sidecar]:
+    """Return the matrix of a file of another format and what it and its sidecar say together; refuse what they contradict each other in."""
+    matrix = model.matrix
+    if metadata.get(REFERENCE_NODE) is not None:
+        # The graph of `qubo_prune.core.files.formats.lists.write_rudy` has one node more than the problem has blocks.
+        if metadata[REFERENCE_NODE] != len(matrix) or len(matrix) < 2:
+            raise InputError(
+                f"{beside} contradicts {path.name}: {REFERENCE_NODE} must be its last node, {len(matrix)}, not "
+                f"{format_value(metadata[REFERENCE_NODE])}; put matching files together or delete the sidecar."
+            )
+        matrix = matrix[:-1, :-1].copy()
+    said = check_sidecar(metadata, len(matrix), str(beside))
+    offset = said.offset if said.offset is not None else model.offset
+    names = said.names or (model.labels and as_names(model.labels, len(matrix)))
+    said = said._replace(names=names, offset=offset)
+    if not model.counts:
+        return matrix, said
+    if said.remove is None and len(model.counts) == 1:
+        return matrix, said._replace(remove=model.counts[0].count)
+    if said.remove is None:
+        kinds = np.empty(len(matrix), object)
+        for each in model.counts:
+            kinds[each.indices] = each.label
+        said = said._replace(
+            kinds=said.kinds or tuple(kinds),
+            remove={each.label: each.count for each in model.counts},
+        )
+    stated = {(*each.indices.tolist(), each.count) for each in model.counts}
+    if stated != _counted(said, len(matrix)):
+        raise InputError(
+            f"{beside} contradicts {path.name}, which counts "
+            + " and ".join(f"{each.count} of {len(each.indices)}" for each in model.counts)
+            + " variables; put matching files together or delete the sidecar."
+        )
+    return matrix, said
+
+
+def _counted(said: Sidecar, num_blocks: int) -> set[tuple[int, ...]]:
+    """Return the members and the count of each group."""
+    if isinstance(said.remove, int):
+        return {(*range(num_blocks), said.remove)}
+    return {
+        (*(i for i, of in enumerate(said.kinds or ()) if of == kind), count)
+        for kind, count in (said.remove or {}).items()
+    }
+
+
+def _as_remove(value: Any, kinds: tuple[str, ...] | None, num_blocks: int) -> int | dict[str, int]:
+    remove = as_remove(value)
+    limits = [(remove, num_blocks)] if isinstance(remove, int) else []
+    for kind, count in {} if isinstance(remove, int) else remove.items():
+        check_kind(kind, kinds or (), "remove")
+        limits.append((count, (kinds or ()).count(kind)))
+    for count, most in limits:
+        if not 0 <= count <= most:
+            raise InputError(
+                f"remove must be between 0 and {most}, not {format_value(count)}; correct it."
+            )
+    return remove
+
+
+def _check_version(value: object) -> None:
+    if as_count(value, "format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"format_version is {format_value(value)}, but only {FORMAT_VERSION} is known here; "
+            "upgrade."
+        )
+
+
+def _check_text(value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise InputError(
+            f"granularity must be a word such as branch, not {format_value(value)}; correct it."
+        )
+
+
+def _check_at_least(value: object, least: int, what: str) -> None:
+    if as_count(value, what) < least:
+        raise InputError(f"{what} must be at least {least}, not {format_value(value)}; correct it.")
+
+
+def _check_parameter_counts(value: object, num_blocks: int) -> None:
+    if not isinstance(value, list) or len(value) != num_blocks:
+        size = len(value) if isinstance(value, list) else format_value(value)
+        raise InputError(
+            f"parameter_counts must have one entry per block, {num_blocks}, not {size}; correct it."
+        )
+    for count in value:
+        _check_at_least(count, 0, "an entry of parameter_counts")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,1 @@
+"""The problem: a Hessian and what to remove."""

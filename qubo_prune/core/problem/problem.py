@@ -1,0 +1,384 @@
+"""The problem: which M of N blocks to remove so that ``x'Hx + 2 beta g'x`` is small."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.constraint import Constraint, Group, make_constraint
+from qubo_prune.core.problem.reduced import ReducedProblem
+from qubo_prune.core.text import format_count
+from qubo_prune.core.validation import (
+    as_blocks,
+    as_finite_float,
+    as_gradient,
+    as_hessian,
+    as_labels,
+    as_names,
+    as_remove,
+    as_states,
+    check_magnitude,
+)
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Problem:
+    """A Hessian and what to remove, validated and normalised (equation 5 of the paper).
+
+    A state is a binary vector x with ``x[i] = 1`` where block i is removed. Its energy is
+    ``x'Hx + 2 beta g'x``, twice the second-order change of the loss (equation 3): ``beta = 0``
+    leaves out the gradient, ``beta = 1`` is the equation as printed, ``beta = -1`` the strict
+    Taylor expansion.
+
+    Parameters
+    ----------
+    hessian : (N, N) array_like
+        Real, finite and symmetric; copied to float64. It need not be positive semidefinite.
+    remove : int or mapping
+        How many blocks to remove in all, or of each kind (kinds not mentioned are kept). Blocks in
+        `force` count.
+    kinds : sequence of str, optional
+        Kind of each block, such as ``attention`` or ``mlp``.
+    names : sequence of str, optional
+        Distinct name of each block; "0", "1", ... without.
+    keep, force : sequence of int or str
+        Blocks to keep and to remove in any case, by index or name.
+    only : str, optional
+        The only kind that may be removed.
+    gradient : (N,) array_like, optional
+        Mean gradient g of the loss with respect to the gates.
+    beta : float
+        Weight of the first-order term; needs `gradient` unless 0.
+    symmetrize : bool
+        Accept any asymmetry and use ``(H + H.T) / 2``, which has the same energies. Asymmetry up
+        to 1e-8 of max |H| is averaged away in any case.
+
+    Attributes
+    ----------
+    hessian : (N, N) float64
+        Read-only, C-contiguous, exactly symmetric.
+    remove : int or dict
+        As asked.
+    keep, force : tuple of int
+        Ascending indices.
+    linear : (N,) float64
+        ``2 beta g``; zeros without a first-order term.
+
+    Raises
+    ------
+    InputError
+        If anything above does not hold.
+
+    Examples
+    --------
+    >>> problem = Problem([[2.0, 1.0, 0.0], [1.0, 3.0, -2.0], [0.0, -2.0, 4.0]], remove=2)
+    >>> problem
+    Problem(num_blocks=3, remove=2, num_states=3)
+    >>> problem.energies([[1, 1, 0], [0, 1, 1]])
+    array([7., 3.])
+    """
+
+    hessian: NDArray[np.float64]
+    remove: int | dict[str, int]
+    kinds: tuple[str, ...] | None
+    names: tuple[str, ...] | None
+    keep: tuple[int, ...]
+    force: tuple[int, ...]
+    only: str | None
+    gradient: NDArray[np.float64] | None
+    beta: float
+    linear: NDArray[np.float64] = field(init=False)
+    _constraint: Constraint = field(init=False)
+
+    def __init__(
+        self,
+        hessian: ArrayLike,
+        remove: int | Mapping[str, int],
+        kinds: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        keep: Iterable[int | str] = (),
+        force: Iterable[int | str] = (),
+        only: str | None = None,
+        gradient: ArrayLike | None = None,
+        beta: float = 0.0,
+        *,
+        symmetrize: bool = False,
+    ) -> None:
+        matrix = as_hessian(hessian, symmetrize)
+        num_blocks = len(matrix)
+        values = self.__dict__  # a frozen dataclass refuses plain assignment
+        values["hessian"] = matrix
+        values["kinds"] = None if kinds is None else as_labels(kinds, num_blocks, "kinds")
+        values["names"] = None if names is None else as_names(names, num_blocks)
+        values["only"] = only
+        values["gradient"] = None if gradient is None else as_gradient(gradient, num_blocks)
+        values["beta"] = as_finite_float(beta, "beta")
+        values["linear"] = self._linear_terms()
+        values["keep"] = tuple(self._blocks(keep, "keep").tolist())
+        values["force"] = tuple(self._blocks(force, "force").tolist())
+        self._set_remove(remove)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str],
+        remove: int | Mapping[str, int] | None = None,
+        *,
+        kinds: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        keep: Iterable[int | str] = (),
+        force: Iterable[int | str] = (),
+        only: str | None = None,
+        gradient: ArrayLike | None = None,
+        beta: float = 0.0,
+        symmetrize: bool = False,
+    ) -> Problem:
+        """Read the Hessian from a file or take a bundled one.
+
+        Parameters
+        ----------
+        source : str or path
+            A ``.npy`` file or one of another format, or the name of a bundled Hessian.
+        remove : int or mapping, optional
+            As for `Problem`; what the file or its sidecar says unless given.
+        kinds, names, keep, force, only, gradient, beta, symmetrize : as for Problem
+            Kinds, names and the gradient come from the sidecar unless given.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read or contradicts its sidecar, or the problem is invalid.
+
+        Examples
+        --------
+        >>> problem = Problem.load("bytelm-40-branch", remove={"attention": 3}, keep=[0])
+        >>> problem.num_states
+        9139
+        """
+        from qubo_prune.core.files.hessian import load_hessian
+
+        file = load_hessian(source)
+        if remove is None and file.remove is None:
+            raise InputError(
+                f"{source} does not say how many variables are 1; give that number as remove (--remove M), or sweep over all of them."
+            )
+        return cls(
+            file.hessian,
+            file.remove if remove is None else remove,  # type: ignore[arg-type]
+            kinds=file.kinds if kinds is None else kinds,
+            names=file.names if names is None else names,
+            keep=keep,
+            force=force,
+            only=only,
+            gradient=file.mean_gradient if gradient is None else gradient,
+            beta=beta,
+            symmetrize=symmetrize,
+        )
+
+    def with_remove(self, remove: int | Mapping[str, int]) -> Problem:
+        """Return the same problem with another count; the matrix is shared, not copied.
+
+        Parameters
+        ----------
+        remove : int or mapping
+            As for `Problem`.
+
+        Examples
+        --------
+        >>> Problem([[1.0, 0.0], [0.0, 2.0]], remove=1).with_remove(2).num_removed
+        2
+        """
+        other = object.__new__(Problem)
+        # Asking for the hash here computes it once for all problems derived from this one.
+        other.__dict__.update(self.__dict__, hessian_sha256=self.hessian_sha256)
+        other._set_remove(remove)
+        return other
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks, N."""
+        return len(self.hessian)
+
+    @property
+    def num_removed(self) -> int:
+        """Number of blocks removed in every feasible state, M, forced ones included."""
+        return self._constraint.num_removed
+
+    @property
+    def num_states(self) -> int:
+        """Exact number of feasible states."""
+        return self._constraint.num_states
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Disjoint groups of free blocks with exact counts, by smallest index."""
+        return self._constraint.groups
+
+    @property
+    def fixed_removed(self) -> NDArray[np.int64]:
+        """Ascending indices of the blocks that every feasible state removes."""
+        return self._constraint.fixed_removed
+
+    @property
+    def fixed_kept(self) -> NDArray[np.int64]:
+        """Ascending indices of the blocks that every feasible state keeps."""
+        return self._constraint.fixed_kept
+
+    @cached_property
+    def hessian_sha256(self) -> str:
+        """Hexadecimal SHA-256 of the matrix as little-endian float64 in C order."""
+        little_endian = np.ascontiguousarray(self.hessian, dtype="<f8")
+        return hashlib.sha256(little_endian.data).hexdigest()
+
+    def block_names(self) -> tuple[str, ...]:
+        """Return the name of each block: `names`, or "0", "1", ... without."""
+        return self.names or tuple(map(str, range(self.num_blocks)))
+
+    def energies(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return the energies of states, feasible or not.
+
+        This is the only place where an energy of a result is computed; equal states have equal
+        energies to the last bit.
+
+        Parameters
+        ----------
+        states : (K, N) or (N,) array_like of bool or 0/1
+            1 where a block is removed.
+
+        Returns
+        -------
+        (K,) float64
+            ``x'Hx + 2 beta g'x`` of each state; K = 1 for a single one.
+
+        Raises
+        ------
+        InputError
+            If the shape or a value does not fit.
+        """
+        from qubo_prune.core.kernels.energy import energies
+
+        rows = as_states(states, self.num_blocks)
+        return np.asarray(energies(self.hessian, self.linear, rows), np.float64)
+
+    def is_feasible(self, states: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which states satisfy the constraint.
+
+        Parameters
+        ----------
+        states : (K, N) or (N,) array_like of bool or 0/1
+            1 where a block is removed.
+
+        Returns
+        -------
+        (K,) bool
+
+        Examples
+        --------
+        >>> Problem([[1.0, 0.0], [0.0, 2.0]], remove=1).is_feasible([[1, 0], [1, 1]])
+        array([ True, False])
+        """
+        return self._constraint.allows(as_states(states, self.num_blocks))
+
+    def state(self, removed: Iterable[int | str]) -> NDArray[np.bool_]:
+        """Return the state that removes the given blocks, feasible or not.
+
+        Parameters
+        ----------
+        removed : sequence of int or str
+            Distinct block indices or names, in any order.
+
+        Returns
+        -------
+        (N,) bool
+
+        Raises
+        ------
+        InputError
+            If a block is unknown or given twice.
+
+        Examples
+        --------
+        >>> Problem([[1.0, 0.0], [0.0, 2.0]], remove=1, names=["a", "b"]).state(["b"])
+        array([False,  True])
+        """
+        state = np.zeros(self.num_blocks, np.bool_)
+        state[self._blocks(removed, "removed")] = True
+        return state
+
+    def reduced(self) -> ReducedProblem:
+        """Return the problem over its free blocks alone, as solvers want it.
+
+        Examples
+        --------
+        >>> problem = Problem([[2.0, 1.0, 0.0], [1.0, 3.0, -2.0], [0.0, -2.0, 4.0]], 2, force=[1])
+        >>> reduced = problem.reduced()
+        >>> reduced.offset, reduced.matrix.tolist()
+        (3.0, [[4.0, 0.0], [0.0, 0.0]])
+        """
+        group_of = np.full(self.num_blocks, -1)
+        for number, group in enumerate(self.groups):
+            group_of[group.indices] = number
+        variables = np.flatnonzero(group_of >= 0)
+        # x_i is 0 or 1, so x_i^2 = x_i and every linear term can sit on the diagonal.
+        matrix = self.hessian[np.ix_(variables, variables)]
+        coupling = self.hessian[np.ix_(variables, self.fixed_removed)].sum(axis=1)
+        diagonal = np.einsum("ii->i", matrix)
+        diagonal += self.linear[variables] + 2.0 * coupling
+        return ReducedProblem(
+            variables=_read_only(variables),
+            matrix=_read_only(matrix),
+            offset=float(self.energies(self.state(self.fixed_removed))[0]),
+            group_of=_read_only(group_of[variables]),
+            counts=_read_only(np.array([group.count for group in self.groups], np.int64)),
+            fixed_removed=self.fixed_removed,
+            num_blocks=self.num_blocks,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Problem(num_blocks={self.num_blocks}, remove={self.remove}, "
+            f"num_states={format_count(self.num_states)})"
+        )
+
+    def _set_remove(self, remove: int | Mapping[str, int]) -> None:
+        self.__dict__["remove"] = as_remove(remove)
+        self.__dict__["_constraint"] = make_constraint(
+            self.remove,
+            self.kinds,
+            np.array(self.keep, np.int64),
+            np.array(self.force, np.int64),
+            self.only,
+            self.num_blocks,
+        )
+
+    def _blocks(self, entries: Iterable[int | str], what: str) -> NDArray[np.int64]:
+        positions = {name: index for index, name in enumerate(self.block_names())}
+        return as_blocks(entries, positions, what)
+
+    def _linear_terms(self) -> NDArray[np.float64]:
+        linear = np.zeros(self.num_blocks)
+        if self.beta != 0:
+            if self.gradient is None:
+                raise InputError(
+                    f"beta={self.beta} weights the first-order term, which needs the gradient; "
+                    "pass gradient=..., a file whose sidecar has mean_gradient, or beta=0."
+                )
+            with np.errstate(over="ignore", invalid="ignore"):
+                linear = 2.0 * self.beta * self.gradient
+                check_magnitude(float(np.abs(self.hessian).sum() + np.abs(linear).sum()))
+        return _read_only(linear)
+
+
+def _read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,1 @@
+"""The spectrum: the lowest states found, and what is proven about them."""

@@ -1,0 +1,96 @@
+"""Spectra for people: one line, a terminal table, a notebook table."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from qubo_prune.core.spectrum.status import Status
+from qubo_prune.core.text import format_blocks, format_count
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from qubo_prune.core.spectrum.view import SpectrumView
+
+_COLUMNS = ("#", "energy", "above lowest", "removed blocks", "proven")
+
+
+def summary(spectrum: SpectrumView) -> str:
+    """Return one line: how many states of what, by whom, how much of it is proven."""
+    if spectrum.status is Status.PROVEN:
+        proof = "proven to be the lowest"
+    elif spectrum.num_proven:
+        proof = f"the first {spectrum.num_proven} proven to be the lowest"
+    else:
+        proof = "none proven yet" if spectrum.status is Status.PARTIAL else "not proven"
+    lowest = f"; lowest energy {spectrum.energies[0]:.9g}" if len(spectrum) else ""
+    return (
+        f"{len(spectrum)} states by {spectrum.backend}, {proof}, "
+        f"of {format_count(spectrum.num_states_total)} that remove {_removal(spectrum)} "
+        f"of {spectrum.num_blocks} blocks{lowest}"
+    )
+
+
+def terminal_table(spectrum: SpectrumView, max_rows: int) -> Table:
+    """Return a rich table of the first `max_rows` states."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(summary(spectrum)), caption=escape(_caption(spectrum, max_rows)))
+    for column in _COLUMNS:
+        table.add_column(
+            column,
+            justify="left" if column == "removed blocks" else "right",
+            overflow="fold",
+            no_wrap=column != "removed blocks",
+        )
+    for row in _rows(spectrum, max_rows):
+        table.add_row(*map(escape, row))
+    return table
+
+
+def notebook_table(spectrum: SpectrumView, max_rows: int) -> str:
+    """Return an HTML table of the first `max_rows` states; everything is escaped."""
+    names = spectrum.names
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in _COLUMNS)
+    body = []
+    for index, row in enumerate(_rows(spectrum, max_rows)):
+        hint = html.escape(", ".join(names[block] for block in spectrum.removed(index)))
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        body.append(f'<tr title="{hint}">{cells}</tr>')
+    return (
+        f"<table><caption>{html.escape(summary(spectrum))}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        f"<p>{html.escape(_caption(spectrum, max_rows))}</p>"
+    )
+
+
+def _removal(spectrum: SpectrumView) -> str:
+    if isinstance(spectrum.remove, int):
+        return str(spectrum.remove)
+    return " + ".join(f"{count} {kind}" for kind, count in spectrum.remove.items()) or "0"
+
+
+def _rows(spectrum: SpectrumView, max_rows: int) -> list[tuple[str, ...]]:
+    shown = min(len(spectrum), max_rows)
+    return [
+        (
+            str(index),
+            f"{spectrum.energies[index]:.9g}",
+            f"{spectrum.energies[index] - spectrum.energies[0]:.3g}",
+            format_blocks(spectrum.removed(index)),
+            "yes" if index < spectrum.num_proven else "no",
+        )
+        for index in range(shown)
+    ]
+
+
+def _caption(spectrum: SpectrumView, max_rows: int) -> str:
+    hidden = len(spectrum) - max_rows
+    more = f"{hidden} more states are not shown. " if hidden > 0 else ""
+    has_names = spectrum.names != tuple(map(str, range(spectrum.num_blocks)))
+    lowest = ""
+    if has_names and len(spectrum):
+        lowest = f" The lowest removes {', '.join(spectrum.removed_names(0)) or 'nothing'}."
+    return more + spectrum.advice + lowest

@@ -1,0 +1,227 @@
+"""When to stop: time limit, state budget, cancellation and progress in one object."""
+
+from __future__ import annotations
+
+import enum
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_count
+from qubo_prune.core.validation import as_count, as_finite_float
+
+__all__ = ["Progress", "Stop", "StopReason"]
+
+_REPORT_INTERVAL = 0.1
+"""Seconds between two calls of a progress callback, at least."""
+
+
+class StopReason(enum.Enum):
+    """Why a run ended."""
+
+    COMPLETED = "completed"
+    TIME_LIMIT = "time limit"
+    EVALUATION_LIMIT = "evaluation limit"
+    INTERRUPTED = "interrupted"
+
+
+class Progress(NamedTuple):
+    """A snapshot of a run, handed to progress callbacks.
+
+    Attributes
+    ----------
+    fraction : float or None
+        Part of the work done, 0 to 1; None where it cannot be known.
+    num_evaluated : int
+        States evaluated so far.
+    rate : float
+        States per second since the start.
+    eta : float or None
+        Seconds left if the rate holds; None where it cannot be known.
+    message : str
+        What is being done.
+    """
+
+    fraction: float | None
+    num_evaluated: int
+    rate: float
+    eta: float | None
+    message: str
+
+
+class Stop:
+    """Decides when a run has to end; backends ask it, users and signals set it.
+
+    Parameters
+    ----------
+    time_limit : float, optional
+        Seconds from construction or the last `start`.
+    max_evaluations : int, optional
+        Number of states that may be evaluated.
+    progress : callable, optional
+        Called with a `Progress` at most every 0.1 s. An exception that it raises stops the run, and `solve` raises it again once the backend
+        has put away what it has.
+
+    Raises
+    ------
+    InputError
+        If a limit is not a positive finite number.
+
+    Examples
+    --------
+    >>> stop = Stop(max_evaluations=1000)
+    >>> stop.should_stop(999), stop.should_stop(1000)
+    (False, True)
+    >>> stop.reason
+    <StopReason.EVALUATION_LIMIT: 'evaluation limit'>
+    """
+
+    def __init__(
+        self,
+        time_limit: float | None = None,
+        max_evaluations: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        if time_limit is not None:
+            time_limit = as_finite_float(time_limit, "time_limit")
+            if time_limit <= 0:
+                raise InputError(
+                    f"time_limit must be more than 0 seconds, not {time_limit!r}; "
+                    "leave it out for no limit."
+                )
+        if max_evaluations is not None:
+            max_evaluations = as_count(max_evaluations, "max_evaluations")
+            if max_evaluations <= 0:
+                raise InputError(
+                    f"max_evaluations must be at least 1, not {format_count(max_evaluations)}; "
+                    "leave it out for no limit."
+                )
+        if progress is not None and not callable(progress):
+            raise InputError(
+                f"progress must be callable, not {type(progress).__name__}; "
+                "pass a function of one Progress."
+            )
+        self.time_limit = time_limit
+        self.max_evaluations = max_evaluations
+        self._progress = progress
+        self._cancelled: StopReason | None = None
+        self._signalled = False
+        self._report_lock = threading.Lock()
+        self.start()
+
+    def start(self) -> None:
+        """Reset the clock and forget a limit that was reached and a callback that failed; a cancellation stays."""
+        self._limit_reached: StopReason | None = None
+        self._failure: Exception | None = None
+        self._started = time.monotonic()
+        self._last_report = -math.inf
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, at least 0; inf without a time limit."""
+        if self.time_limit is None:
+            return math.inf
+        return max(0.0, self.time_limit - self.elapsed)
+
+    @property
+    def reason(self) -> StopReason | None:
+        """Why the run has to stop; None while it may go on."""
+        failed = None if self._failure is None else StopReason.INTERRUPTED
+        return self._cancelled or self._limit_reached or failed
+
+    def cancel(self, reason: StopReason = StopReason.INTERRUPTED) -> None:
+        """Ask the run to stop, from any thread or a signal handler; the first reason stays."""
+        # No lock: a signal handler could interrupt its holder in the same thread and wait for ever.
+        if self._cancelled is None:
+            self._cancelled = reason
+
+    def should_stop(self, num_evaluated: int = 0) -> bool:
+        """Whether the run has to stop now, `num_evaluated` states after its start."""
+        if self.reason is not None:
+            return True
+        if self.max_evaluations is not None and num_evaluated >= self.max_evaluations:
+            self._limit_reached = StopReason.EVALUATION_LIMIT
+        elif self.time_limit is not None and self.elapsed >= self.time_limit:
+            self._limit_reached = StopReason.TIME_LIMIT
+        return self._limit_reached is not None
+
+    def report(self, num_evaluated: int, fraction: float | None = None, message: str = "") -> None:
+        """Tell the progress callback how far the run is; most calls return at once.
+
+        Parameters
+        ----------
+        num_evaluated : int
+            States evaluated so far.
+        fraction : float, optional
+            Part of the work done; clipped to 0...1.
+        message : str
+            What is being done.
+        """
+        if (
+            self._progress is None
+            or self._failure is not None
+            or not self._report_lock.acquire(blocking=False)
+        ):
+            return
+        try:
+            now = time.monotonic()
+            if now - self._last_report < _REPORT_INTERVAL:
+                return
+            self._last_report = now
+            elapsed = now - self._started
+            eta = None
+            if fraction is not None:
+                fraction = min(1.0, max(0.0, fraction))
+                if fraction > 0:
+                    eta = elapsed * (1 - fraction) / fraction
+            rate = num_evaluated / elapsed if elapsed > 0 else 0.0
+            # Not through the backend, which may be anywhere, in foreign code even, and could not say whose fault it is.
+            try:
+                self._progress(Progress(fraction, num_evaluated, rate, eta, message))
+            except Exception as error:  # noqa: BLE001 - raised by raise_failure
+                self._failure = error
+        finally:
+            self._report_lock.release()
+
+    def raise_failure(self) -> None:
+        """Raise what the progress callback raised since the start, if it did."""
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Turn the first Ctrl-C into `cancel` and the second into KeyboardInterrupt.
+
+        Does nothing outside the main thread, where Python allows no signal handlers, and where
+        Ctrl-C is ignored or not handled by Python. The former handler is restored at the end.
+        """
+        former = signal.getsignal(signal.SIGINT)
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or former is None
+            or former is signal.SIG_IGN
+        ):
+            yield
+            return
+        signal.signal(signal.SIGINT, self._on_signal)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, former)
+
+    def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
+        if self._signalled:
+            raise KeyboardInterrupt
+        self._signalled = True
+        self.cancel()

@@ -1,1 +1,0 @@
-"""Compiled building blocks shared by the engines: canonical energies, bounded pools, swap search."""

@@ -1,0 +1,121 @@
+"""What a diagnosis of a Hessian looks like."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.disk import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from qubo_prune.hessians.diagnostics import Diagnosis, Stability
+
+__all__ = ["plot_diagnosis"]
+
+FORMATS = (".png", ".pdf", ".svg")
+_STATES_SHOWN = 40
+
+
+def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
+    """Draw the correlations, the eigenvalues and, as far as they are known, the convergence and the lowest states with error bars.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+        Of `qubo_prune.hessians.diagnostics.diagnose`.
+    path : str or path
+        The file to write, a ``.png``, ``.pdf`` or ``.svg``. An existing file is replaced.
+
+    Raises
+    ------
+    InputError
+        If the format is unknown or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise InputError(f"a plot must end in {', '.join(FORMATS)}, not {path.name!r}; rename it.")
+
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    has_stability = diagnosis.stability is not None
+    figure = Figure(figsize=(11, 8.5 if has_stability else 5), layout="constrained")
+    grid = figure.add_gridspec(3 if has_stability else 2, 2, width_ratios=(1.2, 1))
+    _draw_correlations(diagnosis, figure.add_subplot(grid[:2, 0]))
+    lower = grid[1, 1] if diagnosis.convergence else None
+    _draw_eigenvalues(diagnosis, figure.add_subplot(grid[0, 1] if lower else grid[:2, 1]))
+    if lower:
+        _draw_convergence(diagnosis, figure.add_subplot(lower))
+    if diagnosis.stability is not None:
+        _draw_states(diagnosis.stability, figure.add_subplot(grid[2, :]))
+    figure.suptitle(f"{diagnosis.file.path.stem}: {diagnosis.file.num_blocks} blocks")
+    # Without dates and random names, so that the same diagnosis is the same file.
+    date = {".pdf": "CreationDate", ".svg": "Date"}.get(path.suffix)
+    metadata = {date: None} if date else {}
+
+    def write(stream: IO[bytes]) -> None:
+        with rc_context({"svg.hashsalt": path.stem}):
+            figure.savefig(stream, format=path.suffix[1:], dpi=150, metadata=metadata)
+
+    write_atomically({path: write})
+
+
+def _draw_correlations(diagnosis: Diagnosis, axes: Axes) -> None:
+    shown = diagnosis.correlations.copy()
+    # A diagonal of ones would say nothing and set the scale.
+    np.fill_diagonal(shown, np.nan)
+    finite = np.abs(shown[np.isfinite(shown)])
+    limit = float(finite.max(initial=0)) or 1.0
+    image = axes.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes.figure.colorbar(image, ax=axes, label="correlation of the gradients", shrink=0.85)
+    axes.set(title="correlations between blocks", xlabel="block", ylabel="block")
+
+
+def _draw_eigenvalues(diagnosis: Diagnosis, axes: Axes) -> None:
+    values = diagnosis.eigenvalues[::-1]
+    ranks = np.arange(1, len(values) + 1)
+    positive = values > 0
+    axes.plot(ranks[positive], values[positive], "o", markersize=3)
+    if positive.any():
+        axes.set_yscale("log")
+    title = f"eigenvalues, effective rank {diagnosis.effective_rank:.1f} of {len(values)}"
+    axes.set(title=title, xlabel="rank", ylabel="eigenvalue")
+
+
+def _draw_convergence(diagnosis: Diagnosis, axes: Axes) -> None:
+    counts, distances = zip(*(diagnosis.convergence or ()), strict=True)
+    axes.plot(counts, np.multiply(distances, 100), "o-")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.set_ylim(bottom=0)
+    title = f"distance of their Hessian from H (of all {diagnosis.samples})"
+    axes.set(title=title, xlabel="first samples", ylabel="% of the norm of H")
+
+
+def _draw_states(stability: Stability, axes: Axes) -> None:
+    shown = min(len(stability.states), _STATES_SHOWN)
+    proven = np.arange(shown) < stability.num_proven
+    for chosen, colour, label in ((proven, "C0", "proven"), (~proven, "C1", "not proven")):
+        if chosen.any():
+            axes.errorbar(
+                np.flatnonzero(chosen),
+                stability.gaps[:shown][chosen],
+                yerr=stability.gap_errors[:shown][chosen],
+                fmt="o",
+                markersize=3,
+                capsize=2,
+                color=colour,
+                label=label,
+            )
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.legend(loc="upper left")
+    title = (
+        "the lowest states and what is left to chance: energy above the lowest, one standard error"
+    )
+    axes.set(title=title, xlabel="state", ylabel="energy above the lowest")

@@ -1,0 +1,1 @@
+"""Native machinery below every solver: swaps, pools of states, threads, repair."""

@@ -1,0 +1,108 @@
+"""Problems, states and pools as the swap kernels take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.core.kernels.energy import read_only
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.search.kernels.annealing import Chains
+from qubo_prune.search.kernels.landscape import Landscape, largest_couplings
+from qubo_prune.search.kernels.pool import num_words, unpack
+from qubo_prune.search.kernels.swap_pool import SwapPool, Walker
+
+if TYPE_CHECKING:
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.problem.reduced import ReducedProblem
+
+
+def group_order(reduced: ReducedProblem) -> NDArray[np.int64]:
+    """Return the free variables ordered by group, as a landscape has them."""
+    return np.argsort(reduced.group_of, kind="stable")
+
+
+def make_landscape(reduced: ReducedProblem, seed: int) -> Landscape:
+    """Return the objective in `group_order`, with random keys that identify states."""
+    order = group_order(reduced)
+    groups = reduced.group_of[order]
+    every = np.arange(reduced.num_groups)
+    start = np.searchsorted(groups, every, side="left").astype(np.int64)
+    stop = np.searchsorted(groups, every, side="right").astype(np.int64)
+    matrix = reduced.matrix
+    if np.any(order[1:] < order[:-1]):  # else a copy of a large matrix is saved
+        matrix = np.ascontiguousarray(matrix[np.ix_(order, order)])
+    matrix = read_only(matrix)
+    reach = np.empty(len(order))
+    largest = largest_couplings(matrix, start, stop, reach)
+    keys = np.random.default_rng([seed, 0x5EED]).integers(
+        1, 2**64, size=len(order), dtype=np.uint64
+    )
+    return Landscape(
+        matrix=matrix,
+        reach=reach,
+        group_start=start,
+        group_stop=stop,
+        group_of=groups.astype(np.int64),
+        counts=reduced.counts.astype(np.int64),
+        keys=keys,
+        # Energies are sums of fields; 2^9 roundings of the largest field allow for what they collect between two anchors.
+        tolerance=2.0**-44 * largest,
+    )
+
+
+def make_pool(capacity: int, num_variables: int) -> SwapPool:
+    """Return an empty pool for `capacity` states of `num_variables` free variables."""
+    table = 1 << max(8, (8 * capacity - 1).bit_length())
+    return SwapPool(
+        energies=np.full(capacity, np.inf),
+        words=np.zeros((capacity, num_words(num_variables) + 2), np.uint64),
+        size=np.zeros(1, np.int64),
+        table=np.zeros(table, np.uint64),
+        used=np.zeros(1, np.int64),
+        cut=np.full(1, np.inf),
+    )
+
+
+def make_walker(num_variables: int) -> Walker:
+    """Return a walker over `num_variables` free variables; its state is still to be set."""
+    n, width = num_variables, num_words(num_variables) + 2
+    return Walker(
+        y=np.zeros(n, np.bool_),
+        fields=np.zeros(n),
+        word=np.zeros(width, np.uint64),
+        neighbour=np.zeros(width, np.uint64),
+        tabu_until=np.zeros(n, np.int64),
+        rows=np.zeros(n, np.int64),
+        row_values=np.zeros(n),
+        columns=np.zeros(n, np.int64),
+        column_values=np.zeros(n),
+        best=np.zeros(n, np.bool_),
+    )
+
+
+def make_chains(count: int, num_variables: int) -> Chains:
+    """Return Markov chains over `num_variables` free variables; their states are still to be set, and `start_chain` to be called for each."""
+    n, width = num_variables, num_words(num_variables) + 2
+    return Chains(
+        y=np.zeros((count, n), np.bool_),
+        fields=np.zeros((count, n)),
+        words=np.zeros((count, width), np.uint64),
+        places=np.zeros((count, n), np.int64),
+        positions=np.zeros((count, n), np.int64),
+        energies=np.zeros(count),
+        moves=np.zeros(count, np.int64),
+        neighbour=np.zeros(width, np.uint64),
+    )
+
+
+def states_of(pool: SwapPool, problem: Problem, reduced: ReducedProblem) -> NDArray[np.bool_]:
+    """Return the states in a pool as a spectrum has them, lowest first, shape (K', N)."""
+    order = group_order(reduced)
+    ordered = unpack(pool.words[: int(pool.size[0]), :-2], len(order))
+    free = np.empty_like(ordered)
+    free[:, order] = ordered
+    states = reduced.expand(free)
+    return states[lexicographic_order(states, problem.energies(states))]

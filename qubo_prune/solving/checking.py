@@ -1,0 +1,145 @@
+"""What a backend returned, checked and turned into a spectrum; nothing of it is believed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.core.errors import BackendError
+from qubo_prune.core.files.strict_json import is_fact
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.spectrum.status import Status
+from qubo_prune.core.stopping import Stop, StopReason
+from qubo_prune.core.validation import as_states
+
+_FIELDS = (
+    ("lower_bound", float),
+    ("native_status", str),
+    ("timings", dict),
+    ("proof", dict),
+    ("statistics", dict),
+)
+
+
+def certified(
+    problem: Problem,
+    solver: Backend,
+    raw: RawResult,
+    num_states: int,
+    stop: Stop,
+    seed: int,
+    seconds: float,
+) -> Spectrum:
+    """Turn what a backend returned into a spectrum, or say what is wrong with it."""
+    check_fields(solver.name, raw)
+    states = check_states(problem, solver.name, raw)
+    check_claims(problem, solver.name, raw, len(states))
+    energies = problem.energies(states)
+    order = lexicographic_order(states, energies)
+    states, energies = states[order], energies[order]
+    # That the only state of a problem is its lowest needs no proof.
+    proves = Capability.PROVES in solver.capabilities or not problem.groups
+    known = raw.num_complete if proves else 0
+    outside = raw.lower_bound if proves else -np.inf
+    # Whatever the backend left out comes after the states that it is sure of.
+    if known == problem.num_states:
+        outside = np.inf
+    elif known:
+        outside = max(outside, float(energies[known - 1]))
+    outside = min([outside, *energies[num_states : num_states + 1].tolist()])
+    ties = len(states) > num_states and energies[num_states] == energies[num_states - 1]
+    proof = dict(raw.proof)
+    if known > num_states:
+        proof["next_energy"] = float(energies[num_states])
+    states, energies = states[:num_states], energies[:num_states]
+    proven = max(min(known, num_states), int(np.searchsorted(energies, outside)))
+    complete = proven >= num_states
+    unproven = Status.PARTIAL if proves else Status.HEURISTIC
+    return Spectrum(
+        states=states,
+        energies=energies,
+        num_proven=proven,
+        lower_bound=outside,
+        status=Status.PROVEN if complete else unproven,
+        stop_reason=StopReason.COMPLETED if complete else stop.reason or StopReason.COMPLETED,
+        ties_truncated=bool(ties),
+        backend=solver.name,
+        num_states_total=problem.num_states,
+        hessian_sha256=problem.hessian_sha256,
+        names=problem.block_names(),
+        remove=problem.remove,
+        seed=seed if Capability.SEEDED in solver.capabilities else None,
+        timings={**raw.timings, "total": seconds},
+        num_evaluated=raw.num_evaluated,
+        native_status=raw.native_status,
+        proof=proof,
+        statistics=dict(raw.statistics),
+    )
+
+
+def check_fields(name: str, raw: object) -> None:
+    """Refuse a result whose fields, but for the states, are not what a `RawResult` holds."""
+    if not isinstance(raw, RawResult):
+        raise BackendError(f"backend {name!r} returned {type(raw).__name__}, not a RawResult.")
+    for what in ("num_complete", "num_evaluated"):
+        count = getattr(raw, what)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise BackendError(f"backend {name!r} returned {count!r} as {what}.")
+    for what, kind in _FIELDS:
+        value = getattr(raw, what)
+        if not isinstance(value, kind) or value != value:  # noqa: PLR0124 - only NaN differs
+            raise BackendError(f"backend {name!r} returned {value!r} as {what}.")
+    for what in ("proof", "statistics"):
+        facts = getattr(raw, what)
+        if not all(is_fact(*item) for item in facts.items()):
+            raise BackendError(f"backend {name!r} returned {facts!r} as {what}.")
+    if not all(is_fact(*item) and not isinstance(item[1], str) for item in raw.timings.items()):
+        raise BackendError(f"backend {name!r} returned {raw.timings!r} as timings.")
+
+
+def check_states(problem: Problem, name: str, raw: RawResult) -> NDArray[np.bool_]:
+    """Return the states of a result, refused unless they are distinct and feasible."""
+    try:
+        states = as_states(raw.states, problem.num_blocks, "states")
+    # An array of another library may raise anything when it is converted.
+    except Exception as error:
+        raise BackendError(f"backend {name!r} returned no valid states: {error}") from error
+    infeasible = np.flatnonzero(~problem.is_feasible(states))
+    if infeasible.size:
+        raise BackendError(
+            f"backend {name!r} returned {infeasible.size} states that violate the constraint, the "
+            f"first removing {np.flatnonzero(states[infeasible[0]]).tolist()}."
+        )
+    if len(np.unique(np.packbits(states, axis=1), axis=0)) < len(states):
+        raise BackendError(f"backend {name!r} returned a state twice.")
+    return states
+
+
+def check_claims(problem: Problem, name: str, raw: RawResult, num_states: int) -> None:
+    """Refuse claims about completeness that so many states cannot bear out."""
+    if raw.lower_bound == np.inf and num_states < problem.num_states:
+        raise BackendError(
+            f"backend {name!r} says that no state is missing, but returned {num_states} of "
+            f"{problem.num_states}."
+        )
+    if raw.num_complete > num_states:
+        raise BackendError(
+            f"backend {name!r} says that it returned the {raw.num_complete} lowest states, but "
+            f"returned {num_states}."
+        )
+
+
+def check_against_known(problem: Problem, spectrum: Spectrum, known: NDArray[np.bool_]) -> None:
+    """Refuse a proof that a state the backend started from contradicts."""
+    listed = {state.tobytes() for state in spectrum.states}
+    missing = np.array([state for state in known if state.tobytes() not in listed], np.bool_)
+    lowest = problem.energies(missing).min() if len(missing) else np.inf
+    if lowest < spectrum.lower_bound:
+        raise BackendError(
+            f"backend {spectrum.backend!r} says that no state outside its list lies below "
+            f"{spectrum.lower_bound!r}, but one that it started from has the energy "
+            f"{float(lowest)!r}."
+        )

@@ -1,0 +1,68 @@
+"""What a certificate is a proof of: a problem, without its matrix."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from qubo_prune.core.problem.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """What was solved: a problem without its matrix and its gradient, of which only checksums are kept.
+
+    Attributes
+    ----------
+    hessian_sha256 : str
+        `Problem.hessian_sha256`.
+    num_blocks : int
+        N.
+    num_states : int
+        Exact number of feasible states.
+    remove, kinds, names, keep, force, only, beta : as for Problem
+        What was asked for.
+    gradient_sha256 : str or None
+        Hexadecimal SHA-256 of the gradient as little-endian float64; None if `beta` is 0.
+    """
+
+    hessian_sha256: str
+    num_blocks: int
+    num_states: int
+    remove: int | dict[str, int]
+    kinds: tuple[str, ...] | None
+    names: tuple[str, ...] | None
+    keep: tuple[int, ...]
+    force: tuple[int, ...]
+    only: str | None
+    beta: float
+    gradient_sha256: str | None
+
+    @classmethod
+    def of(cls, problem: Problem) -> Statement:
+        """Return the statement of a problem."""
+        gradient = None
+        if problem.beta != 0 and problem.gradient is not None:
+            data = np.ascontiguousarray(problem.gradient, dtype="<f8").data
+            gradient = hashlib.sha256(data).hexdigest()
+        return cls(
+            hessian_sha256=problem.hessian_sha256,
+            num_blocks=problem.num_blocks,
+            num_states=problem.num_states,
+            remove=problem.remove,
+            kinds=problem.kinds,
+            names=problem.names,
+            keep=problem.keep,
+            force=problem.force,
+            only=problem.only,
+            beta=problem.beta,
+            gradient_sha256=gradient,
+        )
+
+    def differences(self, other: Statement) -> list[str]:
+        """Return the names of the fields in which two statements differ."""
+        return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]

@@ -1,0 +1,431 @@
+"""Checking a certificate: what can be recomputed is recomputed, and what cannot is said to be a claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.base import Backend
+from qubo_prune.backends.enumeration.plan import plan
+from qubo_prune.backends.registry import DEFAULT_BACKEND, get_backend
+from qubo_prune.core.defaults import MAX_STATES
+from qubo_prune.core.errors import InputError, SpectrumError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.checks import (
+    check_claims,
+    check_distinctness,
+    check_energies,
+    check_feasibility,
+    check_order,
+    check_problem,
+)
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.spectrum.status import Status
+from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.core.text import format_count
+from qubo_prune.core.validation import as_count, as_finite_float
+from qubo_prune.search.sampling import random_states, swap_neighbours
+from qubo_prune.search.starting_states import starting_states
+from qubo_prune.solving.proof.certificate import Certificate
+from qubo_prune.solving.proof.statement import Statement
+from qubo_prune.solving.proof.verification import Outcome, Report, Verification
+from qubo_prune.solving.solve import solve
+
+if TYPE_CHECKING:
+    from qubo_prune.backends.branch_and_bound.backend import BranchAndBound
+
+_ORACLE = "enumeration"
+_LONG = 10**9
+"""Fewer states take a second or two, as long as an estimate would."""
+
+_OPERATIONS = 2e9
+"""Additions that the sampled states may cost, roughly."""
+
+_FEWEST_SAMPLES = 1_000
+_MOST_SAMPLES = 100_000
+_SEARCH_SECONDS = 10.0
+
+
+def verify(
+    certificate: Certificate,
+    problem: Problem,
+    *,
+    time_limit: float | None = None,
+    max_states: float = MAX_STATES,
+    threads: int | None = None,
+    seed: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Verification:
+    """Check everything that can be recomputed, and say what cannot.
+
+    Energies are recomputed to the last bit; order, distinctness, feasibility and the claims about the proof are checked. States found by
+    a fresh search, random ones and neighbours of the listed ones must not contradict the list. Where the problem has at most `max_states`
+    states, another exact engine finds them anew, and everything has to agree. Ctrl-C ends that; a second one raises KeyboardInterrupt.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        What is to be checked.
+    problem : Problem
+        What the certificate should be of.
+    time_limit : float, optional
+        Seconds for the independent solution. With a limit, it is tried for larger problems too.
+    max_states : float
+        Up to this size the problem is solved anew without a limit.
+    threads : int, optional
+        Threads of that; all available cores by default.
+    seed : int
+        Seed of the random states.
+    progress : callable, optional
+        As for `solve`.
+    announce : callable, optional
+        Called with a sentence before anything that takes long, with an estimate.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a Problem, not {type(problem).__name__}; "
+            "make it with Certificate.problem(hessian)."
+        )
+    max_states = as_finite_float(max_states, "max_states")
+    seed = as_count(seed, "seed")
+    if seed < 0 or max_states < 0:
+        raise InputError(
+            f"seed and max_states must be at least 0, not {seed} and {max_states:g}; choose others."
+        )
+    stop = Stop(time_limit, None, progress)
+    spectrum = certificate.spectrum
+    report = Report(spectrum.num_proven)
+    if not _check_what_was_solved(report, certificate, problem):
+        return report.close("nothing: the certificate is of another problem", "everything")
+    listed = f"the {len(spectrum)} listed states"
+    report.check("count", partial(_check_count, certificate), f"{len(spectrum)} states are listed")
+    for name, check, sentence in (
+        ("energies", check_energies, f"the energies of {listed} agree to the last bit"),
+        ("feasibility", check_feasibility, f"{listed} satisfy the constraint"),
+        ("order", _without_problem(check_order), "the states are in order"),
+        ("distinctness", _without_problem(check_distinctness), "no state is listed twice"),
+        ("claims", _without_problem(check_claims), "the claims do not contradict each other"),
+    ):
+        report.check(name, partial(check, spectrum, problem), sentence)
+    report.check("threshold", partial(_check_threshold, certificate), "the thresholds agree")
+    if spectrum.backend == _ORACLE and spectrum.status is Status.PROVEN:
+        report.check(
+            "visited", partial(_check_visited, spectrum), "every state was visited, it says"
+        )
+    if not report.passed:
+        report.skip("sampling", "the list itself is wrong")
+        report.skip("completeness", "the list itself is wrong")
+        return report.close(*_conclusion(report, certificate))
+    refuter = _Refuter(spectrum, problem)
+
+    def sample() -> None:
+        for states in _samples(spectrum, problem, seed, Stop(_SEARCH_SECONDS)):
+            refuter.check(states)
+
+    if report.check("sampling", sample, refuter.summary):
+        _solve_anew(report, certificate, problem, stop, max_states, threads, seed, announce)
+    else:
+        report.skip("completeness", "a state that refutes the list is known already")
+    return report.close(*_conclusion(report, certificate))
+
+
+def _check_what_was_solved(report: Report, certificate: Certificate, problem: Problem) -> bool:
+    stated, actual = certificate.statement, Statement.of(problem)
+
+    def same_hessian() -> None:
+        if stated.hessian_sha256 != actual.hessian_sha256:
+            raise SpectrumError(
+                f"the certificate is of a Hessian with SHA-256 {stated.hessian_sha256:.16}..., "
+                f"not {actual.hessian_sha256:.16}...."
+            )
+
+    def same_problem() -> None:
+        different = stated.differences(actual)
+        if different:
+            raise SpectrumError(
+                f"the certificate and the problem differ in {', '.join(different)}."
+            )
+        check_problem(certificate.spectrum, problem)
+        if certificate.spectrum.names != problem.block_names():
+            raise SpectrumError("the names of the spectrum and of the problem differ.")
+
+    report.add("format", Outcome.PASSED, "the file is a certificate")
+    begins = f"its SHA-256 begins with {actual.hessian_sha256:.16}"
+    return report.check("hessian", same_hessian, begins) and report.check(
+        "problem", same_problem, f"it is {problem!r}"
+    )
+
+
+def _check_count(certificate: Certificate) -> None:
+    if certificate.num_states != len(certificate.spectrum):
+        raise SpectrumError(
+            f"the certificate is of {certificate.num_states} states, but lists {len(certificate.spectrum)}."
+        )
+
+
+def _without_problem(check: Callable[[Spectrum], None]) -> Callable[[Spectrum, Problem], None]:
+    return lambda spectrum, _: check(spectrum)
+
+
+def _check_threshold(certificate: Certificate) -> None:
+    """Raise `SpectrumError` where the K-th energy, the next one, the bounds and the ties contradict each other."""
+    spectrum = certificate.spectrum
+    last = float(spectrum.energies[-1]) if len(spectrum) else None
+    following = certificate.next_energy
+    if certificate.last_energy != last:
+        raise SpectrumError(
+            f"the last energy is said to be {certificate.last_energy!r}, but is {last!r}."
+        )
+    if spectrum.proof.get("next_energy") != following:
+        raise SpectrumError("the certificate and its spectrum differ in the next energy.")
+    if following is not None:
+        if spectrum.status is not Status.PROVEN or spectrum.lower_bound != following:
+            raise SpectrumError(
+                f"the next energy is said to be {following!r}, but the bound on it {spectrum.lower_bound!r}."
+            )
+        if spectrum.ties_truncated != (following == last):
+            raise SpectrumError(
+                f"ties are said to be {'' if spectrum.ties_truncated else 'not '}cut off, but the last "
+                f"energy is {last!r} and the next {following!r}."
+            )
+    if last is not None and spectrum.ties_truncated and spectrum.lower_bound > last:
+        raise SpectrumError("ties are said to be cut off below the bound on what is cut off.")
+    root, epsilon = (spectrum.proof.get(key) for key in ("root_bound", "epsilon"))
+    if isinstance(root, float) and isinstance(epsilon, float) and len(spectrum):
+        lowest = float(spectrum.energies[0])
+        if root > lowest + epsilon:
+            raise SpectrumError(
+                f"the bound of the root, {root!r}, lies above the lowest energy, {lowest!r}."
+            )
+
+
+def _check_visited(spectrum: Spectrum) -> None:
+    """Raise `SpectrumError` if an enumeration says that it visited another number of states than there are."""
+    if spectrum.num_evaluated != spectrum.num_states_total:
+        raise SpectrumError(
+            f"{spectrum.num_evaluated} states were visited, but there are {spectrum.num_states_total}."
+        )
+
+
+def _samples(
+    spectrum: Spectrum, problem: Problem, seed: int, stop: Stop
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield batches of feasible states to hold against the list, the likeliest to refute it first."""
+    if not problem.groups:
+        return
+    work = problem.num_removed**2 + problem.num_blocks
+    count = int(min(_MOST_SAMPLES, max(_FEWEST_SAMPLES, _OPERATIONS / work)))
+    rng = np.random.default_rng(seed)
+    yield from swap_neighbours(problem, spectrum.states, count, rng)
+    wanted = min(len(spectrum) + 1, problem.num_states)
+    yield starting_states(problem, wanted, seed, stop)
+    yield from random_states(problem, count // 10, rng)
+
+
+class _Refuter:
+    """Holds feasible states against a list and what is claimed about it."""
+
+    def __init__(self, spectrum: Spectrum, problem: Problem) -> None:
+        self._problem = problem
+        self._listed = {state.tobytes() for state in spectrum.states}
+        self._bound = spectrum.lower_bound
+        self._last_energy, self._last_state = -np.inf, b""
+        if spectrum.num_proven:
+            self._last_energy = float(spectrum.energies[spectrum.num_proven - 1])
+            self._last_state = spectrum.states[spectrum.num_proven - 1].tobytes()
+        self._count = 0
+
+    def check(self, states: NDArray[np.bool_]) -> None:
+        """Raise `SpectrumError` if one of these states (B, N) should be in the list, or contradicts its bound."""
+        self._count += len(states)
+        energies = self._problem.energies(states)
+        for index in np.flatnonzero((energies <= self._last_energy) | (energies < self._bound)):
+            state, energy = states[index].tobytes(), float(energies[index])
+            if state in self._listed:
+                continue
+            found = f"the state that removes {np.flatnonzero(states[index]).tolist()} has energy {energy!r}"
+            # Of two tied states the one that removes the lowest differing block comes first: as bytes it is the greater.
+            if (-energy, state) > (-self._last_energy, self._last_state):
+                raise SpectrumError(
+                    f"{found} and is missing from the list, said to be complete up to {self._last_energy!r}."
+                )
+            if energy < self._bound:
+                raise SpectrumError(
+                    f"{found} and is not listed, but no such state is said to lie below {self._bound!r}."
+                )
+
+    def summary(self) -> str:
+        """Say that nothing was refuted."""
+        return (
+            f"{format_count(self._count)} states, found by a fresh search, at random and next to the listed "
+            "ones, contradict nothing"
+        )
+
+
+def _solve_anew(
+    report: Report,
+    certificate: Certificate,
+    problem: Problem,
+    stop: Stop,
+    max_states: float,
+    threads: int | None,
+    seed: int,
+    announce: Callable[[str], None] | None,
+) -> None:
+    """Find the spectrum again with another engine, or failing that with the same one in another way."""
+    spectrum = certificate.spectrum
+    name = DEFAULT_BACKEND if spectrum.backend == _ORACLE else _ORACLE
+    small = problem.num_states <= max_states
+    size = format_count(problem.num_states)
+    if not _claim(spectrum):
+        report.skip("completeness", "the certificate claims no proof")
+        return
+    if not small:
+        if spectrum.backend == DEFAULT_BACKEND or stop.time_limit is None:
+            report.skip(
+                "completeness",
+                f"{size} states are too many to enumerate (at most {max_states:g}; see max_states and time_limit)",
+            )
+        if stop.time_limit is None:
+            return
+        name = DEFAULT_BACKEND
+    repeated = name == spectrum.backend
+    backend = get_backend(name, threads=threads)
+    if repeated:
+        backend = _otherwise(backend, spectrum)
+        seed = (spectrum.seed or 0) + 1
+    num_states = max(1, len(spectrum))
+    if announce is not None and problem.num_states >= _LONG:
+        estimate = "how long it takes cannot be said beforehand"
+        if stop.time_limit is not None:
+            estimate = f"for {stop.time_limit:g} s at most"
+        elif name == _ORACLE:
+            estimate = _estimate(problem, num_states, threads)
+        announce(f"solving it anew by {name}: {size} states, {estimate}")
+    reference = solve(problem, num_states=num_states, backend=backend, seed=seed, stop=stop)
+    report.stop_reason = reference.stop_reason
+    check = "repetition" if repeated else "completeness"
+    by = (
+        f"{name}, with another seed, other bounds per node and {_threads(backend)}: the same code, so a weak check,"
+        if repeated
+        else f"{name}, another engine,"
+    )
+    if reference.status is Status.PROVEN:
+        finding = (
+            "finds the claimed states, energies and bounds, to the last bit"
+            if spectrum.num_proven
+            else "finds no state that contradicts the claimed bound"
+        )
+        report.check(check, partial(_compare, certificate, reference), f"{by} {finding}")
+        return
+    try:
+        _Refuter(spectrum, problem).check(reference.states)
+    except SpectrumError as error:
+        report.add(check, Outcome.FAILED, str(error))
+    else:
+        report.skip(
+            check,
+            f"{by} was stopped ({reference.stop_reason.value}) with {reference.num_proven} states proven; what it found contradicts nothing",
+        )
+
+
+def _estimate(problem: Problem, num_states: int, threads: int | None) -> str:
+    """Say how long it takes to enumerate a problem here, measured."""
+    found = plan(problem, threads, num_states=num_states)
+    return (
+        f"about {format_count(math.ceil(found.seconds))} s "
+        f"at the {found.rate * found.devices:.1e} states/s measured here"
+    )
+
+
+def _otherwise(backend: Backend, spectrum: Spectrum) -> Backend:
+    """Return branch and bound with other settings than those that the certificate was made with."""
+    solver: Any = backend
+    steps = spectrum.proof.get("max_steps")
+    used = spectrum.proof.get("threads")
+    found: BranchAndBound = replace(
+        solver,
+        max_steps=60 if steps != 60 else 40,
+        anchor_interval=64 if spectrum.proof.get("anchor_interval") != 64 else 512,
+        threads=solver.threads or (1 if used != 1 else 2),
+    )
+    return found
+
+
+def _threads(backend: Any) -> str:
+    return "1 thread" if backend.threads == 1 else f"{backend.threads} threads"
+
+
+def _compare(certificate: Certificate, reference: Spectrum) -> None:
+    """Raise `SpectrumError` where the certificate claims what the reference, a proven spectrum of as many states, denies."""
+    spectrum = certificate.spectrum
+    proven = spectrum.num_proven
+    same = (spectrum.states[:proven] == reference.states[:proven]).all(axis=1)
+    same &= spectrum.energies[:proven] == reference.energies[:proven]
+    if not same.all():
+        first = int(np.flatnonzero(~same)[0])
+        raise SpectrumError(
+            f"state {first} should be {reference.removed(first)} with energy {float(reference.energies[first])!r}, "
+            f"not {spectrum.removed(first)} with {float(spectrum.energies[first])!r}."
+        )
+    listed = {state.tobytes() for state in spectrum.states}
+    missing = [k for k, state in enumerate(reference.states) if state.tobytes() not in listed]
+    outside = float(reference.energies[missing[0]]) if missing else reference.lower_bound
+    if spectrum.lower_bound > outside:
+        raise SpectrumError(
+            f"no state outside the list is said to lie below {spectrum.lower_bound!r}, but one has energy {outside!r}."
+        )
+    if spectrum.status is Status.PROVEN:
+        if spectrum.ties_truncated != reference.ties_truncated:
+            raise SpectrumError(
+                f"ties are {'' if reference.ties_truncated else 'not '}cut off, unlike the certificate says."
+            )
+        if certificate.next_energy not in (None, outside):
+            raise SpectrumError(f"the next energy is {outside!r}, not {certificate.next_energy!r}.")
+
+
+def _conclusion(report: Report, certificate: Certificate) -> tuple[str, str]:
+    """Return what is known and what is only claimed, in words."""
+    spectrum = certificate.spectrum
+    facts = "how the proof was made (bounds of nodes, tree statistics, timings, versions, date)"
+    if not report.passed:
+        return "that the certificate is wrong", "whatever no check passed"
+    listed = f"the {len(spectrum)} states are distinct, feasible and in order, with exactly these energies"
+    if not spectrum.num_proven:
+        listed += "; none of them is proven to be among the lowest"
+    claim = _claim(spectrum)
+    if not claim:
+        return listed, facts
+    complete = (
+        report.checks[-1].outcome is Outcome.PASSED and report.checks[-1].name == "completeness"
+    )
+    if complete:
+        return (
+            f"{listed}; and {claim}, by another engine than the certificate's",
+            facts,
+        )
+    return f"{listed}; and the states sampled refute nothing", f"{claim}; {facts}"
+
+
+def _claim(spectrum: Spectrum) -> str:
+    """Say what a spectrum claims beyond what it lists; empty if nothing."""
+    claims = []
+    if spectrum.num_proven:
+        claims.append(f"the first {spectrum.num_proven} are the lowest of all")
+    if spectrum.lower_bound == np.inf:
+        claims.append("no state is missing")
+    elif spectrum.lower_bound > -np.inf:
+        claims.append(f"no state outside the list lies below {spectrum.lower_bound:.9g}")
+    return ", and ".join(claims)

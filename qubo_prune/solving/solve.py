@@ -1,0 +1,151 @@
+"""From a problem to a checked spectrum: run a backend, recompute its energies, believe nothing.
+
+This is the paper's section 4.1 with any solver: equation 5, solved for the K lowest states instead
+of one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qubo_prune.backends.base import Backend, RawResult
+from qubo_prune.backends.registry import DEFAULT_BACKEND
+from qubo_prune.core.errors import BackendError, InputError, QuboPruneError
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.core.validation import as_count
+from qubo_prune.solving.arguments import (
+    as_backend,
+    as_stop,
+    checked_warm_start,
+    require_problem,
+)
+from qubo_prune.solving.checking import certified, check_against_known
+
+
+def solve(
+    problem: Problem,
+    *,
+    num_states: int = 100,
+    backend: str | Backend = DEFAULT_BACKEND,
+    time_limit: float | None = None,
+    max_evaluations: int | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Stop | None = None,
+    warm_start: ArrayLike | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Spectrum:
+    """Find the `num_states` lowest states of a problem and say what is proven about them.
+
+    Ctrl-C ends the search and returns what was found; a second Ctrl-C raises KeyboardInterrupt.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    num_states : int
+        K, at least 1. If the problem has fewer states, all are returned.
+    backend : str or Backend
+        A name (see `backend_names`) or a configured backend.
+    time_limit : float, optional
+        Seconds.
+    max_evaluations : int, optional
+        Limit on the states (or nodes) that the backend looks at.
+    seed : int
+        Seed of every random choice, at least 0.
+    progress : callable, optional
+        Called with a `Progress` now and then. An exception that it raises ends the run, once a checkpoint is written, and is raised here. To
+        keep what was found, cancel a `Stop` instead.
+    stop : Stop, optional
+        In place of `time_limit`, `max_evaluations` and `progress`; lets another thread cancel the run. Its clock is started afresh.
+    warm_start : (W, N) bool, optional
+        Feasible states known to be good; only used by backends with `Capability.WARM_START`.
+    options : mapping, optional
+        Options of a backend given by name.
+
+    Returns
+    -------
+    Spectrum
+        At most `num_states` states; `Spectrum.status` says what is proven.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    BackendUnavailableError
+        If the backend cannot run here.
+    BackendError
+        If the backend failed or returned something that is not a spectrum of the problem.
+
+    Examples
+    --------
+    >>> from qubo_prune import Problem, solve
+    >>> problem = Problem.load("bytelm-40-branch", remove=8)
+    >>> spectrum = solve(problem, num_states=3)
+    >>> spectrum.status.value, spectrum.num_proven
+    ('proven', 3)
+    >>> spectrum.removed(0)
+    [3, 10, 23, 33, 37, 46, 47, 61]
+    """
+    require_problem(problem)
+    num_states = as_count(num_states, "num_states")
+    if num_states < 1:
+        raise InputError(
+            f"num_states must be at least 1, not {num_states}; ask for one state or more."
+        )
+    seed = as_count(seed, "seed")
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, not {seed}; choose another one.")
+    stop = as_stop(stop, time_limit, max_evaluations, progress)
+    known = None
+    if warm_start is not None:
+        known = checked_warm_start(problem, warm_start)
+    solver = as_backend(backend, options)
+    wanted = min(num_states, problem.num_states)
+    with _crashes_reported(problem, solver, wanted):
+        solver.prepare()
+    stop.start()
+    begin = time.perf_counter()
+    with stop.interruptible(), _crashes_reported(problem, solver, wanted):
+        raw = (
+            solver.run(problem, wanted, stop, seed, known)
+            if problem.groups
+            else _the_only_state(problem)
+        )
+    stop.raise_failure()
+    seconds = time.perf_counter() - begin
+    spectrum = certified(problem, solver, raw, wanted, stop, seed, seconds)
+    if known is not None:
+        check_against_known(problem, spectrum, known)
+    return spectrum
+
+
+def _the_only_state(problem: Problem) -> RawResult:
+    """Return the one state of a problem that leaves no choice."""
+    states = problem.state(problem.fixed_removed)[None]
+    return RawResult(states, num_complete=1, lower_bound=np.inf, num_evaluated=1)
+
+
+@contextmanager
+def _crashes_reported(problem: Problem, solver: Backend, num_states: int) -> Iterator[None]:
+    """Turn whatever a backend raises, but Ctrl-C and what this package raises on purpose, into a BackendError."""
+    try:
+        yield
+    except QuboPruneError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"there is not enough memory for num_states={num_states} of {problem.num_blocks} blocks; ask for fewer."
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise BackendError(
+            f"backend {solver.name!r} failed: {type(error).__name__}: {error}"
+        ) from error
