@@ -1,4 +1,5 @@
-"""Energy against truth: the loss of every removal of up to four blocks, by really removing them: ``python -m benchmarks.energy_truth``.
+"""Energy against truth: the loss of every removal of up to four blocks, by really removing them:
+``python -m benchmarks.energy_truth``.
 
 The Hessian, block influence and the choice among the ten lowest states are made on the calibration
 text; the loss that they are judged by is that of the held-out text.
@@ -130,8 +131,8 @@ def compare(model: Any, setting: Setting) -> dict[str, Any]:
         changes[count] = truth.tolist()
         ranks = truth.argsort(kind="stable").argsort() + 1
         scores = {
-            f"energy, β = {beta:g}": Problem(hessian, count, gradient=gradient, beta=beta).energies(
-                states
+            f"energy, β = {beta:g}": (
+                Problem(hessian, count, gradient=gradient, beta=beta).energies(states)
             )
             for beta in BETAS
         }
@@ -173,7 +174,9 @@ def compare(model: Any, setting: Setting) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return the comparison as Markdown: ranks in the truth, from 1, with the change of the loss."""
+    """Return the comparison as Markdown: ranks in the truth, from 1, with the change of the
+    loss.
+    """
 
     def cell(choice: dict[str, Any]) -> str:
         return f"{choice['rank']} ({choice['change']:+.3f})"

@@ -1,7 +1,9 @@
-"""States per second of the exhaustive engine, side by side with a plain walker: ``python -m benchmarks.enumeration``.
+"""States per second of the exhaustive engine, side by side with a plain walker: ``python -m
+benchmarks.enumeration``.
 
-Both run pair by pair on the leading blocks of a bundled Hessian; the plain walker has one thread and is given a slice of the same space (the
-states whose smallest removed block is one fixed block), because all of it would take it minutes. Memory is measured in a process of its own.
+Both run pair by pair on the leading blocks of a bundled Hessian; the plain walker has one thread
+and is given a slice of the same space (the states whose smallest removed block is one fixed block),
+because all of it would take it minutes. Memory is measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def leading(n: int, count: int) -> Problem:
 
 
 def peak_of(n: int, count: int, threads: int) -> int:
-    """Return the most bytes of memory that a process needs which does nothing else; the libraries alone are some 100 MB."""
+    """Return the most bytes of memory that a process needs which does nothing else; the libraries
+    alone are some 100 MB.
+    """
     command = (
         f"from benchmarks.enumeration import solve_alone; solve_alone({n}, {count}, {threads})"
     )

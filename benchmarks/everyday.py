@@ -1,6 +1,7 @@
 """Branch and bound on what users have: ``python -m benchmarks.everyday``.
 
-Whole calls of `solve` on the bundled 80-variable Hessian, with warm start and preparation, for several K; and one sweep over all M.
+Whole calls of `solve` on the bundled 80-variable Hessian, with warm start and preparation, for
+several K; and one sweep over all M.
 """
 
 from __future__ import annotations

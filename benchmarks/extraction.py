@@ -1,8 +1,10 @@
-"""Per-sample gradients of gates beside a plain forward and backward pass: ``python -m benchmarks.extraction``.
+"""Per-sample gradients of gates beside a plain forward and backward pass: ``python -m
+benchmarks.extraction``.
 
 The plain pass is the least that any gradient of a model costs: through frozen weights to the input
-embeddings, with the mean cross-entropy of the batch that the model computes itself. Both run on the same model and batch
-in turn, on one thread; the models have random weights, which take as long as trained ones.
+embeddings, with the mean cross-entropy of the batch that the model computes itself. Both run on the
+same model and batch in turn, on one thread; the models have random weights, which take as long as
+trained ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""States per second of the exhaustive engine on GPUs, after it was checked there: ``python -m benchmarks.gpu``.
+"""States per second of the exhaustive engine on GPUs, after it was checked there: ``python -m
+benchmarks.gpu``.
 
-Needs a GPU and CuPy. First the answers on it are compared with the processor's, bit for bit, on problems of all kinds: that alone is a test
-of the machine. Then full enumerations are timed, and their spectra compared with those of branch and bound. ``--smoke`` runs the same on tiny
-problems with the kernel compiled for the processor.
+Needs a GPU and CuPy. First the answers on it are compared with the processor's, bit for bit, on
+problems of all kinds: that alone is a test of the machine. Then full enumerations are timed, and
+their spectra compared with those of branch and bound. ``--smoke`` runs the same on tiny problems
+with the kernel compiled for the processor.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ _CUTS = ((1, None), (1000, None), (1000, 1_000_000))
 """Numbers of states to find, and sizes of tasks, with which the answers are checked."""
 
 _STATES_PER_CLOCK = 4 * 32 * 64 / 145
-"""Upper limit for a multiprocessor: four schedulers issue one instruction per clock each, and the kernel's innermost loop needs 145 for 64
-states in each of 32 lanes."""
+"""Upper limit for a multiprocessor: four schedulers issue one instruction per clock each, and the
+kernel's innermost loop needs 145 for 64 states in each of 32 lanes.
+"""
 
 
 def cases(smoke: bool) -> dict[str, Problem]:
@@ -98,7 +101,9 @@ def measure(n: int, count: int, repeats: int, options: dict[str, Any]) -> dict[s
 
 
 def describe_gpus(count: int | None) -> list[dict[str, Any]]:
-    """Return the name, multiprocessors and clock of each GPU in use, and its ceiling in states per second."""
+    """Return the name, multiprocessors and clock of each GPU in use, and its ceiling in states per
+    second.
+    """
     import cupy  # type: ignore[import-not-found, unused-ignore]
 
     found = []

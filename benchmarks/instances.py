@@ -1,4 +1,6 @@
-"""Families of problems for exact solvers, from easy to hopeless, each a function of size and seed."""
+"""Families of problems for exact solvers, from easy to hopeless, each a function of size
+and seed.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,15 @@ def low_rank_plus_diagonal(n: int, rank: int, seed: int) -> Matrix:
 
 
 def k_cluster(n: int, density: float, seed: int) -> Matrix:
-    """Minus the adjacency of a random graph: M blocks with the most edges between them; integers with massive ties."""
+    """Minus the adjacency of a random graph: M blocks with the most edges between them; integers
+    with massive ties.
+    """
     upper = np.triu(np.random.default_rng(seed).random((n, n)) < density, 1)
     return -(upper + upper.T).astype(np.float64)
 
 
 def planted(n: int, count: int, seed: int) -> Matrix:
-    """Wishart in which one known removal of `count` blocks nearly cancels: blocks 0, ..., count - 1."""
+    """Wishart in which one removal of `count` blocks nearly cancels: blocks 0 to count - 1."""
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(2 * n, n))
     a[:, :count] -= 0.9 * a[:, :count].mean(axis=1, keepdims=True)

@@ -1,4 +1,5 @@
-"""A plain exhaustive search as the baseline: walk sorted prefixes with their local fields; the last two levels are "add two rows, take the minimum".
+"""A plain exhaustive search as the baseline: walk sorted prefixes with their local fields; the last
+two levels are "add two rows, take the minimum".
 
 Compiled, float32 and vectorised, but without padding, tiling, tables or a second look at anything.
 """
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 @njit(nogil=True, cache=True)
 def walk(hessian: NDArray[np.float32], count: int, first: int, last: int) -> tuple[float, int]:
-    """Lowest energy of the states of `count` >= 3 blocks whose smallest lies in [first, last), and how many there are."""
+    """Lowest energy of the states of `count` >= 3 blocks whose smallest lies in [first, last), and
+    how many there are.
+    """
     n = hessian.shape[0]
     rows = np.float32(2.0) * hessian
     fields = np.zeros((count, n), np.float32)

@@ -1,6 +1,8 @@
-"""Time to proof of branch and bound, side by side with Gurobi's pool and with SCIP: ``python -m benchmarks.proofs``.
+"""Time to proof of branch and bound, side by side with Gurobi's pool and with SCIP: ``python -m
+benchmarks.proofs``.
 
-Every instance is solved by one after the other in the same run, with the same K, threads and time limit. A peer that is not installed is left out.
+Every instance is solved by one after the other in the same run, with the same K, threads and time
+limit. A peer that is not installed is left out.
 """
 
 from __future__ import annotations
@@ -165,7 +167,10 @@ def main() -> None:
         rows.append(measure(case, arguments.time_limit, arguments.threads, arguments.repeats))
         print(rows[-1], flush=True)
     if not arguments.smoke:
-        command = f"python -m benchmarks.proofs --time-limit {arguments.time_limit:g} --threads {arguments.threads}"
+        command = (
+            f"python -m benchmarks.proofs --time-limit {arguments.time_limit:g} --threads"
+            f" {arguments.threads}"
+        )
         save("proofs", command, rows)
     print(table(rows))
 

@@ -1,7 +1,9 @@
-"""QAOA among the feasible states, and beside statevectors of all qubits: ``python -m benchmarks.qaoa``.
+"""QAOA among the feasible states, and beside statevectors of all qubits: ``python -m
+benchmarks.qaoa``.
 
-The problems are the leading blocks of the bundled Hessians, half of them removed. An evaluation is one run of the circuit and the expected energy,
-on one thread; Qiskit Aer runs the exported circuit, compiled beforehand, up to the statevector.
+The problems are the leading blocks of the bundled Hessians, half of them removed. An evaluation is
+one run of the circuit and the expected energy, on one thread; Qiskit Aer runs the exported circuit,
+compiled beforehand, up to the statevector.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ class Circuit:
 
 
 def on_aer(simulator: Simulator, x: NDArray[np.float64], mixer: str) -> Callable[[], object] | None:
-    """Return a run of Qiskit Aer up to the statevector of all qubits; None where it is not installed."""
+    """Return a run of Qiskit Aer up to the statevector of all qubits; None where it is not
+    installed.
+    """
     if find_spec("qiskit_aer") is None:
         return None
     from qiskit import transpile
@@ -91,7 +95,8 @@ def main() -> None:
     n, depths, repeats = (6, (1,), 1) if arguments.smoke else (16, range(1, 5), arguments.repeats)
     Circuit(HESSIANS[0], 4, "ring", 1)  # compiles
     circuits = [Circuit(name, n, mixer, p) for name in HESSIANS for mixer in MIXERS for p in depths]
-    # One after the other, again and again: on a shared machine a single slow minute would spoil a row.
+    # One after the other, again and again: on a shared machine a single slow minute would spoil a
+    # row.
     for number in range(repeats):
         for circuit in circuits:
             circuit.time(circuit.runs)

@@ -1,9 +1,12 @@
 """What each backend finds of an exact spectrum, and how soon: ``python -m benchmarks.recall``.
 
-The reference is the proven spectrum of branch and bound. Every backend gets the same problem, K and time limits, one after the other in the same
-run; samplers that would stop by themselves are told to go on until the limit. A backend that is not usable here is left out.
+The reference is the proven spectrum of branch and bound. Every backend gets the same problem, K and
+time limits, one after the other in the same run; samplers that would stop by themselves are told to
+go on until the limit. A backend that is not usable here is left out.
 
-With ``--hard``, the heuristics alone on instances that are harder than the bundled Hessians, up to 10 s. With ``--every-m``, instead: what tabu finds of the lowest 100 and of the lowest 1,000 states in half a second, at every M of the bundled Hessians.
+With ``--hard``, the heuristics alone on instances that are harder than the bundled Hessians, up to
+10 s. With ``--every-m``, instead: what tabu finds of the lowest 100 and of the lowest 1,000 states
+in half a second, at every M of the bundled Hessians.
 """
 
 from __future__ import annotations
@@ -90,7 +93,9 @@ def measure(
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return one line per problem and backend: what it has after each limit shown, and when it had all of the lowest 100."""
+    """Return one line per problem and backend: what it has after each limit shown, and when it had
+    all of the lowest 100.
+    """
     limits = sorted({row["limit"] for row in rows} & set(SHOWN)) or [rows[0]["limit"]]
     body = []
     for key in dict.fromkeys((row["hessian"], row["N"], row["M"], row["backend"]) for row in rows):

@@ -1,4 +1,6 @@
-"""The shape of the code: imports go down the staircase or stay in their folder, and never in circles."""
+"""The shape of the code: imports go down the staircase or stay in their folder, and never in
+circles.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
 """Every example in the README and the docs runs, and prints what the page shows.
 
-- `python` blocks of a page run in one namespace, in a folder of their own; an `output` block after one is what it prints.
+- `python` blocks of a page run in one namespace, in a folder of their own; an `output` block after
+  one is what it prints.
 - A page that begins with `<!-- needs: LIBRARY -->` is skipped where that is not installed.
-- `console` blocks run the lines that begin with `$ qubo-prune`; the lines below each have to appear in its output in this order, where
-  `...` stands for any number of lines. `$ echo $?` shows the exit code of the command before; without it, that is 0.
+- `console` blocks run the lines that begin with `$ qubo-prune`; the lines below each have to appear
+  in its output in this order, where
+  `...` stands for any number of lines. `$ echo $?` shows the exit code of the command before;
+  without it, that is 0.
 
-Durations, speeds, counts of evaluations and the version of hashes differ from run to run, so they are masked.
+Durations, speeds, counts of evaluations and the version of hashes differ from run to run, so they
+are masked.
 """
 
 from __future__ import annotations

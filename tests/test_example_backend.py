@@ -1,4 +1,6 @@
-"""The backend of the docs: its package is built, installed, found and used, and the page shows its very files."""
+"""The backend of the docs: its package is built, installed, found and used, and the page shows its
+very files.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def test_the_page_shows_the_files_of_the_example(name: str) -> None:
 
 def test_the_page_lists_every_check() -> None:
     rows = [
-        f"| {check.name} | {f'`{check.requires.name}`' if check.requires else 'every backend'} | {check.summary} |"
+        f"| {check.name} | {f'`{check.requires.name}`' if check.requires else 'every backend'} |"
+        f" {check.summary} |"
         for check in CHECKS
     ]
     assert "\n".join(rows) in PAGE
@@ -36,7 +39,9 @@ def test_the_page_lists_every_check() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Install the example into a folder of its own, without a network; return the environment that sees it."""
+    """Install the example into a folder of its own, without a network; return the environment that
+    sees it.
+    """
     for needed in ("pip", "hatchling"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")

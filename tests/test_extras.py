@@ -1,4 +1,6 @@
-"""Without any extra everything else works, and what is missing is said with the command that installs it."""
+"""Without any extra everything else works, and what is missing is said with the command that
+installs it.
+"""
 
 from __future__ import annotations
 

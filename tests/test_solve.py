@@ -1,4 +1,6 @@
-"""solve() and sweep(): backends are not believed, arguments are checked, and whatever ends a run leaves a valid spectrum."""
+"""solve() and sweep(): backends are not believed, arguments are checked, and whatever ends a run
+leaves a valid spectrum.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""``python -m benchmarks.reference_models train|extract|spectra NAME [--out FOLDER]``, or ``summary``."""
+"""``python -m benchmarks.reference_models train|extract|spectra NAME [--out FOLDER]``, or
+``summary``.
+"""
 
 from __future__ import annotations
 

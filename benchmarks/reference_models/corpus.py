@@ -57,15 +57,19 @@ def load_corpus() -> Corpus:
         join(range(PARTS - 1, PARTS)),
     )
     description = {
-        "source": f"the Python {platform.python_version()} standard library's .py files, without tests",
+        "source": (
+            f"the Python {platform.python_version()} standard library's .py files, without tests"
+        ),
         "files": len(files),
         "bytes": {
             "train": len(train),
             "calibration": len(calibration),
             "held_out": len(held_out),
         },
-        "split": f"file i of the sorted paths: i mod {PARTS} = {PARTS - 2} for calibration, "
-        f"{PARTS - 1} held out, the others for training",
+        "split": (
+            f"file i of the sorted paths: i mod {PARTS} = {PARTS - 2} for calibration, "
+            f"{PARTS - 1} held out, the others for training"
+        ),
         "sha256": digest.hexdigest(),
     }
     return Corpus(train, calibration, held_out, description)

@@ -23,7 +23,9 @@ SEED = 2
 
 
 def calibration(sequence: int, samples: int = SAMPLES) -> Calibration:
-    """Return seeded windows of the files set apart for calibration; ``indices`` says where they start."""
+    """Return seeded windows of the files set apart for calibration; ``indices`` says where they
+    start.
+    """
     corpus = load_corpus()
     places = starts(corpus.calibration, samples, sequence, SEED)
     counted = np.arange(sequence) > 0
@@ -49,8 +51,8 @@ def extract_all(recipe: Recipe, folder: Path, data: Path = DATA, *, samples: int
     """Write the Hessians of a trained model, with what is known about it in their sidecars.
 
     The gate of a layer scales all its branches alike (paper, equations 1-2), so the derivative with
-    respect to it is the sum of theirs: the branches are differentiated, and the Hessian of the layers
-    is that of the branches with their rows and columns added up.
+    respect to it is the sum of theirs: the branches are differentiated, and the Hessian of the
+    layers is that of the branches with their rows and columns added up.
     """
     model, training = load_trained(recipe, folder)
     layers, branches = find_gates(model, "block").gates, find_gates(model, "branch").gates
@@ -98,10 +100,14 @@ def describe(
     size = f"{training['parameters'] / 1e6:.1f}M parameters"
     bits = training["bits_per_byte"]
     return {
-        "description": f"The {kinds.total()} {gated}{counts} of a {recipe.model_type} byte language model "
-        f"with {size}.",
-        "model": f"{recipe.model_type}, {layers} pre-norm decoder layers, "
-        f"d={recipe.config['hidden_size']}, {size}, byte vocabulary",
+        "description": (
+            f"The {kinds.total()} {gated}{counts} of a {recipe.model_type} byte language model "
+            f"with {size}."
+        ),
+        "model": (
+            f"{recipe.model_type}, {layers} pre-norm decoder layers, "
+            f"d={recipe.config['hidden_size']}, {size}, byte vocabulary"
+        ),
         "training": {
             "command": f"python -m benchmarks.reference_models train {recipe.name}",
             "parameters": training["parameters"],

@@ -81,7 +81,8 @@ def train(recipe: Recipe, folder: Path, *, save_every: float = CHECKPOINT_SECOND
     if untrained is None:
         untrained = bits_per_byte(model, recipe)
     print(
-        f"{recipe.name}: {count_parameters(model)} parameters, untrained {untrained:.3f} bits per byte"
+        f"{recipe.name}: {count_parameters(model)} parameters, untrained {untrained:.3f} bits per"
+        " byte"
     )
 
     def checkpoint() -> None:
@@ -152,7 +153,8 @@ def load_trained(recipe: Recipe, folder: Path) -> tuple[Any, dict[str, Any]]:
     weights = folder / "model.safetensors"
     if not weights.exists():
         raise SystemExit(
-            f"{weights} is not there; run python -m benchmarks.reference_models train {recipe.name} first."
+            f"{weights} is not there; run python -m benchmarks.reference_models train {recipe.name}"
+            " first."
         )
     model = build(recipe)
     model.load_state_dict(load_file(weights))

@@ -1,4 +1,6 @@
-"""The contract between `solve` and a solver: what a backend says of itself, what it gets and what it returns."""
+"""The contract between `solve` and a solver: what a backend says of itself, what it gets and what
+it returns.
+"""
 
 from __future__ import annotations
 
@@ -80,10 +82,11 @@ class RawResult:
     states : ndarray of bool, shape (K', N)
         Distinct feasible states in any order, 1 = removed. More than were asked for is welcome.
     num_complete : int
-        `states` is proven to hold that many lowest states of the problem (ties by list of removed blocks). One more than was asked for
-        settles whether a tie is cut off.
+        `states` is proven to hold that many lowest states of the problem (ties by list of removed
+        blocks). One more than was asked for settles whether a tie is cut off.
     lower_bound : float
-        No state outside `states` has an energy below it; -inf if nothing is known beyond `num_complete`.
+        No state outside `states` has an energy below it; -inf if nothing is known beyond
+        `num_complete`.
     num_evaluated : int
         Number of states or nodes looked at, in the backend's own unit.
     native_status : str
@@ -91,11 +94,11 @@ class RawResult:
     timings : dict of str to float
         Seconds per phase.
     proof : dict of str to float, int or str
-        What a reader of a certificate should know of the proof, such as a root bound, the number of nodes and the version of the solver's
-        library; finite numbers and strings.
+        What a reader of a certificate should know of the proof, such as a root bound, the number of
+        nodes and the version of the solver's library; finite numbers and strings.
     statistics : dict of str to float, int or str
-        Figures of the run that say how good the solver itself was, such as the fraction of its samples that were feasible before repair; finite
-        numbers and strings.
+        Figures of the run that say how good the solver itself was, such as the fraction of its
+        samples that were feasible before repair; finite numbers and strings.
     """
 
     states: NDArray[np.bool_]
@@ -111,7 +114,8 @@ class RawResult:
 class Backend(ABC):
     """A solver behind the common interface.
 
-    Subclass it as a frozen dataclass whose fields are the solver's options; keep mutable state inside `run`.
+    Subclass it as a frozen dataclass whose fields are the solver's options; keep mutable state
+    inside `run`.
     """
 
     name: ClassVar[str]
@@ -126,7 +130,9 @@ class Backend(ABC):
         return Availability()
 
     def prepare(self) -> None:  # noqa: B027 - optional
-        """Load or compile what any problem needs; `solve` calls it before the clock starts. The default needs nothing."""
+        """Load or compile what any problem needs; `solve` calls it before the clock starts. The
+        default needs nothing.
+        """
 
     @abstractmethod
     def run(

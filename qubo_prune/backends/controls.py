@@ -1,4 +1,6 @@
-"""Controls: what chance finds, and what the simplest rule finds. A solver that does not beat both has learnt nothing of the problem."""
+"""Controls: what chance finds, and what the simplest rule finds. A solver that does not beat both
+has learnt nothing of the problem.
+"""
 
 from __future__ import annotations
 
@@ -84,12 +86,14 @@ class RandomStates(Backend):
 
 @dataclass(frozen=True)
 class Greedy(Backend):
-    """Add the cheapest block until there are enough; then, with `polish`, make the best swap until none helps.
+    """Add the cheapest block until there are enough; then, with `polish`, make the best swap until
+    none helps.
 
     Parameters
     ----------
     polish : bool
-        Whether to go on by swaps. All the neighbours evaluated on the way compete for the spectrum; without, it is one state.
+        Whether to go on by swaps. All the neighbours evaluated on the way compete for the spectrum;
+        without, it is one state.
 
     Examples
     --------

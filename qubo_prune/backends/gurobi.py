@@ -43,29 +43,36 @@ _TRUSTED = ("OPTIMAL", "TIME_LIMIT", "INTERRUPTED")
 
 @dataclass(frozen=True)
 class Gurobi(Backend):
-    """The K lowest states from Gurobi's solution pool (``PoolSearchMode=2``), with one linear equality for each group.
+    """The K lowest states from Gurobi's solution pool (``PoolSearchMode=2``), with one linear
+    equality for each group.
 
-    The gap is set to 0 and the tolerances to their minimum, 1e-9. What Gurobi proves is proven in floating point: states count as proven only if they
-    lie below its bound by more than the tolerances can account for. States nearer to each other than that are ties to Gurobi. Where the K-th state
-    ties with others, a larger pool is asked for, twice as large each time, until it holds them all.
+    The gap is set to 0 and the tolerances to their minimum, 1e-9. What Gurobi proves is proven in
+    floating point: states count as proven only if they lie below its bound by more than the
+    tolerances can account for. States nearer to each other than that are ties to Gurobi. Where the
+    K-th state ties with others, a larger pool is asked for, twice as large each time, until it
+    holds them all.
 
     Parameters
     ----------
     threads : int, optional
         Number of threads; all available cores by default.
     max_ties : int
-        How many states beyond the K-th are collected at most to settle a tie at the end of the list. With more, the tied ones stay unproven, and which
-        of them are listed depends on the number of threads.
+        How many states beyond the K-th are collected at most to settle a tie at the end of the
+        list. With more, the tied ones stay unproven, and which of them are listed depends on the
+        number of threads.
     formulation : str
-        ``native``, or ``qubo`` to give Gurobi the penalty form that samplers get, for comparison: without any constraint. Infeasible states then take
-        places in the pool, and the numbers are larger, and the margin with them.
+        ``native``, or ``qubo`` to give Gurobi the penalty form that samplers get, for comparison:
+        without any constraint. Infeasible states then take places in the pool, and the numbers are
+        larger, and the margin with them.
     penalty : float or sequence of float, optional
-        Of ``formulation="qubo"``, one for all groups or one for each; `safe_penalty` by default. What is proven holds with any.
+        Of ``formulation="qubo"``, one for all groups or one for each; `safe_penalty` by default.
+        What is proven holds with any.
 
     Notes
     -----
-    Products of variables are not linearised (``PreQLinearize=0``): the auxiliary variables of Gurobi's default make its pool search many times slower
-    once few states are left, up to never ending on nine blocks.
+    Products of variables are not linearised (``PreQLinearize=0``): the auxiliary variables of
+    Gurobi's default make its pool search many times slower once few states are left, up to never
+    ending on nine blocks.
     """
 
     threads: int | None = None
@@ -91,16 +98,20 @@ class Gurobi(Backend):
         at_least_one(self.max_ties, "max_ties")
         if self.formulation not in FORMULATIONS:
             raise InputError(
-                f"formulation must be one of {', '.join(FORMULATIONS)}, not {format_value(self.formulation)}."
+                f"formulation must be one of {', '.join(FORMULATIONS)}, not"
+                f" {format_value(self.formulation)}."
             )
         if self.penalty is not None and self.formulation != "qubo":
             raise InputError(
-                f"penalty goes with formulation='qubo', not {self.formulation!r}; leave one of them out."
+                f"penalty goes with formulation='qubo', not {self.formulation!r}; leave one of them"
+                " out."
             )
 
     @classmethod
     def availability(cls) -> Availability:
-        """Say whether gurobipy is installed and which licence it would use, without asking a licence server."""
+        """Say whether gurobipy is installed and which licence it would use, without asking a
+        licence server.
+        """
         library = library_availability("gurobipy", "gurobipy", "gurobi")
         if not library.installed:
             return library
@@ -117,7 +128,10 @@ class Gurobi(Backend):
         return replace(
             library,
             licensed=True,
-            detail=f"{library.detail} with the licence it brings, for at most {FREE_LICENCE_VARIABLES} blocks to choose from",
+            detail=(
+                f"{library.detail} with the licence it brings, for at most {FREE_LICENCE_VARIABLES}"
+                " blocks to choose from"
+            ),
         )
 
     def prepare(self) -> None:
@@ -191,7 +205,9 @@ class Gurobi(Backend):
 
 
 class _Form(NamedTuple):
-    """An objective ``offset + y'Qy``, how many solutions it has, and the penalties in it; None if the counts are constraints."""
+    """An objective ``offset + y'Qy``, how many solutions it has, and the penalties in it; None if
+    the counts are constraints.
+    """
 
     matrix: NDArray[np.float64]
     offset: float
@@ -262,7 +278,9 @@ class _PoolSearch:
     def run(
         self, size: int, starts: NDArray[np.bool_], stop: Stop
     ) -> tuple[NDArray[np.bool_], float]:
-        """Look for the `size` lowest states; return those found and a bound on the energies of all others."""
+        """Look for the `size` lowest states; return those found and a bound on the energies of all
+        others.
+        """
         model = self.model
         self.status = "not started"
         if stop.should_stop(self.nodes):
@@ -304,7 +322,8 @@ class _PoolSearch:
         stop.should_stop(self.nodes)
         if self.status in {"INFEASIBLE", "INF_OR_UNBD", "UNBOUNDED"}:
             raise BackendError(
-                f"Gurobi says {self.status} of a problem with {self._problem.num_states} feasible states."
+                f"Gurobi says {self.status} of a problem with {self._problem.num_states} feasible"
+                " states."
             )
         return self._states(), self._bound(size)
 
@@ -356,7 +375,9 @@ def _environment() -> Iterator[Any]:
 
 
 def _check_size(env: Any, num_variables: int) -> None:
-    """Refuse a problem too large for the licence; asked of Gurobi itself, with an empty problem of that size."""
+    """Refuse a problem too large for the licence; asked of Gurobi itself, with an empty problem of
+    that size.
+    """
     import gurobipy
 
     if num_variables <= FREE_LICENCE_VARIABLES:
@@ -370,13 +391,16 @@ def _check_size(env: Any, num_variables: int) -> None:
             if error.errno != _SIZE_LIMIT_EXCEEDED:
                 raise
             raise InputError(
-                f"Gurobi's size-limited licence takes at most {FREE_LICENCE_VARIABLES} blocks to choose from, not {num_variables}; keep or force more "
-                "of them, restrict them with only, or install a full licence."
+                f"Gurobi's size-limited licence takes at most {FREE_LICENCE_VARIABLES} blocks to"
+                f" choose from, not {num_variables}; keep or force more of them, restrict them with"
+                " only, or install a full licence."
             ) from error
 
 
 def _keep_ctrl_c() -> None:
-    """Put Python's handler of Ctrl-C back: Gurobi installs its own when it starts, which prints and does not tell us."""
+    """Put Python's handler of Ctrl-C back: Gurobi installs its own when it starts, which prints and
+    does not tell us.
+    """
     if threading.current_thread() is threading.main_thread():
         handler = signal.getsignal(signal.SIGINT)
         if handler is not None:

@@ -87,13 +87,16 @@ def backend_class(name: str) -> type[Backend]:
         ) from error
     if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
         raise BackendError(
-            f"backend {name!r} is registered as {point.value!r}, which is not a subclass of Backend."
+            f"backend {name!r} is registered as {point.value!r}, which is not a subclass of"
+            " Backend."
         )
     return loaded
 
 
 def distribution_of(name: str) -> str | None:
-    """Return the name and version of the package that registered a backend; None for a built-in one."""
+    """Return the name and version of the package that registered a backend; None for a built-in
+    one.
+    """
     point = None if any(name == known for known, *_ in _BUILT_INS) else _outside().get(name)
     if point is None or point.dist is None:
         return None
@@ -113,7 +116,8 @@ def availability_of(name: str) -> Availability:
     InputError
         If there is no such backend.
     BackendError
-        If another package registered something that is not a backend, cannot be imported or cannot answer.
+        If another package registered something that is not a backend, cannot be imported or cannot
+        answer.
     """
     found = backend_class(name)
     try:
@@ -146,7 +150,8 @@ def get_backend(name: str, /, **options: Any) -> Backend:
     BackendUnavailableError
         If a library, licence or device is missing; says how to get it.
     BackendError
-        If another package registered something that is not a backend, or that fails when it is asked whether it can run.
+        If another package registered something that is not a backend, or that fails when it is
+        asked whether it can run.
 
     Examples
     --------
@@ -157,7 +162,8 @@ def get_backend(name: str, /, **options: Any) -> Backend:
     if not availability.usable:
         remedy = f"; install it with: {availability.install}" if availability.install else ""
         raise BackendUnavailableError(
-            f"backend {name!r} cannot run here: {availability.detail or 'something is missing'}{remedy}."
+            f"backend {name!r} cannot run here:"
+            f" {availability.detail or 'something is missing'}{remedy}."
         )
     try:
         return backend_class(name).configured(**options)

@@ -1,7 +1,7 @@
 """The command line: `qubo-prune`, or `python -m qubo_prune`.
 
-Exit codes: 0 done; 1 a solver or a check of a certificate failed; 2 bad input, with one line on stderr; 3 stopped by a limit, 130 by Ctrl-C, both with what was
-found printed and written.
+Exit codes: 0 done; 1 a solver or a check of a certificate failed; 2 bad input, with one line on
+stderr; 3 stopped by a limit, 130 by Ctrl-C, both with what was found printed and written.
 """
 
 from __future__ import annotations

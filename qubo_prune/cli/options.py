@@ -24,7 +24,10 @@ Removal = Annotated[
     typer.Option(
         "--remove",
         metavar="M",
-        help="How many blocks to remove; or KIND=COUNT for each kind, repeatable.  [default: what the file says]",
+        help=(
+            "How many blocks to remove; or KIND=COUNT for each kind, repeatable.  [default: what"
+            " the file says]"
+        ),
     ),
 ]
 Only = Annotated[str | None, typer.Option(metavar="KIND", help="Remove blocks of this kind only.")]
@@ -67,14 +70,20 @@ ExecutorName = Annotated[
     str | None,
     typer.Option(
         metavar="WHO",
-        help=f"Of `--backend enumeration`: who does the work: {', '.join(EXECUTORS)}.  [default: {EXECUTORS[0]}]",
+        help=(
+            f"Of `--backend enumeration`: who does the work: {', '.join(EXECUTORS)}.  [default:"
+            f" {EXECUTORS[0]}]"
+        ),
     ),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Of `--executor dask`: the scheduler, as tcp://host:8786.  [default: a cluster in this process]",
+        help=(
+            "Of `--executor dask`: the scheduler, as tcp://host:8786.  [default: a cluster in this"
+            " process]"
+        ),
     ),
 ]
 BackendOption = Annotated[
@@ -92,7 +101,8 @@ _LONGEST_RANGE = 1_000_000
 
 
 def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
-    """Turn the values of --remove into what `Problem.load` takes: ``8``, or ``attention=2`` ``moe=3``, or nothing.
+    """Turn the values of --remove into what `Problem.load` takes: ``8``, or ``attention=2``
+    ``moe=3``, or nothing.
 
     >>> parse_removal(["8"]), parse_removal(["attention=2,moe=3"])
     (8, {'attention': 2, 'moe': 3})
@@ -107,8 +117,8 @@ def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
         kind, equals, count = part.rpartition("=")
         if not equals or not kind:
             raise InputError(
-                f"--remove takes one number or KIND=COUNT pairs, got {part!r} among {len(parts)} values; "
-                "write e.g. --remove 8 or --remove attention=2 --remove mlp=3"
+                f"--remove takes one number or KIND=COUNT pairs, got {part!r} among {len(parts)}"
+                " values; write e.g. --remove 8 or --remove attention=2 --remove mlp=3"
             )
         if kind in counts:
             raise InputError(f"--remove names the kind {kind!r} twice; give each kind one count")
@@ -165,7 +175,8 @@ def parse_backend_options(items: Iterable[str], **named: int | str | None) -> di
             continue
         if name in options:
             raise InputError(
-                f"{name} is set by --{name} and by --option {name}={options[name]}; leave one of them out"
+                f"{name} is set by --{name} and by --option {name}={options[name]}; leave one of"
+                " them out"
             )
         options[name] = given
     return options
@@ -192,6 +203,7 @@ def _range(text: str) -> list[int]:
     first, last = int(match[1]), int(match[2])
     if not 0 <= last - first < _LONGEST_RANGE:
         raise InputError(
-            f"a range must ascend and name at most {_LONGEST_RANGE} blocks, got {text!r}; write e.g. 2-4"
+            f"a range must ascend and name at most {_LONGEST_RANGE} blocks, got {text!r}; write"
+            " e.g. 2-4"
         )
     return list(range(first, last + 1))

@@ -25,7 +25,9 @@ EXIT_LIMIT = 3
 EXIT_INTERRUPTED = 130
 
 CERTIFICATE_SUFFIX = ".certificate.json"
-"""Ends the names of the certificates that `sweep` writes into a folder, where `verify` finds them by it."""
+"""Ends the names of the certificates that `sweep` writes into a folder, where `verify` finds them
+by it.
+"""
 
 _PROSE_WIDTH = 100
 
@@ -48,7 +50,9 @@ def require_spectrum_file(path: Path) -> None:
 
 
 def require_certificate_file(path: Path) -> None:
-    """Raise InputError unless a certificate can be written to `path`; called before hours of work."""
+    """Raise InputError unless a certificate can be written to `path`; called before hours
+    of work.
+    """
     from qubo_prune.solving.proof.certificate import check_suffix
 
     check_suffix(path)
@@ -68,7 +72,8 @@ def require_writable(folder: Path, option: str = "--out") -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{option} cannot write into {str(folder)!r} ({error.strerror}); name a folder that exists and is writable"
+            f"{option} cannot write into {str(folder)!r} ({error.strerror}); name a folder that"
+            " exists and is writable"
         ) from None
 
 

@@ -1,4 +1,6 @@
-"""What a waiting person sees on stderr: a progress bar on a terminal, and a word before kernels are compiled."""
+"""What a waiting person sees on stderr: a progress bar on a terminal, and a word before kernels are
+compiled.
+"""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ class Stop:
     max_evaluations : int, optional
         Number of states that may be evaluated.
     progress : callable, optional
-        Called with a `Progress` at most every 0.1 s. An exception that it raises stops the run, and `solve` raises it again once the backend
-        has put away what it has.
+        Called with a `Progress` at most every 0.1 s. An exception that it raises stops the run, and
+        `solve` raises it again once the backend has put away what it has.
 
     Raises
     ------
@@ -116,7 +116,9 @@ class Stop:
         self.start()
 
     def start(self) -> None:
-        """Reset the clock and forget a limit that was reached and a callback that failed; a cancellation stays."""
+        """Reset the clock and forget a limit that was reached and a callback that failed; a
+        cancellation stays.
+        """
         self._limit_reached: StopReason | None = None
         self._failure: Exception | None = None
         self._started = time.monotonic()
@@ -186,7 +188,8 @@ class Stop:
                 if fraction > 0:
                     eta = elapsed * (1 - fraction) / fraction
             rate = num_evaluated / elapsed if elapsed > 0 else 0.0
-            # Not through the backend, which may be anywhere, in foreign code even, and could not say whose fault it is.
+            # Not through the backend, which may be anywhere, in foreign code even, and could not
+            # say whose fault it is.
             try:
                 self._progress(Progress(fraction, num_evaluated, rate, eta, message))
             except Exception as error:  # noqa: BLE001 - raised by raise_failure

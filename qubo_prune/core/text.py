@@ -32,7 +32,7 @@ def format_bytes(count: int) -> str:
 
     Examples
     --------
-    >>> format_bytes(2200), format_bytes(83_886_080), format_bytes(2_240_000_000), format_bytes(10**30)
+    >>> tuple(map(format_bytes, (2200, 83_886_080, 2_240_000_000, 10**30)))
     ('2 kB', '84 MB', '2.2 GB', '1.00e21 GB')
     """
     if count < 10**6:
@@ -85,8 +85,10 @@ def format_facts(facts: Mapping[str, float | int | str]) -> str:
     'feasible fraction 0.123457, samples 100'
     """
     return ", ".join(
-        f"{name.replace('_', ' ')} {value:.6g}"
-        if isinstance(value, float)
-        else f"{name.replace('_', ' ')} {value}"
+        (
+            f"{name.replace('_', ' ')} {value:.6g}"
+            if isinstance(value, float)
+            else f"{name.replace('_', ' ')} {value}"
+        )
         for name, value in facts.items()
     )

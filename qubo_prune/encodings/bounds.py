@@ -1,4 +1,6 @@
-"""Lower bounds on the energies of states with other counts, in closed form: what a penalty has to make up for."""
+"""Lower bounds on the energies of states with other counts, in closed form: what a penalty has to
+make up for.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _LARGEST_SPECTRUM = 2_000
 """Variables up to which eigenvalues are computed; above, they would take minutes."""
 
 _CONDITION = 1e4
-"""Condition number of the shifted matrix, so that rounding errors of its inverse stay far below `_SLACK`."""
+"""Condition number of the shifted matrix, so that rounding errors of its inverse stay far below
+`_SLACK`.
+"""
 
 _SLACK = 1e-6
 """Part of the magnitude of a bound that is given away to rounding errors."""
@@ -46,10 +50,12 @@ def other_counts(reduced: ReducedProblem) -> NDArray[np.int64]:
 def lower_bounds(
     reduced: ReducedProblem, counts: NDArray[np.int64], sign: float = 1.0
 ) -> NDArray[np.float64]:
-    """Return for each vector of counts (num, num_groups) a number that no ``sign * y'Qy`` with so many variables of each group lies below.
+    """Return for each vector of counts (num, num_groups) a number that no ``sign * y'Qy`` with so
+    many variables of each group lies below.
 
-    The better of two bounds. *Rows*: variable i contributes at least Q_ii and the smallest Q_ij of as many others as there are. *Plane*: for any
-    u with A = Q - diag u positive definite, ``y'Qy = y'Ay + u'y`` on binary y, and the minimum of the right-hand side over all real y with the right
+    The better of two bounds. *Rows*: variable i contributes at least Q_ii and the smallest Q_ij of
+    as many others as there are. *Plane*: for any u with A = Q - diag u positive definite, ``y'Qy =
+    y'Ay + u'y`` on binary y, and the minimum of the right-hand side over all real y with the right
     sums per group has a closed form.
     """
     matrix = sign * reduced.matrix
@@ -64,7 +70,9 @@ def lowest_of_all(reduced: ReducedProblem) -> float:
 
 
 def rounding(problem: Problem) -> float:
-    """Return a bound on the rounding errors of a few energies of the problem and of the sums of the bounds here."""
+    """Return a bound on the rounding errors of a few energies of the problem and of the sums of the
+    bounds here.
+    """
     return 8.0 * rounding_bound(problem.hessian, problem.linear)
 
 
@@ -115,5 +123,6 @@ def _plane(
     centred = counts + 0.5 * (membership.T @ solved[:, -1])
     quadratic = np.einsum("kg,kg->k", centred, np.linalg.solve(gram, centred.T).T)
     constant = 0.25 * float(shift @ solved[:, -1])
-    # min of y'Ay + u'y with the right sums: (k + b)'M^-1(k + b) - u'A^-1u / 4, with M = B A^-1 B' and b = B A^-1 u / 2.
+    # min of y'Ay + u'y with the right sums: (k + b)'M^-1(k + b) - u'A^-1u / 4, with M = B A^-1 B'
+    # and b = B A^-1 u / 2.
     return np.asarray(quadratic - constant - _SLACK * (quadratic + abs(constant)))

@@ -26,7 +26,8 @@ def write_problem(
     format: str | None = None,  # noqa: A002
     penalties: ArrayLike | None = None,
 ) -> None:
-    """Write a problem over its free blocks to a file of another format, with a sidecar for what the format cannot hold.
+    """Write a problem over its free blocks to a file of another format, with a sidecar for what the
+    format cannot hold.
 
     Parameters
     ----------
@@ -35,10 +36,12 @@ def write_problem(
     path : str or path
         An existing file is replaced; the sidecar is ``path`` with ``.json`` appended.
     format : str, optional
-        Name of the format; by default the suffix tells (see `qubo_prune.core.files.formats.FORMATS`).
+        Name of the format; by default the suffix tells (see
+        `qubo_prune.core.files.formats.FORMATS`).
     penalties : float or (num_groups,) array_like, optional
-        Put penalties into the coefficients, for solvers that know no constraint. Without, the coefficients are bare: the counts are in the file where
-        it can hold them, and in the sidecar.
+        Put penalties into the coefficients, for solvers that know no constraint. Without, the
+        coefficients are bare: the counts are in the file where it can hold them, and in the
+        sidecar.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def write_problem(
     chosen = format_of(path, format)
     if not problem.groups:
         raise InputError(
-            "every block is kept or removed in any case, so there is nothing to write; change remove, keep, force or only."
+            "every block is kept or removed in any case, so there is nothing to write; change"
+            " remove, keep, force or only."
         )
     model = to_model(problem, penalties)
     buffer = io.BytesIO()

@@ -1,7 +1,7 @@
 """Problems as objects of dimod and Qiskit, and their samples as states again.
 
-Variables are the free blocks under their indices; fixed blocks are folded into the coefficients and the offset, so that a feasible sample has the
-energy of its state, up to rounding.
+Variables are the free blocks under their indices; fixed blocks are folded into the coefficients and
+the offset, so that a feasible sample has the energy of its state, up to rounding.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def to_bqm(
 
 
 def to_cqm(problem: Problem) -> dimod.ConstrainedQuadraticModel:
-    """Return the problem as a dimod CQM: the counts are constraints, labelled by kind or ``remove``.
+    """Return the problem as a dimod CQM: the counts are constraints, labelled by kind or
+    ``remove``.
 
     Parameters
     ----------
@@ -106,7 +107,8 @@ def to_cqm(problem: Problem) -> dimod.ConstrainedQuadraticModel:
 
 
 def to_quadratic_program(problem: Problem) -> QuadraticProgram:
-    """Return the problem as a QuadraticProgram of qiskit-optimization, with variables ``x0``, ``x1``... by block index.
+    """Return the problem as a QuadraticProgram of qiskit-optimization, with variables ``x0``,
+    ``x1``... by block index.
 
     Parameters
     ----------
@@ -126,7 +128,8 @@ def to_quadratic_program(problem: Problem) -> QuadraticProgram:
         from qiskit_optimization import QuadraticProgram
     except ImportError as error:
         raise BackendUnavailableError(
-            "a QuadraticProgram needs qiskit-optimization; install it with: pip install 'qubo-prune[qaoa]'."
+            "a QuadraticProgram needs qiskit-optimization; install it with: pip install"
+            " 'qubo-prune[qaoa]'."
         ) from error
     model = to_model(problem)
     names = [f"x{block}" for block in problem.reduced().variables.tolist()]
@@ -153,8 +156,8 @@ def decode(problem: Problem, samples: Any) -> NDArray[np.bool_]:
     problem : Problem
         What was encoded.
     samples : dimod.SampleSet, mapping or (K, n) array_like
-        Samples of free variables, 0 and 1 or spins of -1 and 1. dimod's go by the labels of the variables, which are block indices; columns of an
-        array are ``problem.reduced().variables``.
+        Samples of free variables, 0 and 1 or spins of -1 and 1. dimod's go by the labels of the
+        variables, which are block indices; columns of an array are ``problem.reduced().variables``.
 
     Returns
     -------
@@ -182,14 +185,15 @@ def decode(problem: Problem, samples: Any) -> NDArray[np.bool_]:
         missing = [block for block in wanted if block not in column]
         if missing:
             raise InputError(
-                f"the samples lack variable {missing[0]}; label the variables by block index, as to_bqm does."
+                f"the samples lack variable {missing[0]}; label the variables by block index, as"
+                " to_bqm does."
             )
         samples = samples[:, [column[block] for block in wanted]]
     values = np.atleast_2d(as_real_array(samples, "samples"))
     if values.ndim != 2 or values.shape[1] != len(wanted):
         raise InputError(
-            f"samples must have shape (K, {len(wanted)}), one column for each free variable, not {values.shape}; "
-            "leave out fixed blocks."
+            f"samples must have shape (K, {len(wanted)}), one column for each free variable, not"
+            f" {values.shape}; leave out fixed blocks."
         )
     zero = -1 if (values == -1).any() else 0
     wrong = values[(values != 1) & (values != zero)]

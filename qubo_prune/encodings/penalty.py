@@ -1,8 +1,9 @@
 """The constraint as a penalty term: unconstrained problems that QUBO and Ising solvers take.
 
-The paper's section 4.1 reformulates equation 5 in this way for tabu, quantum and other solvers: over the free variables y of a problem,
-``offset + y'Qy + sum_g P_g (sum_{i in g} y_i - r_g)^2`` with one penalty P_g for each group g of which exactly r_g variables are 1. How large P has to
-be is the business of `qubo_prune.encodings.weights`.
+The paper's section 4.1 reformulates equation 5 in this way for tabu, quantum and other solvers:
+over the free variables y of a problem, ``offset + y'Qy + sum_g P_g (sum_{i in g} y_i - r_g)^2``
+with one penalty P_g for each group g of which exactly r_g variables are 1. How large P has to be is
+the business of `qubo_prune.encodings.weights`.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class Ising:
     variables: NDArray[np.int64]
 
     def energies(self, spins: ArrayLike) -> NDArray[np.float64]:
-        """Return ``offset + h's + s'Js`` for spins of shape (K, n) or (n,), -1 or 1, as (K,) float64."""
+        """Return ``offset + h's + s'Js`` for spins of shape (K, n) or (n,), -1 or 1, as (K,)
+        float64.
+        """
         rows = np.atleast_2d(np.asarray(spins, np.float64))
         return np.asarray(
             self.offset + rows @ self.h + np.einsum("ki,ki->k", rows @ self.couplings, rows)
@@ -157,18 +160,20 @@ def as_penalties(problem: Problem, value: ArrayLike) -> NDArray[np.float64]:
     array = as_real_array(value, "penalties").astype(np.float64)
     if array.shape not in ((), (num_groups,)):
         raise InputError(
-            f"penalties must be one number or {num_groups}, one for each group, not an array of shape {array.shape}; "
-            "give as many as problem.groups."
+            f"penalties must be one number or {num_groups}, one for each group, not an array of"
+            f" shape {array.shape}; give as many as problem.groups."
         )
     if not (np.isfinite(array) & (array >= 0)).all():
         raise InputError(
-            f"penalties must be finite and at least 0, not {format_value(array.tolist())}; see smallest_penalty and safe_penalty."
+            f"penalties must be finite and at least 0, not {format_value(array.tolist())}; see"
+            " smallest_penalty and safe_penalty."
         )
     return np.broadcast_to(array, (num_groups,)).copy()
 
 
 def penalty_facts(penalties: NDArray[np.float64]) -> dict[str, float | int | str]:
-    """Return penalties as statistics of a run: ``penalty`` if all are equal, else ``penalty_0``, ``penalty_1``... by group.
+    """Return penalties as statistics of a run: ``penalty`` if all are equal, else ``penalty_0``,
+    ``penalty_1``... by group.
 
     >>> penalty_facts(np.array([2.0, 2.0])), penalty_facts(np.array([2.0, 3.0]))
     ({'penalty': 2.0}, {'penalty_0': 2.0, 'penalty_1': 3.0})

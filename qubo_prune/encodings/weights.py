@@ -1,12 +1,14 @@
-"""How large a penalty has to be: the smallest that works, by solving for other counts, and a safe one without.
+"""How large a penalty has to be: the smallest that works, by solving for other counts, and a safe
+one without.
 
-A state y with counts k, one for each group, has the energy ``E(y) + sum_g P_g (k_g - r_g)^2``. All K states of a spectrum lie below every infeasible
-one if and only if for each k other than r ::
+A state y with counts k, one for each group, has the energy ``E(y) + sum_g P_g (k_g - r_g)^2``. All
+K states of a spectrum lie below every infeasible one if and only if for each k other than r ::
 
     E_0(k) + sum_g P_g (k_g - r_g)^2 > E_last(r)
 
-where E_0(k) is the lowest energy among states with counts k and E_last(r) the energy of the K-th feasible one. The proofs, and what follows for one
-group and for several, are in ``docs/explanation/encodings.md``.
+where E_0(k) is the lowest energy among states with counts k and E_last(r) the energy of the K-th
+feasible one. The proofs, and what follows for one group and for several, are in
+``docs/explanation/encodings.md``.
 """
 
 from __future__ import annotations
@@ -53,10 +55,12 @@ def smallest_penalty(
     per_group: bool = True,
     **arguments: Any,
 ) -> NDArray[np.float64]:
-    """Return the smallest penalties that keep the `num_states` lowest states below every infeasible one.
+    """Return the smallest penalties that keep the `num_states` lowest states below every infeasible
+    one.
 
-    Any larger penalties do; these themselves need not, for there a feasible and an infeasible state may tie. For one group it is ``max over k != M of
-    (E_last(M) - E_0(k)) / (M - k)^2``, or 0 if that is negative. Only those counts are solved whose bound could raise the maximum.
+    Any larger penalties do; these themselves need not, for there a feasible and an infeasible state
+    may tie. For one group it is ``max over k != M of (E_last(M) - E_0(k)) / (M - k)^2``, or 0 if
+    that is negative. Only those counts are solved whose bound could raise the maximum.
 
     Parameters
     ----------
@@ -69,16 +73,17 @@ def smallest_penalty(
     spectra : iterable of Spectrum
         What has been solved already, such as the values of a `sweep`; the rest is solved here.
     per_group : bool
-        With several groups, lower the penalties one after the other, in the order of `Problem.groups`, as far as the others allow; otherwise all are
-        equal.
+        With several groups, lower the penalties one after the other, in the order of
+        `Problem.groups`, as far as the others allow; otherwise all are equal.
     **arguments
         Further arguments of `solve`, such as a backend that proves or a time limit.
 
     Returns
     -------
     (num_groups,) float64
-        No vector that is smaller somewhere and larger nowhere will do. If a spectrum is only partly proven, its bound takes the place of its lowest
-        energy: the penalties are then valid but may be larger than necessary.
+        No vector that is smaller somewhere and larger nowhere will do. If a spectrum is only partly
+        proven, its bound takes the place of its lowest energy: the penalties are then valid but may
+        be larger than necessary.
 
     Raises
     ------
@@ -110,10 +115,11 @@ def smallest_penalty(
 def safe_penalty(
     problem: Problem, num_states: int = 100, *, spectrum: Spectrum | None = None
 ) -> float:
-    """Return one penalty, the same for all groups, that keeps the `num_states` lowest states below every infeasible one.
+    """Return one penalty, the same for all groups, that keeps the `num_states` lowest states below
+    every infeasible one.
 
-    It comes from bounds in place of solves, so it is larger than necessary: a few times on trained Hessians with few blocks removed, some thirty
-    times with half of them.
+    It comes from bounds in place of solves, so it is larger than necessary: a few times on trained
+    Hessians with few blocks removed, some thirty times with half of them.
 
     Parameters
     ----------
@@ -122,7 +128,8 @@ def safe_penalty(
     num_states : int
         K; all states if the problem has fewer.
     spectrum : Spectrum, optional
-        K or more states of the problem, proven or not, the lower the better; by default some are looked for by swaps.
+        K or more states of the problem, proven or not, the lower the better; by default some are
+        looked for by swaps.
 
     Returns
     -------
@@ -160,17 +167,20 @@ def safe_penalty(
         need = float(
             ((top - reduced.offset - lower_bounds(reduced, counts) + error) / distances).max()
         )
-    # Where there is nothing to make up for but a tie with the last state, any positive number will do.
+    # Where there is nothing to make up for but a tie with the last state, any positive number will
+    # do.
     return max(0.0, (need + error) * (1.0 + _MARGIN)) if need != 0.0 or error else 1.0
 
 
 def estimated_penalty(
     problem: Problem, num_states: int = 100, *, seed: int = 0, stop: Stop | None = None
 ) -> float:
-    """Return a guess at the smallest common penalty, from states found by swaps with one variable more or less.
+    """Return a guess at the smallest common penalty, from states found by swaps with one variable
+    more or less.
 
-    Nothing is proven: it is too small where the swaps miss a lower state of another count, or a count further away matters. It is usually within some
-    per cent of `smallest_penalty`, and annealers do best there.
+    Nothing is proven: it is too small where the swaps miss a lower state of another count, or a
+    count further away matters. It is usually within some per cent of `smallest_penalty`, and
+    annealers do best there.
 
     Parameters
     ----------
@@ -212,7 +222,9 @@ def estimated_penalty(
 
 
 class _Floors:
-    """The lowest energy for each vector of counts: bounds from below, exact where they were asked to be."""
+    """The lowest energy for each vector of counts: bounds from below, exact where they were asked
+    to be.
+    """
 
     def __init__(
         self, problem: Problem, spectra: Iterable[Spectrum], solve: Callable[..., Spectrum]
@@ -223,8 +235,9 @@ class _Floors:
         total = num_counts(self._reduced)
         if total > MAX_COUNTS:
             raise InputError(
-                f"the groups allow {format_count(total)} vectors of counts, but at most {format_count(MAX_COUNTS)} are looked at for the smallest "
-                "penalties; use safe_penalty."
+                f"the groups allow {format_count(total)} vectors of counts, but at most"
+                f" {format_count(MAX_COUNTS)} are looked at for the smallest penalties; use"
+                " safe_penalty."
             )
         self._counts = other_counts(self._reduced)
         self._squares = (self._counts - self._reduced.counts) ** 2
@@ -247,7 +260,9 @@ class _Floors:
         direction: NDArray[np.float64],
         others: NDArray[np.float64] | None = None,
     ) -> float:
-        """Return the smallest p >= 0 for which the penalties ``p * direction + others`` are large enough."""
+        """Return the smallest p >= 0 for which the penalties ``p * direction + others`` are large
+        enough.
+        """
         gain = self._squares @ direction
         paid = 0.0 if others is None else self._squares @ others
         reached = gain > 0
@@ -268,8 +283,8 @@ class _Floors:
         lowest = min([spectrum.lower_bound, *spectrum.energies[:1].tolist()])
         if not np.isfinite(lowest):
             raise InputError(
-                f"nothing is proven about the states with {counts.tolist()} variables of each group; "
-                "use a backend that proves, more time, or safe_penalty."
+                f"nothing is proven about the states with {counts.tolist()} variables of each"
+                " group; use a backend that proves, more time, or safe_penalty."
             )
         self._lower[number] = lowest
         self._settled[number] = True
@@ -285,7 +300,8 @@ class _Floors:
             changes = [found - asked]
         elif isinstance(asked, int) or isinstance(found, int) or set(asked) != set(found):
             raise InputError(
-                f"spectra holds one that removes {found!r}, but the problem counts {asked!r}; pass those of the same kinds."
+                f"spectra holds one that removes {found!r}, but the problem counts {asked!r}; pass"
+                " those of the same kinds."
             )
         else:
             changes = [found[kind] - asked[kind] for kind in _kinds(self._problem)]
@@ -319,7 +335,8 @@ def _last_of(problem: Problem, spectrum: Spectrum, num_states: int) -> float:
     spectrum.check(problem)
     if len(spectrum) < num_states:
         raise InputError(
-            f"the spectrum has {len(spectrum)} states, but {num_states} are to be kept; solve for more or ask for fewer."
+            f"the spectrum has {len(spectrum)} states, but {num_states} are to be kept; solve for"
+            " more or ask for fewer."
         )
     return float(spectrum.energies[num_states - 1])
 

@@ -1,4 +1,6 @@
-"""Whether a Hessian is worth solving: conditioning, correlations, convergence, error bars, warnings."""
+"""Whether a Hessian is worth solving: conditioning, correlations, convergence, error bars,
+warnings.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _MISMATCH = 1e-4
 
 _DOMINANT_SHARE = 0.1
 _FAINT = 1e-3
-"""Gradients of a kind this much smaller than those of another are taken for a gate in the wrong place."""
+"""Gradients of a kind this much smaller than those of another are taken for a gate in the wrong
+place.
+"""
 
 _COARSE = 0.1
 """Relative error of half precision above which it is warned of."""
@@ -48,7 +52,8 @@ class Diagnosis:
     eigenvalues : (N,) float64
         Ascending.
     effective_rank : float
-        Participation ratio of the eigenvalues: N for a multiple of the identity, 1 for rank one, 0 for a zero matrix.
+        Participation ratio of the eigenvalues: N for a multiple of the identity, 1 for rank one, 0
+        for a zero matrix.
     rank : int
         Eigenvalues that are not zero to rounding.
     condition_number : float
@@ -62,10 +67,11 @@ class Diagnosis:
     largest_share : float or None
         Share in the trace of the sample that has the largest.
     convergence : tuple of (int, float) or None
-        For the first m/8, m/4 and m/2 samples: how many these are, and how far their Hessian lies from H, as a share of its Frobenius norm.
+        For the first m/8, m/4 and m/2 samples: how many these are, and how far their Hessian lies
+        from H, as a share of its Frobenius norm.
     split_half : float or None
-        Distance between the Hessians of two random halves of the samples, as a share of the norm of H, on average over 20 splits; the sampling error
-        of H itself is about half of it.
+        Distance between the Hessians of two random halves of the samples, as a share of the norm of
+        H, on average over 20 splits; the sampling error of H itself is about half of it.
     stability : Stability or None
         Error bars of the lowest states; None unless `remove` was given.
     warnings : tuple of str
@@ -113,9 +119,11 @@ def diagnose(
     file : HessianFile, str or path
         The Hessian, or what `load_hessian` takes.
     grads : (m, N) array_like, str or path, optional
-        Its per-sample gradients; by default the file ``name.grads.npy`` beside ``name.npy``, if there is one.
+        Its per-sample gradients; by default the file ``name.grads.npy`` beside ``name.npy``, if
+        there is one.
     remove : int or dict, optional
-        How many blocks to remove, in all or of each kind, as of `Problem`: solves that problem and gives the lowest states error bars. Needs per-sample gradients.
+        How many blocks to remove, in all or of each kind, as of `Problem`: solves that problem and
+        gives the lowest states error bars. Needs per-sample gradients.
     seed : int
         Of the splits, the bootstrap and the solver.
     num_states : int
@@ -134,7 +142,8 @@ def diagnose(
     Raises
     ------
     InputError
-        If the Hessian or the gradients are invalid or do not belong together, or `remove` is given without gradients.
+        If the Hessian or the gradients are invalid or do not belong together, or `remove` is given
+        without gradients.
 
     Examples
     --------
@@ -167,8 +176,9 @@ def diagnose(
     if remove is not None:
         if gradients is None:
             raise InputError(
-                f"error bars need the per-sample gradients of {file.path.name}, but there is no {gradients_path(file.path)}; "
-                "extract the Hessian with --save-gradients, or leave out how many blocks to remove."
+                f"error bars need the per-sample gradients of {file.path.name}, but there is no"
+                f" {gradients_path(file.path)}; extract the Hessian with --save-gradients, or leave"
+                " out how many blocks to remove."
             )
         spectrum = solve(problem, num_states=num_states, time_limit=time_limit, seed=seed)
         if len(spectrum):
@@ -188,9 +198,9 @@ def diagnose(
         eigenvalues=eigenvalues,
         effective_rank=float(shares.sum() ** 2 / (shares**2).sum()) if largest else 0.0,
         rank=int((magnitudes > rounding).sum()),
-        condition_number=largest / float(eigenvalues[0])
-        if eigenvalues[0] > rounding
-        else float("inf"),
+        condition_number=(
+            largest / float(eigenvalues[0]) if eigenvalues[0] > rounding else float("inf")
+        ),
         correlations=_correlations(hessian),
         samples=None if gradients is None else len(gradients),
         effective_samples=None if weights is None else float(1 / (weights**2).sum()),
@@ -221,8 +231,9 @@ def _check_gradients(
     distance = _distance(_gram(gradients), hessian, hessian)
     if distance > _MISMATCH:
         raise InputError(
-            f"the per-sample gradients are not those of {file.path.name}: A'A/m differs from H by {distance:.2g} of its norm, "
-            f"and rounding explains {_MISMATCH:g}; give the file that was extracted with it."
+            f"the per-sample gradients are not those of {file.path.name}: A'A/m differs from H by"
+            f" {distance:.2g} of its norm, and rounding explains {_MISMATCH:g}; give the file that"
+            " was extracted with it."
         )
 
 
@@ -289,20 +300,23 @@ def _warnings(
     dead = np.flatnonzero(~problem.hessian.any(axis=1))
     if len(dead):
         found.append(
-            f"{len(dead)} of {len(diagonal)} gates are dead, {_some([names[i] for i in dead])}: no sample has a gradient there, so removing "
-            "these blocks looks free; check that the model uses them, or keep them."
+            f"{len(dead)} of {len(diagonal)} gates are dead, {_some([names[i] for i in dead])}: no"
+            " sample has a gradient there, so removing these blocks looks free; check that the"
+            " model uses them, or keep them."
         )
     if eigenvalues[0] < -rounding:
         found.append(
-            f"H has the negative eigenvalue {eigenvalues[0]:.3g}, so it is no A'A/m; energies may be negative."
+            f"H has the negative eigenvalue {eigenvalues[0]:.3g}, so it is no A'A/m; energies may"
+            " be negative."
         )
     found += _warn_of_samples(file, len(diagonal), gradients, weights)
     found += _warn_of_kinds(problem, diagonal)
     found += _warn_of_precision(file.metadata.get("dtype_check"))
     if stability is not None and (count := stability.num_indistinguishable - 1):
         found.append(
-            f"{count} of the {len(stability.states)} lowest states {'is' if count == 1 else 'are'} less than two standard errors above the first: more samples may "
-            "well reorder them, so compare their true losses before choosing."
+            f"{count} of the {len(stability.states)} lowest states {'is' if count == 1 else 'are'}"
+            " less than two standard errors above the first: more samples may well reorder them,"
+            " so compare their true losses before choosing."
         )
     return found
 
@@ -317,13 +331,15 @@ def _warn_of_samples(
     samples = len(gradients) if gradients is not None else file.metadata.get("samples")
     if samples is not None and samples < num_blocks:
         found.append(
-            f"{samples} samples for {num_blocks} blocks leave H with rank {samples} at most: many removals look free that are not; "
-            f"extract it with many more than {num_blocks} samples."
+            f"{samples} samples for {num_blocks} blocks leave H with rank {samples} at most: many"
+            f" removals look free that are not; extract it with many more than {num_blocks}"
+            " samples."
         )
     if weights is not None and weights.max() > max(_DOMINANT_SHARE, 5 / len(weights)):
         found.append(
-            f"sample {int(weights.argmax())} alone makes {weights.max():.0%} of the trace of H, as much as {weights.max() * len(weights):.0f} "
-            "average ones: look at that sample, or take more."
+            f"sample {int(weights.argmax())} alone makes {weights.max():.0%} of the trace of H, as"
+            f" much as {weights.max() * len(weights):.0f} average ones: look at that sample, or"
+            " take more."
         )
     return found
 
@@ -336,8 +352,8 @@ def _warn_of_kinds(problem: Problem, diagonal: NDArray[np.float64]) -> list[str]
     }
     order = sorted((size, kind) for kind, size in typical.items() if size > 0)
     return [
-        f"gradients of the kind {faint!r} are typically {small / large:.1g} of those of {loud!r}: that is what a gate before a "
-        "post-norm looks like; check how the gates were placed."
+        f"gradients of the kind {faint!r} are typically {small / large:.1g} of those of {loud!r}:"
+        " that is what a gate before a post-norm looks like; check how the gates were placed."
         for (small, faint), (large, loud) in pairwise(order)
         if small < _FAINT * large
     ]
@@ -348,8 +364,8 @@ def _warn_of_precision(check: Any) -> list[str]:
     if not isinstance(error, int | float) or error <= _COARSE:
         return []
     return [
-        f"the precision of the model is coarse: the gradients of the samples checked are typically {error:.0%} off those of the same "
-        "weights in float32; extract in float32."
+        "the precision of the model is coarse: the gradients of the samples checked are typically"
+        f" {error:.0%} off those of the same weights in float32; extract in float32."
     ]
 
 

@@ -1,7 +1,7 @@
 """From a model and calibration samples to a Hessian file: ``H = A'A/m`` (paper, equations 3 to 6).
 
-Row s of A is the gradient of the loss of sample s with respect to the gates. All that takes time is there to be
-interrupted: the rows are kept in a file from which the next call goes on.
+Row s of A is the gradient of the loss of sample s with respect to the gates. All that takes time is
+there to be interrupted: the rows are kept in a file from which the next call goes on.
 """
 
 from __future__ import annotations
@@ -82,14 +82,16 @@ def extract(
 ) -> Extraction:
     """Compute the Hessian of a causal language model and write it with its sidecar.
 
-    The loss of a sample is the mean cross-entropy, in nats, of the tokens that count; weights are neither changed nor differentiated.
-    Beside `out`, ``NAME.partial.npz`` keeps the samples that are done: killed at any time, the same call goes on there and, on the same machine,
-    comes to the same Hessian.
+    The loss of a sample is the mean cross-entropy, in nats, of the tokens that count; weights are
+    neither changed nor differentiated. Beside `out`, ``NAME.partial.npz`` keeps the samples that
+    are done: killed at any time, the same call goes on there and, on the same machine, comes to the
+    same Hessian.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        A causal language model, in float32, bfloat16, float16 or float64, on any device or spread over several.
+        A causal language model, in float32, bfloat16, float16 or float64, on any device or spread
+        over several.
     calibration : Calibration
         The samples.
     out : str or path
@@ -97,18 +99,20 @@ def extract(
     granularity : {"block", "branch"}
         One gate for each decoder layer or one for each of its residual branches.
     layers : str, optional
-        Where in the model the list of decoder layers is, as ``model.layers``; found by itself in most models.
+        Where in the model the list of decoder layers is, as ``model.layers``; found by itself in
+        most models.
     shard : (int, int), optional
         Take part i of n of the samples, 1 <= i <= n; `merge_hessians` puts the parts together.
     batch_size : int
         Samples in a batch. It is halved whenever memory runs out.
     with_gradients : bool
-        Also write ``NAME.grads.npy``: A, (m, N) float32, rows in the order of ``sample_indices`` of the sidecar.
+        Also write ``NAME.grads.npy``: A, (m, N) float32, rows in the order of ``sample_indices`` of
+        the sidecar.
     gradient_checkpointing : bool
         Compute activations twice to keep fewer of them.
     check_dtype : int
-        Compare the gradients of this many samples with those of a copy of the weights in float32, which takes memory for both; the sidecar
-        gets the result as ``dtype_check``.
+        Compare the gradients of this many samples with those of a copy of the weights in float32,
+        which takes memory for both; the sidecar gets the result as ``dtype_check``.
     time_limit : float, optional
         Seconds after which to stop.
     progress : callable, optional
@@ -121,7 +125,8 @@ def extract(
     Raises
     ------
     InputError
-        If the model cannot be gated, a gradient is not finite, a single sample does not fit into memory, or files cannot be written.
+        If the model cannot be gated, a gradient is not finite, a single sample does not fit into
+        memory, or files cannot be written.
 
     Examples
     --------
@@ -133,7 +138,8 @@ def extract(
     >>> tokens = tuple(np.random.default_rng(0).integers(0, 50, (5, 9)))
     >>> samples = Calibration(tokens, (np.arange(9) > 0,) * 5, np.arange(5), {"source": "random"})
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     extraction = extract(transformers.GPT2LMHeadModel(config), samples, f"{folder}/tiny.npy")
+    ...     model = transformers.GPT2LMHeadModel(config)
+    ...     extraction = extract(model, samples, f"{folder}/tiny.npy")
     ...     hessian = np.load(extraction.path)
     >>> extraction.complete, hessian.shape
     (True, (3, 3))
@@ -213,7 +219,9 @@ def gauss_newton(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def require_new_file(out: str | Path) -> Path:
-    """Return the path of a Hessian file that is not there yet; refuse another one before hours of work."""
+    """Return the path of a Hessian file that is not there yet; refuse another one before hours of
+    work.
+    """
     path = Path(out)
     if path.suffix != ".npy":
         raise InputError(f"a Hessian file must end in .npy, not {path.name!r}; rename it.")
@@ -245,8 +253,8 @@ def _add_batch(
             if rows.batch_size == 1:
                 longest = len(samples.tokens[batch[0]])
                 raise InputError(
-                    f"memory ran out with a single sample of {longest} tokens; use gradient checkpointing, shorter "
-                    "samples, a smaller dtype or more devices."
+                    f"memory ran out with a single sample of {longest} tokens; use gradient"
+                    " checkpointing, shorter samples, a smaller dtype or more devices."
                 ) from error
         # Here, where no traceback holds on to the tensors of the batch that was too large.
         rows.batch_size = max(1, min(rows.batch_size, len(batch)) // 2)

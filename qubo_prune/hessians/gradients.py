@@ -66,7 +66,7 @@ def sample_gradients(
     --------
     >>> import pytest
     >>> transformers = pytest.importorskip("transformers")
-    >>> from qubo_prune.hessians.gates import find_gates
+    >>> from qubo_prune.hessians import find_gates
     >>> config = transformers.GPT2Config(vocab_size=50, n_embd=16, n_layer=3, n_head=2)
     >>> gates = find_gates(transformers.GPT2LMHeadModel(config))
     >>> tokens = [np.array([1, 2, 3]), np.array([4, 5, 6, 7, 8])]

@@ -1,4 +1,6 @@
-"""The model of an extraction: loaded, told apart from others, and put into the states that gradients need."""
+"""The model of an extraction: loaded, told apart from others, and put into the states that
+gradients need.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,8 @@ def load_model(
     dtype : str
         One of `DTYPES`.
     device_map : str, optional
-        As of transformers: ``auto`` spreads the model over the devices there are; or ``cpu``, ``cuda:1``...
+        As of transformers: ``auto`` spreads the model over the devices there are; or ``cpu``,
+        ``cuda:1``...
     revision : str, optional
         Branch, tag or commit on the hub.
     trust_remote_code : bool
@@ -154,7 +157,8 @@ def checkpointed(model: PreTrainedModel, enabled: bool) -> Iterator[None]:
         return
     if not model.supports_gradient_checkpointing:
         raise InputError(
-            f"{type(model).__name__} has no gradient checkpointing; leave it out and use smaller batches."
+            f"{type(model).__name__} has no gradient checkpointing; leave it out and use smaller"
+            " batches."
         )
     # Renamed in transformers 5, where the old name warns.
     name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
@@ -167,7 +171,9 @@ def checkpointed(model: PreTrainedModel, enabled: bool) -> Iterator[None]:
 
 @contextmanager
 def in_float32(model: nn.Module) -> Iterator[None]:
-    """Have the parameters and buffers of a model in float32, which loses nothing of bfloat16 and float16."""
+    """Have the parameters and buffers of a model in float32, which loses nothing of bfloat16 and
+    float16.
+    """
     import torch
 
     tensors = [*model.parameters(), *model.buffers()]

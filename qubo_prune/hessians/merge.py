@@ -22,7 +22,9 @@ _AGREE = (
     *("model_fingerprint", "model", "names", "kinds", "parameter_counts", "granularity", "gates"),
     *("dtype", "calibration"),
 )
-"""Entries of the sidecars that shards must have in common: of ``gates`` the method, and ``model``, which may be a folder, only without a fingerprint."""
+"""Entries of the sidecars that shards must have in common: of ``gates`` the method, and ``model``,
+which may be a folder, only without a fingerprint.
+"""
 
 _COMBINED = ("samples", "mean_gradient", "loss", "sample_indices", "shard", "sequence_length")
 _FILLED_IN = ("format_version", "sha256")
@@ -44,13 +46,16 @@ def merge_hessians(
 ) -> HessianFile:
     """Merge the Hessians of the shards of one calibration.
 
-    ``H = sum_k m_k H_k / sum_k m_k`` over shards of m_k samples is the Hessian of all samples together (paper, equation 6), up to rounding. Mean gradients and
-    losses are weighed alike; per-sample gradients are concatenated where every shard has them. The order in which shards are given does not matter.
+    ``H = sum_k m_k H_k / sum_k m_k`` over shards of m_k samples is the Hessian of all samples
+    together (paper, equation 6), up to rounding. Mean gradients and losses are weighed alike;
+    per-sample gradients are concatenated where every shard has them. The order in which shards are
+    given does not matter.
 
     Parameters
     ----------
     shards : sequence of str, path or HessianFile
-        Files with sidecars that say ``samples``, ``sample_indices`` and ``shard``, as `qubo-prune extract --shard` writes them.
+        Files with sidecars that say ``samples``, ``sample_indices`` and ``shard``, as `qubo-prune
+        extract --shard` writes them.
     out : str or path
         The ``.npy`` file to write; the sidecar, and ``.grads.npy`` if there is one, go beside it.
     allow_partial : bool
@@ -72,8 +77,9 @@ def merge_hessians(
     >>> from qubo_prune.hessians import save_hessian
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     files = [f"{folder}/{i}.npy" for i in (1, 2)]
-    ...     save_hessian(files[0], [[2.0]], samples=3, sample_indices=[4, 0, 7], shard={"index": 1, "of": 2})
-    ...     save_hessian(files[1], [[6.0]], samples=1, sample_indices=[5], shard={"index": 2, "of": 2})
+    ...     first, second = {"index": 1, "of": 2}, {"index": 2, "of": 2}
+    ...     save_hessian(files[0], [[2.0]], samples=3, sample_indices=[4, 0, 7], shard=first)
+    ...     save_hessian(files[1], [[6.0]], samples=1, sample_indices=[5], shard=second)
     ...     merge_hessians(files, f"{folder}/all.npy").hessian.tolist()
     [[3.0]]
     """
@@ -105,24 +111,28 @@ def _as_shard(given: str | os.PathLike[str] | HessianFile) -> _Shard:
     for key in ("samples", "sample_indices", "shard"):
         if metadata.get(key) is None:
             raise InputError(
-                f"{file.path} cannot be merged: its sidecar has no {key!r}; extract it with --shard I/N."
+                f"{file.path} cannot be merged: its sidecar has no {key!r}; extract it with --shard"
+                " I/N."
             )
     samples = as_count(metadata["samples"], f"samples of {file.path}")
     shard = metadata["shard"]
     if not isinstance(shard, Mapping) or not {"index", "of"} <= set(shard):
         raise InputError(
-            f"the shard of {file.path} must say index and of, not {format_value(shard)}; extract it again."
+            f"the shard of {file.path} must say index and of, not {format_value(shard)}; extract it"
+            " again."
         )
     index = as_count(shard["index"], f"the shard index of {file.path}")
     of = as_count(shard["of"], f"the number of shards of {file.path}")
     if not 1 <= index <= of:
         raise InputError(
-            f"{file.path} says that it is shard {index} of {of}; shards are counted from 1, extract it again."
+            f"{file.path} says that it is shard {index} of {of}; shards are counted from 1, extract"
+            " it again."
         )
     indices = metadata["sample_indices"]
     if not isinstance(indices, list) or len(indices) != samples:
         raise InputError(
-            f"{file.path} must list one sample index for each of its {samples} samples, not {format_value(indices)}; extract it again."
+            f"{file.path} must list one sample index for each of its {samples} samples, not"
+            f" {format_value(indices)}; extract it again."
         )
     numbers = [as_count(each, f"a sample index of {file.path}") for each in indices]
     return _Shard(file, index, of, samples, np.array(numbers, np.int64))
@@ -139,14 +149,17 @@ def _check_agreement(shards: Sequence[_Shard]) -> None:
                 inner = next(
                     each for each in {**one, **another} if one.get(each) != another.get(each)
                 )
-                key, one, another = f"{key}.{inner}", one.get(inner), another.get(inner)  # noqa: PLW2901
+                one, another = one.get(inner), another.get(inner)
+                key = f"{key}.{inner}"  # noqa: PLW2901
             raise InputError(
-                f"{first.path} and {other.path} are not shards of one extraction: {key} is {format_value(one)} in one and "
-                f"{format_value(another)} in the other; merge shards of the same model and calibration."
+                f"{first.path} and {other.path} are not shards of one extraction: {key} is"
+                f" {format_value(one)} in one and {format_value(another)} in the other; merge"
+                " shards of the same model and calibration."
             )
         if other.num_blocks != first.num_blocks:
             raise InputError(
-                f"{first.path} has {first.num_blocks} blocks and {other.path} {other.num_blocks}; merge shards of the same model."
+                f"{first.path} has {first.num_blocks} blocks and {other.path} {other.num_blocks};"
+                " merge shards of the same model."
             )
 
 
@@ -154,7 +167,8 @@ def _comparable(file: HessianFile, key: str) -> Any:
     value = file.metadata.get(key)
     if key == "model" and file.metadata.get("model_fingerprint") is not None:
         return None
-    # The rest of the gates' entry are the results of self-tests, which differ in rounding between machines.
+    # The rest of the gates' entry are the results of self-tests, which differ in rounding between
+    # machines.
     return value.get("method") if key == "gates" and isinstance(value, Mapping) else value
 
 
@@ -165,11 +179,13 @@ def _check_shards(shards: Sequence[_Shard], allow_partial: bool) -> list[int]:
     for shard in shards:
         if shard.of != of:
             raise InputError(
-                f"{shards[0].file.path} is one of {of} shards and {shard.file.path} one of {shard.of}; merge shards of one split."
+                f"{shards[0].file.path} is one of {of} shards and {shard.file.path} one of"
+                f" {shard.of}; merge shards of one split."
             )
         if shard.number in owner:
             raise InputError(
-                f"{owner[shard.number].file.path} and {shard.file.path} are both shard {shard.number} of {of}; give each shard once."
+                f"{owner[shard.number].file.path} and {shard.file.path} are both shard"
+                f" {shard.number} of {of}; give each shard once."
             )
         owner[shard.number] = shard
     every = np.concatenate([shard.sample_indices for shard in shards])
@@ -177,8 +193,8 @@ def _check_shards(shards: Sequence[_Shard], allow_partial: bool) -> list[int]:
     if len(values) < len(every):
         twice = int(values[counts > 1][0])
         raise InputError(
-            f"sample {twice} is in the shards more than once, and {len(every) - len(values)} such repetitions are there in all; "
-            "extract the shards with the same seed and data."
+            f"sample {twice} is in the shards more than once, and {len(every) - len(values)} such"
+            " repetitions are there in all; extract the shards with the same seed and data."
         )
     missing = [index for index in range(1, of + 1) if index not in owner]
     if missing and not allow_partial:
@@ -252,6 +268,7 @@ def _gradients(shards: Sequence[_Shard]) -> NDArray[np.float64] | None:
     for path, shard, each in zip(paths, shards, rows, strict=True):
         if len(each) != shard.samples:
             raise InputError(
-                f"{path} has {len(each)} rows, but the sidecar of {shard.file.path} counts {shard.samples} samples; put matching files together."
+                f"{path} has {len(each)} rows, but the sidecar of {shard.file.path} counts"
+                f" {shard.samples} samples; put matching files together."
             )
     return np.concatenate(rows)

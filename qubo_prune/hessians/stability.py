@@ -1,4 +1,6 @@
-"""How much the lowest states of a problem owe to the samples that happened to be drawn: the bootstrap."""
+"""How much the lowest states of a problem owe to the samples that happened to be drawn: the
+bootstrap.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ _BATCH_ENTRIES = 1 << 22
 class Stability:
     """The lowest states of a problem with the uncertainty that a finite number of samples leaves.
 
-    The energy of a state x is the mean of ``(A x)^2`` over the samples (rows of A), so drawing as many samples anew, with replacement, gives another energy of
-    every state. Spread and ranks are those over many such draws. Ranks are among the states listed: a state outside the list is not seen.
+    The energy of a state x is the mean of ``(A x)^2`` over the samples (rows of A), so drawing as
+    many samples anew, with replacement, gives another energy of every state. Spread and ranks are
+    those over many such draws. Ranks are among the states listed: a state outside the list is not
+    seen.
 
     Attributes
     ----------
@@ -27,7 +31,8 @@ class Stability:
     errors : (K,) float64
         Standard errors of the energies.
     gaps, gap_errors : (K,) float64
-        Energies above that of the first state and their standard errors, which are smaller than those of the energies where states have blocks in common.
+        Energies above that of the first state and their standard errors, which are smaller than
+        those of the energies where states have blocks in common.
     ground_share : (K,) float64
         In what share of the draws each state is the lowest.
     lowest : int
@@ -53,7 +58,9 @@ class Stability:
 
     @property
     def num_indistinguishable(self) -> int:
-        """How many states, the first included, are less than two standard errors above the first."""
+        """How many states, the first included, are less than two standard errors above the
+        first.
+        """
         return int((self.gaps <= 2 * self.gap_errors).sum())
 
 
@@ -71,7 +78,10 @@ def bootstrap(
 
     Examples
     --------
-    >>> stability = bootstrap(np.array([[1.0, 0.0], [0.0, 3.0]]), np.eye(2, dtype=bool), np.array([0.5, 4.5]), lowest=1, resamples=500, seed=0, num_proven=2)
+    >>> gradients = np.array([[1.0, 0.0], [0.0, 3.0]])
+    >>> energies = np.array([0.5, 4.5])
+    >>> options = {"lowest": 1, "resamples": 500, "seed": 0, "num_proven": 2}
+    >>> stability = bootstrap(gradients, np.eye(2, dtype=bool), energies, **options)
     >>> stability.errors.round(1).tolist(), stability.ground_share.round(1).tolist()
     ([0.4, 3.2], [0.7, 0.3])
     """

@@ -1,4 +1,6 @@
-"""The rows of A: per-sample gradients as they come, in a file from which an extraction goes on after anything."""
+"""The rows of A: per-sample gradients as they come, in a file from which an extraction goes on
+after anything.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ _ARRAYS = {"header": "uint8", "gradients": "float64", "losses": "float64"}
 
 
 class GradientRows:
-    """The gradients and losses of the samples that are done, in the order in which they are computed.
+    """The gradients and losses of the samples that are done, in the order in which they are
+    computed.
 
     Parameters
     ----------
@@ -34,7 +37,8 @@ class GradientRows:
     num_samples, num_blocks : int
         How many rows there will be, m, and how long they are, N.
     batch_size : int
-        Of an extraction that begins; one that goes on keeps that of the file, so that batches are as they would have been.
+        Of an extraction that begins; one that goes on keeps that of the file, so that batches are
+        as they would have been.
 
     Raises
     ------
@@ -95,8 +99,9 @@ class GradientRows:
         for key, value in self._run.items():
             if run.get(key) != value:
                 raise InputError(
-                    f"{self._path} is of another extraction, with {key}={format_value(run.get(key))} in place of "
-                    f"{format_value(value)}; delete it to start afresh, or repeat that extraction as it was."
+                    f"{self._path} is of another extraction, with"
+                    f" {key}={format_value(run.get(key))} in place of {format_value(value)}; delete"
+                    " it to start afresh, or repeat that extraction as it was."
                 )
         num_done = reader.get(fields, "num_done", as_integer)
         batch_size = reader.get(fields, "batch_size", as_integer)

@@ -23,7 +23,8 @@ _STATES_SHOWN = 40
 
 
 def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
-    """Draw the correlations, the eigenvalues and, as far as they are known, the convergence and the lowest states with error bars.
+    """Draw the correlations, the eigenvalues and, as far as they are known, the convergence and the
+    lowest states with error bars.
 
     Parameters
     ----------

@@ -48,7 +48,8 @@ def make_landscape(reduced: ReducedProblem, seed: int) -> Landscape:
         group_of=groups.astype(np.int64),
         counts=reduced.counts.astype(np.int64),
         keys=keys,
-        # Energies are sums of fields; 2^9 roundings of the largest field allow for what they collect between two anchors.
+        # Energies are sums of fields; 2^9 roundings of the largest field allow for what they
+        # collect between two anchors.
         tolerance=2.0**-44 * largest,
     )
 
@@ -84,7 +85,9 @@ def make_walker(num_variables: int) -> Walker:
 
 
 def make_chains(count: int, num_variables: int) -> Chains:
-    """Return Markov chains over `num_variables` free variables; their states are still to be set, and `start_chain` to be called for each."""
+    """Return Markov chains over `num_variables` free variables; their states are still to be set,
+    and `start_chain` to be called for each.
+    """
     n, width = num_variables, num_words(num_variables) + 2
     return Chains(
         y=np.zeros((count, n), np.bool_),

@@ -1,4 +1,6 @@
-"""From the samples of a solver that ignores the constraint to feasible states: nearest feasible ones, swap descent, and all neighbours met."""
+"""From the samples of a solver that ignores the constraint to feasible states: nearest feasible
+ones, swap descent, and all neighbours met.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ _MOVES_PER_CALL = 50
 def repair(problem: Problem, states: ArrayLike, num_states: int = 100) -> NDArray[np.bool_]:
     """Return the lowest feasible states met on the way from any states to local minima.
 
-    Each state is swapped to the nearest feasible one (`nearest_feasible`), then moved by the best swap until none helps; all neighbours evaluated on
-    the way compete for the list.
+    Each state is swapped to the nearest feasible one (`nearest_feasible`), then moved by the best
+    swap until none helps; all neighbours evaluated on the way compete for the list.
 
     Parameters
     ----------
@@ -106,8 +108,9 @@ class Harvest:
     def statistics(self, num_states: int) -> dict[str, float | int | str]:
         """Return what the samples were before repair.
 
-        ``samples``, ``feasible_samples`` and ``feasible_fraction``; ``bare_states``, how many of them are feasible and distinct, at most `num_states`;
-        ``bare_listed``, how many of those are among the `num_states` lowest after repair; and ``bare_lowest_energy``, if there is one.
+        ``samples``, ``feasible_samples`` and ``feasible_fraction``; ``bare_states``, how many of
+        them are feasible and distinct, at most `num_states`; ``bare_listed``, how many of those are
+        among the `num_states` lowest after repair; and ``bare_lowest_energy``, if there is one.
         """
         bare, kept = (
             {row.tobytes() for row in rows[:num_states]} for rows in (self._bare, self.states())

@@ -1,4 +1,6 @@
-"""Feasible states to hold against a spectrum: random ones, and those one swap away from given ones."""
+"""Feasible states to hold against a spectrum: random ones, and those one swap away from
+given ones.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ def random_states(
 def swap_neighbours(
     problem: Problem, states: NDArray[np.bool_], count: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.bool_]]:
-    """Yield states one swap away from feasible `states` (K, N), about `count` in all, in batches of shape (B, N).
+    """Yield states one swap away from feasible `states` (K, N), about `count` in all, in batches of
+    shape (B, N).
 
-    All neighbours if they are fewer; else random swaps of each state, or of random ones of these where there are many.
+    All neighbours if they are fewer; else random swaps of each state, or of random ones of these
+    where there are many.
     """
     if not problem.groups or not len(states):
         return

@@ -1,4 +1,5 @@
-"""Good states to start an exact search from: a few swap tabu walks, then completion of the spectrum from their neighbourhoods.
+"""Good states to start an exact search from: a few swap tabu walks, then completion of the spectrum
+from their neighbourhoods.
 
 Nothing here is proven; an exact engine only takes an upper bound on its K-th energy from it.
 """
@@ -24,9 +25,11 @@ def starting_states(
     stop: Stop,
     warm_start: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
-    """Return up to `num_states` distinct feasible states of low energy, lowest first, shape (K', N).
+    """Return up to `num_states` distinct feasible states of low energy, lowest first, shape (K',
+    N).
 
-    Deterministic in `seed`. `problem` must have at least one group. Stops early, with fewer or worse states, when `stop` says so.
+    Deterministic in `seed`. `problem` must have at least one group. Stops early, with fewer or
+    worse states, when `stop` says so.
     """
     from qubo_prune.search.kernels.landscape import random_state
     from qubo_prune.search.swap_search import Lane, SwapSearch, default_steps

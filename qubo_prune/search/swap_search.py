@@ -1,7 +1,9 @@
-"""What the swap heuristics and the warm start of the exact engines share: a pool of the best states, filled by lanes in rounds.
+"""What the swap heuristics and the warm start of the exact engines share: a pool of the best
+states, filled by lanes in rounds.
 
-A *lane* is one of a fixed number of independent pieces of work. Threads take the lanes as they come, and what the lanes found is merged in
-their order, so the states do not depend on the number of threads.
+A *lane* is one of a fixed number of independent pieces of work. Threads take the lanes as they
+come, and what the lanes found is merged in their order, so the states do not depend on the number
+of threads.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from qubo_prune.core.stopping import Stop
 
 TENURE = 4
-"""Steps for which a variable that left stays out at least: short, so that a walk looks closely at where it is; restarts take it elsewhere."""
+"""Steps for which a variable that left stays out at least: short, so that a walk looks closely at
+where it is; restarts take it elsewhere.
+"""
 
 LANE_STATES = 32
 """States that one lane reports of a round where completion finds those around them."""
@@ -41,7 +45,9 @@ _OPERATIONS_PER_WALK = 2e7
 
 
 def default_steps(num_variables: int) -> int:
-    """Return how many swaps a walk makes: enough to get somewhere, and many short walks rather than few long ones where swaps are dear."""
+    """Return how many swaps a walk makes: enough to get somewhere, and many short walks rather than
+    few long ones where swaps are dear.
+    """
     return int(min(_STEPS_PER_VARIABLE * num_variables, _OPERATIONS_PER_WALK / num_variables))
 
 
@@ -90,7 +96,8 @@ class SwapSearch:
     expanders : int
         Number of lanes that take part in completion, fewer where memory is short.
     counted : bool
-        Whether evaluations count against the limit of `stop` and are reported; not those of an engine's warm start, which counts its own.
+        Whether evaluations count against the limit of `stop` and are reported; not those of an
+        engine's warm start, which counts its own.
     lane_states : int
         Most states that a lane reports of a round; without completion, as many as are kept.
 
@@ -99,7 +106,8 @@ class SwapSearch:
     landscape : Landscape
         The objective.
     greedy_state : (n,) bool
-        The state that takes the cheapest variable until every count is met; it is in the pool from the start, so there is always a result.
+        The state that takes the cheapest variable until every count is met; it is in the pool from
+        the start, so there is always a result.
     lanes : list of Lane
         The pieces of work.
     lane_budget : int
@@ -166,7 +174,9 @@ class SwapSearch:
 
     @property
     def stopped(self) -> bool:
-        """Whether the search has to stop; to be asked between rounds, so that a limit on evaluations acts at the same place every time."""
+        """Whether the search has to stop; to be asked between rounds, so that a limit on
+        evaluations acts at the same place every time.
+        """
         self.halt[0] = self.halt[0] or self._stop.should_stop(
             self.num_evaluated if self._counted else 0
         )
@@ -190,11 +200,15 @@ class SwapSearch:
             put(self._pool, energy, walker.word, self.landscape.tolerance)
 
     def run(self, work: Callable[[Lane], object]) -> int:
-        """Call `work` for every lane, whose pool takes states better than the worst one kept; return how many new states were kept."""
+        """Call `work` for every lane, whose pool takes states better than the worst one kept;
+        return how many new states were kept.
+        """
         return self._run(work, self.lanes)
 
     def complete(self) -> int:
-        """Expand the swap neighbourhoods of the lowest states until those of all states kept are; return how many new states were kept."""
+        """Expand the swap neighbourhoods of the lowest states until those of all states kept are;
+        return how many new states were kept.
+        """
         words, energies = self._pool.words[:0], self._pool.energies[:0]
         entered = 0
 
@@ -229,7 +243,8 @@ class SwapSearch:
         return entered
 
     def walk(self, lane: Lane, steps: int, tenure: int = TENURE) -> float:
-        """Walk a swap tabu from the state of a lane; return the energy of the best state met, which is ``lane.walker.best``.
+        """Walk a swap tabu from the state of a lane; return the energy of the best state met, which
+        is ``lane.walker.best``.
 
         Lanes take one, two or three times the tenure, two neighbouring ones the same.
         """
@@ -251,7 +266,8 @@ class SwapSearch:
         return states_of(self._pool, self._problem, self._reduced)
 
     def _run(self, work: Callable[[Lane], object], lanes: Sequence[Lane]) -> int:
-        # A lane knows what it may evaluate beforehand: what the others do in the meantime depends on the number of threads.
+        # A lane knows what it may evaluate beforehand: what the others do in the meantime depends
+        # on the number of threads.
         limit = self._stop.max_evaluations
         if self._counted and limit is not None:
             self.lane_budget = -(-max(0, limit - self.num_evaluated) // len(lanes))
@@ -269,7 +285,9 @@ class SwapSearch:
         )
 
     def _take_sources(self) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
-        """Return the lowest states that were not expanded yet, with their energies, and mark them as expanded."""
+        """Return the lowest states that were not expanded yet, with their energies, and mark them
+        as expanded.
+        """
         pool = self._pool
         pending = np.flatnonzero(pool.words[: pool.size[0], -1] == 0)
         order = pending[np.argsort(pool.energies[pending], kind="stable")]

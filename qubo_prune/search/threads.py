@@ -1,4 +1,6 @@
-"""Threads for kernels that release the GIL, watched from the calling thread so that Ctrl-C and limits are obeyed."""
+"""Threads for kernels that release the GIL, watched from the calling thread so that Ctrl-C and
+limits are obeyed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _POLL_SECONDS = 0.02
 
 
 def num_threads(requested: object) -> int:
-    """Return the number of threads to use: as requested, else one per core that this process may use."""
+    """Return the number of threads to use: as requested, else one per core that this process may
+    use.
+    """
     if requested is None:
         affinity = getattr(os, "sched_getaffinity", None)  # Linux only
         return len(affinity(0)) if affinity else multiprocessing.cpu_count()
@@ -25,8 +29,8 @@ def run_workers(
 ) -> None:
     """Run `work(0) ... work(count - 1)` in threads until all return.
 
-    `poll` is called from the calling thread every 20 ms. If `poll` or a worker raises, `abort` is called, the workers are awaited and the
-    exception is raised again.
+    `poll` is called from the calling thread every 20 ms. If `poll` or a worker raises, `abort` is
+    called, the workers are awaited and the exception is raised again.
     """
     with ThreadPoolExecutor(count, thread_name_prefix="qubo-prune") as executor:
         futures = [executor.submit(work, index) for index in range(count)]

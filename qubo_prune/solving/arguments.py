@@ -39,7 +39,8 @@ def as_stop(
         )
     if not (time_limit is None and max_evaluations is None and progress is None):
         raise InputError(
-            "stop was given together with time_limit, max_evaluations or progress; set them on the Stop."
+            "stop was given together with time_limit, max_evaluations or progress; set them on the"
+            " Stop."
         )
     return stop
 
@@ -59,7 +60,8 @@ def as_backend(backend: str | Backend, options: Mapping[str, Any] | None) -> Bac
         return get_backend(backend, **(options or {}))
     if not isinstance(backend, Backend):
         raise InputError(
-            f"backend must be a name or a Backend, not {type(backend).__name__}; see backend_names()."
+            f"backend must be a name or a Backend, not {type(backend).__name__}; see"
+            " backend_names()."
         )
     if options:
         raise InputError("options go with a backend given by name; configure the Backend instead.")
@@ -67,7 +69,8 @@ def as_backend(backend: str | Backend, options: Mapping[str, Any] | None) -> Bac
         declared: object = getattr(backend, what, None)
         if not isinstance(declared, kind):
             raise BackendError(
-                f"backend {type(backend).__name__} declares {declared!r} as its {what}, not a {kind.__name__}."
+                f"backend {type(backend).__name__} declares {declared!r} as its {what}, not a"
+                f" {kind.__name__}."
             )
     return backend
 

@@ -62,10 +62,11 @@ def solve(
     seed : int
         Seed of every random choice, at least 0.
     progress : callable, optional
-        Called with a `Progress` now and then. An exception that it raises ends the run, once a checkpoint is written, and is raised here. To
-        keep what was found, cancel a `Stop` instead.
+        Called with a `Progress` now and then. An exception that it raises ends the run, once a
+        checkpoint is written, and is raised here. To keep what was found, cancel a `Stop` instead.
     stop : Stop, optional
-        In place of `time_limit`, `max_evaluations` and `progress`; lets another thread cancel the run. Its clock is started afresh.
+        In place of `time_limit`, `max_evaluations` and `progress`; lets another thread cancel the
+        run. Its clock is started afresh.
     warm_start : (W, N) bool, optional
         Feasible states known to be good; only used by backends with `Capability.WARM_START`.
     options : mapping, optional
@@ -136,14 +137,17 @@ def _the_only_state(problem: Problem) -> RawResult:
 
 @contextmanager
 def _crashes_reported(problem: Problem, solver: Backend, num_states: int) -> Iterator[None]:
-    """Turn whatever a backend raises, but Ctrl-C and what this package raises on purpose, into a BackendError."""
+    """Turn whatever a backend raises, but Ctrl-C and what this package raises on purpose, into a
+    BackendError.
+    """
     try:
         yield
     except QuboPruneError:
         raise
     except MemoryError as error:
         raise InputError(
-            f"there is not enough memory for num_states={num_states} of {problem.num_blocks} blocks; ask for fewer."
+            f"there is not enough memory for num_states={num_states} of {problem.num_blocks}"
+            " blocks; ask for fewer."
         ) from error
     except (Exception, SystemExit) as error:
         raise BackendError(

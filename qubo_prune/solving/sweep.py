@@ -34,8 +34,8 @@ def sweep(
 ) -> dict[Any, Spectrum]:
     """Solve one Hessian for many M: the Hessian is computed once (paper, end of section 3).
 
-    Each solve starts from the states of the one before it, with blocks added or dropped. Ctrl-C ends the sweep after the spectrum that it
-    interrupted.
+    Each solve starts from the states of the one before it, with blocks added or dropped. Ctrl-C
+    ends the sweep after the spectrum that it interrupted.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The conformance kit: what every backend must do, for the authors of backends.
 
-`check_backend` runs every check that a backend's capabilities ask for. In a test suite, make each check a test of its own::
+`check_backend` runs every check that a backend's capabilities ask for. In a test suite, make each
+check a test of its own::
 
     import pytest
     from qubo_prune.testing import CHECKS

@@ -168,7 +168,9 @@ def check_one_state(backend: Backend, _num_blocks: int) -> None:
 
 
 def check_spectrum(backend: Backend, _num_blocks: int) -> None:
-    """Give a spectrum that passes Spectrum.check, of at most the states asked for, with a status it may claim."""
+    """Give a spectrum that passes Spectrum.check, of at most the states asked for, with a status it
+    may claim.
+    """
     proves = Capability.PROVES in type(backend).capabilities
     for case in cases():
         for num_states in (1, 10, len(case.spectrum) + 5):

@@ -25,7 +25,9 @@ _SEEDS = (0, 1, 2**40)
 
 
 def check_exact(backend: Backend, _num_blocks: int) -> None:
-    """Return the spectrum of brute force bit for bit, for any number of states, also where ties are cut off."""
+    """Return the spectrum of brute force bit for bit, for any number of states, also where ties are
+    cut off.
+    """
     proves = Capability.PROVES in type(backend).capabilities
     for case in cases():
         for num_states in case.sizes():
@@ -35,7 +37,8 @@ def check_exact(backend: Backend, _num_blocks: int) -> None:
             expect(
                 ranked(spectrum) == truth,
                 f"{len(truth)} states {where}, beginning with {truth[:2]}",
-                f"{len(spectrum)}, beginning with {ranked(spectrum)[:2]}{_difference(spectrum, truth)}",
+                f"{len(spectrum)}, beginning with"
+                f" {ranked(spectrum)[:2]}{_difference(spectrum, truth)}",
             )
             if proves:
                 expect(spectrum.status is Status.PROVEN, f"PROVEN {where}", spectrum.status)
@@ -90,7 +93,8 @@ def _check_raw_claims(case: Case, raw: RawResult, where: str) -> None:
         lowest = case.spectrum[first][0]
         expect(
             raw.lower_bound <= lowest,
-            f"RawResult.lower_bound to be at most {lowest!r}, the energy of a missing state, {where}",
+            f"RawResult.lower_bound to be at most {lowest!r}, the energy of a missing state,"
+            f" {where}",
             repr(raw.lower_bound),
         )
 
@@ -173,7 +177,8 @@ def check_seeds(backend: Backend, num_blocks: int) -> None:
             )
             expect(
                 ranked(first) == ranked(second),
-                f"the same states twice with seed {seed} for {problem}, beginning with {ranked(first)[:1]}",
+                f"the same states twice with seed {seed} for {problem}, beginning with"
+                f" {ranked(first)[:1]}",
                 ranked(second)[:1],
             )
 
@@ -289,6 +294,7 @@ def check_warm_start(backend: Backend, _num_blocks: int) -> None:
             best = chosen[0][0]
             expect(
                 len(spectrum) > 0 and spectrum.energies[0] <= best,
-                f"a state of energy {best!r} or below when {case.name} starts from its {what} states",
+                f"a state of energy {best!r} or below when {case.name} starts from its {what}"
+                " states",
                 spectrum.energies[:1],
             )

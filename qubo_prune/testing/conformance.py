@@ -64,7 +64,8 @@ def check_backend(backend: Backend, *, num_blocks: int = 100) -> None:
     backend : Backend
         A configured backend that can run here.
     num_blocks : int
-        Size of the problem on which limits and cancellation are tried; smaller for solvers that cannot take 100 blocks.
+        Size of the problem on which limits and cancellation are tried; smaller for solvers that
+        cannot take 100 blocks.
 
     Raises
     ------
@@ -95,7 +96,8 @@ def check_backend(backend: Backend, *, num_blocks: int = 100) -> None:
     >>> check_backend(Boaster())
     Traceback (most recent call last):
     ...
-    qubo_prune.testing.harness.ConformanceError: backend 'first' fails the check 'exact': expected ...
+    qubo_prune.testing.harness.ConformanceError: backend 'first' fails the check 'exact': expected
+    ...
     """
     for check in CHECKS:
         check(backend, num_blocks)

@@ -94,7 +94,8 @@ class Check:
         backend : Backend
             A configured backend.
         num_blocks : int
-            Size of the problem on which limits and cancellation are tried; smaller for solvers that cannot take 100 blocks.
+            Size of the problem on which limits and cancellation are tried; smaller for solvers that
+            cannot take 100 blocks.
 
         Raises
         ------
@@ -124,7 +125,8 @@ class Recorder(Stop):
     Parameters
     ----------
     questions : int, optional
-        From so many calls of `should_stop` on, the run is cancelled. Small problems end before any clock would stop them.
+        From so many calls of `should_stop` on, the run is cancelled. Small problems end before any
+        clock would stop them.
     """
 
     def __init__(
@@ -159,7 +161,9 @@ def run(backend: Backend, case: Case, num_states: int) -> RawResult:
 
 
 class Tap(Backend):
-    """A backend that remembers what another one returned, so that the raw result and the spectrum made of it come from one run."""
+    """A backend that remembers what another one returned, so that the raw result and the spectrum
+    made of it come from one run.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self.raw: RawResult | None = None
@@ -186,7 +190,9 @@ class Tap(Backend):
 
 @contextmanager
 def standard_output() -> Iterator[list[str]]:
-    """Collect what is written to stdout meanwhile, by Python and by libraries in other languages, in the returned list."""
+    """Collect what is written to stdout meanwhile, by Python and by libraries in other languages,
+    in the returned list.
+    """
     written: list[str] = []
     text = io.StringIO()
     sys.stdout.flush()
@@ -211,9 +217,11 @@ def short_run(
     stop: Stop | None = None,
     cancel_after: float | None = None,
 ) -> tuple[Problem, Spectrum, float]:
-    """Solve the hard problem for `SHORT_RUN` seconds; return it, the spectrum and the seconds it took.
+    """Solve the hard problem for `SHORT_RUN` seconds; return it, the spectrum and the seconds it
+    took.
 
-    `stop` replaces a time limit; without one, the run is cancelled from another thread, after `cancel_after` seconds or as many as it was to run.
+    `stop` replaces a time limit; without one, the run is cancelled from another thread, after
+    `cancel_after` seconds or as many as it was to run.
     """
     problem = hard_problem(num_blocks)
     capabilities = type(backend).capabilities

@@ -27,7 +27,8 @@ def brute_force(problem: Problem) -> Ranked:
     Returns
     -------
     list of (float, tuple of int)
-        Energy and ascending removed indices of each state, in the order of `Spectrum`; bit for bit those of an exact backend.
+        Energy and ascending removed indices of each state, in the order of `Spectrum`; bit for bit
+        those of an exact backend.
 
     Examples
     --------
@@ -53,13 +54,14 @@ def brute_force(problem: Problem) -> Ranked:
 
 
 def hard_problem(num_blocks: int = 100) -> Problem:
-    """Return a problem of which half the blocks go and that no exact backend of this package proves within seconds.
+    """Return a problem of which half the blocks go and that no exact backend of this package proves
+    within seconds.
 
     Parameters
     ----------
     num_blocks : int
-        N; the Hessian is a homogeneous Wishart matrix from N / 2 samples, so that half its eigenvalues are 0. Problems below 80
-        blocks or so are not hard.
+        N; the Hessian is a homogeneous Wishart matrix from N / 2 samples, so that half its
+        eigenvalues are 0. Problems below 80 blocks or so are not hard.
 
     Examples
     --------
@@ -73,7 +75,9 @@ def hard_problem(num_blocks: int = 100) -> Problem:
 
 
 def swap_neighbours(problem: Problem, states: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the distinct states one swap away from `states` (K, N), those included, shape (K', N)."""
+    """Return the distinct states one swap away from `states` (K, N), those included, shape
+    (K', N).
+    """
     found = [states]
     for group in problem.groups:
         for state in states:
@@ -101,7 +105,9 @@ class Case:
         return brute_force(self.problem)
 
     def sizes(self) -> list[int]:
-        """Return numbers of states to ask for: one, cuts within and between ties, all, more than all."""
+        """Return numbers of states to ask for: one, cuts within and between ties, all, more than
+        all.
+        """
         energies = [energy for energy, _ in self.spectrum]
         total = len(energies)
         sizes = {1, 2, 10, total - 1, total, total + 5}

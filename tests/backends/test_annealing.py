@@ -1,4 +1,6 @@
-"""Annealing and tempering: chains sample the Boltzmann distribution, and spectra are those that branch and bound proves."""
+"""Annealing and tempering: chains sample the Boltzmann distribution, and spectra are those that
+branch and bound proves.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,9 @@ def test_exchanges_leave_every_temperature_its_distribution() -> None:
 
 
 def test_a_step_obeys_detailed_balance() -> None:
-    """From every state, single proposals lead on as often as computed, and what is computed is in balance with the way back."""
+    """From every state, single proposals lead on as often as computed, and what is computed is in
+    balance with the way back.
+    """
     beta, steps = 0.7, 4000
     spectrum = brute_force(TINY)
     energies = np.array([energy for energy, _ in spectrum])

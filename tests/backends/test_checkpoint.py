@@ -1,4 +1,6 @@
-"""A run that was ended by anything goes on from its checkpoint: no finished task again, and the same answer."""
+"""A run that was ended by anything goes on from its checkpoint: no finished task again, and the
+same answer.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +73,10 @@ def test_a_limited_run_goes_on(executor: str, tmp_path: Path) -> None:
     with numbers_run() as again:
         found = enumerate_with(path)
     assert_same(found)
-    assert found.native_status == (
-        f"visited {BLOCK.num_states} of {BLOCK.num_states} states, {stored} of them before this run"
+    assert (
+        found.native_status
+        == f"visited {BLOCK.num_states} of {BLOCK.num_states} states, {stored} of them before"
+        " this run"
     )
     assert not done & set(again)
     assert len(done) + len(again) == len(set(again) | done) == len(finished_in(path))
@@ -94,10 +98,10 @@ def test_sigkill_of_the_whole_run(executor: str, tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     # Checkpoints as often as possible, and tasks so small that there are many.
     code = (
-        "from qubo_prune.backends.enumeration.run import checkpoint; checkpoint.INTERVAL_SECONDS = 0.01; "
-        "from qubo_prune import Problem, solve; "
-        "solve(Problem.load('bytelm-40-branch', remove=7), num_states=20, backend='enumeration', "
-        f"options=dict(task_states=300_000, threads=2, executor={executor!r}, checkpoint={str(path)!r}))"
+        "from qubo_prune.backends.enumeration.run import checkpoint; checkpoint.INTERVAL_SECONDS ="
+        " 0.01; from qubo_prune import Problem, solve; solve(Problem.load('bytelm-40-branch',"
+        " remove=7), num_states=20, backend='enumeration', options=dict(task_states=300_000,"
+        f" threads=2, executor={executor!r}, checkpoint={str(path)!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 60
@@ -171,7 +175,8 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], byte
         (lambda data: data[: len(data) // 2], "it is not JSON"),
         (lambda data: b"", "is empty"),
         (lambda data: b"\x80\x04pickle", "it is not JSON"),
-        # How many states were visited by the limit depends on the threads; whatever it was, it grows by a digit.
+        # How many states were visited by the limit depends on the threads; whatever it was, it
+        # grows by a digit.
         (lambda data: data.replace(b'"num_finished": ', b'"num_finished": 1', 1), "its sha256"),
         (
             lambda data: data.replace(b'"format_version": 1', b'"format_version": 2'),

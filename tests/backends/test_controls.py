@@ -51,7 +51,9 @@ def test_no_swap_improves_what_greedy_returns(n: int, seed: int, data: st.DataOb
 
 
 def test_random_states_are_uniform_and_their_lowest_are_kept() -> None:
-    """Of the 10 states, n draws miss none but with probability 10 (9/10)^n; the list holds the lowest of those drawn."""
+    """Of the 10 states, n draws miss none but with probability 10 (9/10)^n; the list holds the
+    lowest of those drawn.
+    """
     problem = Problem(symmetric(5, 0), 2)
     exact = solve(problem, num_states=10)
     drawn = solve(problem, num_states=10, backend="random", options={"num_samples": 400})

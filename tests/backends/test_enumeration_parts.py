@@ -1,4 +1,6 @@
-"""What the oracle rests on: the tasks cover the space once, every state is counted, and screening in float32 loses none."""
+"""What the oracle rests on: the tasks cover the space once, every state is counted, and screening
+in float32 loses none.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def all_states(problem: Problem) -> NDArray[np.bool_]:
 
 @st.composite
 def problems(draw: st.DrawFn, max_blocks: int, max_states: int) -> Problem:
-    """Draw one to four groups of any sizes and counts, some blocks kept or forced, entries of any scale and range."""
+    """Draw one to four groups of any sizes and counts, some blocks kept or forced, entries of any
+    scale and range.
+    """
     n = draw(st.integers(2, max_blocks))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = draw(st.sampled_from([1.0, 1e-12, 1e12, 3e-150, 1e150]))
@@ -172,9 +176,11 @@ def check_screening(
     states: NDArray[np.bool_],
     picked: NDArray[np.int64] | None = None,
 ) -> None:
-    """Walk with the threshold at the energy of each (picked) state: all at or below it must be found.
+    """Walk with the threshold at the energy of each (picked) state: all at or below it must be
+    found.
 
-    The float64 allowance is set to 0 where it is small against the float32 margin, so that the margin alone has to cover the screening error.
+    The float64 allowance is set to 0 where it is small against the float32 margin, so that the
+    margin alone has to cover the screening error.
     """
     tables = make_tables(layout, problem)
     assert layout.margin > 0.0
@@ -200,7 +206,9 @@ def check_screening(
     seed=st.integers(0, 2**32 - 1),
 )
 def test_the_margin_bounds_float32_sums(problem: Problem, tile_size: int | None, seed: int) -> None:
-    """Sums of the layout's float32 tables, row by row as the kernels extend fields, stay within the margin of float64."""
+    """Sums of the layout's float32 tables, row by row as the kernels extend fields, stay within the
+    margin of float64.
+    """
     layout = lay_out(problem, tile_size)
     rng = np.random.default_rng(seed)
     position_of = {int(block): position for position, block in enumerate(layout.block_of)}

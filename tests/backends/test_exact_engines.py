@@ -131,7 +131,9 @@ def test_equals_brute_force_to_the_last_bit(
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_tied_cut_that_only_the_heuristic_start_holds_is_not_lost(threads: int) -> None:
-    """Integer energies: the smallest list that a node can still produce may be the cut itself, which no pool holds yet."""
+    """Integer energies: the smallest list that a node can still produce may be the cut itself,
+    which no pool holds yet.
+    """
     rows = [
         [97, 11, -31, 25, -31, 50, -13, -6],
         [11, 66, 13, 30, -10, 39, -44, -48],

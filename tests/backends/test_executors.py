@@ -1,4 +1,6 @@
-"""Enumeration gives the same answer whoever does the work, in whatever order, and whatever happens to the workers."""
+"""Enumeration gives the same answer whoever does the work, in whatever order, and whatever happens
+to the workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The GPU's kernel, compiled for the processor, finds what the CPU's engine finds, bit for bit; and what surrounds it behaves."""
+"""The GPU's kernel, compiled for the processor, finds what the CPU's engine finds, bit for bit; and
+what surrounds it behaves.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def has_gpu() -> bool:
 
 @st.composite
 def problems(draw: st.DrawFn, max_blocks: int, max_states: int) -> Problem:
-    """Draw one to four groups of any sizes and counts, some blocks kept or forced, with or without ties, of any scale."""
+    """Draw one to four groups of any sizes and counts, some blocks kept or forced, with or without
+    ties, of any scale.
+    """
     n = draw(st.integers(2, max_blocks))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = draw(st.sampled_from([1.0, 1e-12, 1e12, 3e-150, 1e150]))
@@ -246,9 +250,11 @@ def test_screening_loses_no_state_of_a_larger_problem(
 def check_screening(
     problem: Problem, tile_size: int | None, triples: bool, picked: Sequence[int]
 ) -> None:
-    """Screen with the threshold at the energy of each picked state: all at or below it must be found.
+    """Screen with the threshold at the energy of each picked state: all at or below it must be
+    found.
 
-    The float64 allowance is set to 0 where it is small against the float32 margin, so that the margin alone has to cover the screening error.
+    The float64 allowance is set to 0 where it is small against the float32 margin, so that the
+    margin alone has to cover the screening error.
     """
     engine = make_engine(problem, problem.num_states + 1, 10**9, tile_size, triples)
     assert engine.layout.margin > 0.0
@@ -651,7 +657,9 @@ class FakeStream:
 
 
 class FakeCupy(ModuleType):
-    """What `Gpu` uses of CuPy, with the kernel run by the processor; the current device belongs to a thread, as in CUDA."""
+    """What `Gpu` uses of CuPy, with the kernel run by the processor; the current device belongs to
+    a thread, as in CUDA.
+    """
 
     def __init__(self, count: int) -> None:
         super().__init__("cupy")

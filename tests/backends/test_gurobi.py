@@ -146,7 +146,10 @@ def test_the_licence_that_would_be_used_is_told(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_nothing_is_imported_to_say_whether_it_is_there() -> None:
-    code = "import sys; from qubo_prune.backends import backend_class; print(backend_class('gurobi').availability().installed, 'gurobipy' in sys.modules)"
+    code = (
+        "import sys; from qubo_prune.backends import backend_class;"
+        " print(backend_class('gurobi').availability().installed, 'gurobipy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["True", "False"]
 

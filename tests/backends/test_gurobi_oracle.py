@@ -53,7 +53,9 @@ def low_rank_plus_diagonal(n: int, rank: int, seed: int) -> NDArray[np.float64]:
 
 
 def cluster(n: int, density: float, seed: int) -> NDArray[np.float64]:
-    """Minus the adjacency of a random graph: the densest subgraph on M vertices, with masses of ties."""
+    """Minus the adjacency of a random graph: the densest subgraph on M vertices, with masses of
+    ties.
+    """
     edges = np.tril(np.random.default_rng(seed).random((n, n)) < density, -1).astype(float)
     return -(edges + edges.T)
 

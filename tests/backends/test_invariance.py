@@ -1,4 +1,6 @@
-"""Nothing but the problem decides the answer: not threads, chunks, steps, anchors, seeds or warm starts; and energies do not drift."""
+"""Nothing but the problem decides the answer: not threads, chunks, steps, anchors, seeds or warm
+starts; and energies do not drift.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def tall(n: int, seed: int) -> NDArray[np.float64]:
 
 
 def ill_conditioned(n: int, seed: int) -> NDArray[np.float64]:
-    """Blocks of a common factor, on scales six orders of magnitude apart: entries span twelve and more."""
+    """Blocks of a common factor, on scales six orders of magnitude apart: entries span twelve and
+    more.
+    """
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(n, n)) + 3.0 * rng.normal(size=(n, 1))
     a *= 10.0 ** np.linspace(0.0, -6.0, n)[rng.permutation(n)]
@@ -129,7 +133,9 @@ def test_steps_and_anchors_of_branch_and_bound(
 def test_finer_tables_of_branch_and_bound(
     name: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A search that takes long goes on with shifts of more depths; here that is any search of two turns."""
+    """A search that takes long goes on with shifts of more depths; here that is any search of two
+    turns.
+    """
     problem_and_answer(name)
     refine = mock.Mock(wraps=refine_tables)
     monkeypatch.setattr("qubo_prune.backends.branch_and_bound.arrays.refine_tables", refine)
@@ -217,7 +223,9 @@ STEPS = 120_000
 def tabu_energies(
     matrix: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Walk STEPS swaps in two groups; return the walk's energies of the best states met and the recomputed ones."""
+    """Walk STEPS swaps in two groups; return the walk's energies of the best states met and the
+    recomputed ones.
+    """
     n = len(matrix)
     half = n // 2
     problem = Problem(
@@ -237,20 +245,24 @@ def tabu_energies(
 
 
 def test_exact_energies_stay_exact_over_very_many_swaps() -> None:
-    """Where nothing is rounded, 120,000 swaps end at the recomputed energies to the last bit: no term is lost or counted twice."""
+    """Where nothing is rounded, 120,000 swaps end at the recomputed energies to the last bit: no
+    term is lost or counted twice.
+    """
     found, expected = tabu_energies(wide_integers(100, 10))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_rounded_energies_drift_within_the_bound() -> None:
-    """Bound the drift of T swaps, with u the unit roundoff and F the largest of ``|Q_ii| + 2 sum_{j != i} |Q_ij|``, the most a field can be.
+    """Bound the drift of T swaps, with u the unit roundoff and F the largest of ``|Q_ii| + 2 sum_{j
+    != i} |Q_ij|``, the most a field can be.
 
-    A step adds ``2 (Q_into,i - Q_out,i)`` to a field, at most 2F, and, for the two swapped, twice a diagonal entry, at most 2F: at most three
-    rounded operations on values of at most 3F, so a field is off by at most ``9uF`` per step and ``e = 9uF (T + n)`` after all (less, since
-    the walk computes them afresh now and then). A step
-    changes the energy by ``f_j - f_i - 2 Q_ij``, off by 2e and by three roundings of at most 4F; the energy, at most nF, is rounded once. Together
-    that is at most ``T (2e + (12 + n) u F)``, which grows with the square of T. As the signs of roundings alternate, much less than
-    ``T u F`` is what is found, and that is asserted as well.
+    A step adds ``2 (Q_into,i - Q_out,i)`` to a field, at most 2F, and, for the two swapped, twice a
+    diagonal entry, at most 2F: at most three rounded operations on values of at most 3F, so a field
+    is off by at most ``9uF`` per step and ``e = 9uF (T + n)`` after all (less, since the walk
+    computes them afresh now and then). A step changes the energy by ``f_j - f_i - 2 Q_ij``, off by
+    2e and by three roundings of at most 4F; the energy, at most nF, is rounded once. Together that
+    is at most ``T (2e + (12 + n) u F)``, which grows with the square of T. As the signs of
+    roundings alternate, much less than ``T u F`` is what is found, and that is asserted as well.
     """
     n = 100
     matrix = wide_reals(n, 11)

@@ -1,4 +1,6 @@
-"""Any dimod sampler: the ready ones conform, parameters pass through, bare and repaired figures are told apart, limits are said before the launch."""
+"""Any dimod sampler: the ready ones conform, parameters pass through, bare and repaired figures are
+told apart, limits are said before the launch.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,10 @@ def test_groups_have_penalties_of_their_own(tmp_path: Path) -> None:
 
 
 def test_the_command_line_shows_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    command = "solve bytelm-40-block --remove 5 --backend ocean-annealing --option num_reads=30 --option num_sweeps=20"
+    command = (
+        "solve bytelm-40-block --remove 5 --backend ocean-annealing --option num_reads=30 --option"
+        " num_sweeps=20"
+    )
     assert main(command.split()) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "The backend reports: samples 30, feasible samples" in out
@@ -115,7 +120,10 @@ def test_the_command_line_shows_the_figures(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_sweep_shows_rows_without_states(capsys: pytest.CaptureFixture[str]) -> None:
-    command = "sweep bytelm-40-block --remove 5,6 --backend ocean-descent --option repair=false --option penalty=0"
+    command = (
+        "sweep bytelm-40-block --remove 5,6 --backend ocean-descent --option repair=false --option"
+        " penalty=0"
+    )
     assert main(command.split()) == 0
     assert capsys.readouterr().out.count("0 of 0") == 2
 
@@ -212,7 +220,7 @@ def test_limits_end_a_run_between_calls() -> None:
 
 def test_spins_and_other_orders_are_understood() -> None:
     def spins(bqm: dimod.BinaryQuadraticModel, _parameters: Any) -> dimod.SampleSet:
-        sample = {v: (1 if v < 10 else -1) for v in reversed(list(bqm.variables))}
+        sample = {v: 1 if v < 10 else -1 for v in reversed(list(bqm.variables))}
         return dimod.SampleSet.from_samples(sample, energy=0.0, vartype="SPIN")
 
     spectrum = solve(PROBLEM, num_states=1, backend=OceanBackend(Script(spins), repair=False))

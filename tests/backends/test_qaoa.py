@@ -1,4 +1,6 @@
-"""QAOA among the feasible states: against matrix exponentials, dictionaries, differences, and itself."""
+"""QAOA among the feasible states: against matrix exponentials, dictionaries, differences, and
+itself.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def group_pairs(problem: Problem, mixer: str) -> list[tuple[int, int]]:
 
 
 def by_dictionary(problem: Problem, angles: Angles, mixer: str) -> NDArray[np.complex128]:
-    """Amplitudes of all states in the order of the simulation, by looking up the partner of each state."""
+    """Amplitudes of all states in the order of the simulation, by looking up the partner of each
+    state.
+    """
     states = simulate(problem, Angles()).states(np.arange(problem.num_states))
     energies = problem.energies(states)
     rank = {state.tobytes(): k for k, state in enumerate(states)}
@@ -237,7 +241,8 @@ def test_a_spectrum_is_what_was_measured() -> None:
     assert facts["distinct_states"] == len(spectrum) < 3000
     assert spectrum.status is Status.HEURISTIC
     spectrum.check(problem)
-    # The measured states are as likely as the simulation says: on average more than a state drawn uniformly.
+    # The measured states are as likely as the simulation says: on average more than a state drawn
+    # uniformly.
     likely = simulation.probabilities[simulation.ranks(spectrum.states)]
     assert likely.mean() > 2 / 12870
 

@@ -167,7 +167,10 @@ def test_an_evaluation_limit_is_kept(limit: int) -> None:
 
 def test_too_many_qubits_are_refused_before_the_launch() -> None:
     backend = get_backend("qaoa", **SMALL)
-    message = r"2\^40 = 1\.10e12 subsets of the free blocks, which takes 35,184\.4 GB, but max_amplitudes is 8\.39e6; .*'xy'"
+    message = (
+        r"2\^40 = 1\.10e12 subsets of the free blocks, which takes 35,184\.4 GB, but max_amplitudes"
+        r" is 8\.39e6; .*'xy'"
+    )
     problem = Problem.load("bytelm-40-block", remove=2)
     with pytest.raises(InputError, match=message):
         backend.run(problem, 1, Stop(), 0)

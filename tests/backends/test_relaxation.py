@@ -1,4 +1,6 @@
-"""What the proof rests on: shifts that leave a convex objective, and the quantum of the energies."""
+"""What the proof rests on: shifts that leave a convex objective, and the quantum of the
+energies.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +118,9 @@ def check_tight(
     depth: int,
     shift: NDArray[np.float64],
 ) -> None:
-    """The semidefinite programme, of which a uniform shift is a feasible point, is solved to 2 % and to 1e-3 of the largest entry; more is allowed."""
+    """The semidefinite programme, of which a uniform shift is a feasible point, is solved to 2 %
+    and to 1e-3 of the largest entry; more is allowed.
+    """
     scale = float(np.abs(matrix).max()) or 1.0
     free = movable(group_of[depth:])
     if free.any():

@@ -1,4 +1,6 @@
-"""Rounding: matrices whose entries cancel, tie or lie many orders apart are still solved to the last bit."""
+"""Rounding: matrices whose entries cancel, tie or lie many orders apart are still solved to the
+last bit.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def test_forced_blocks_that_cancel_and_tenths_that_tie(backend, ratio):
 
 @pytest.mark.parametrize("size", [5, 10, 13])
 def test_all_but_one_of_a_laplacian(backend, size):
-    """Rows sum to zero, so the energies of the states are what is left after everything cancelled."""
+    """Rows sum to zero, so the energies of the states are what is left after everything
+    cancelled.
+    """
     for seed in range(5):
         weights = np.random.default_rng(seed).integers(-3, 4, size=(size, size)).astype(float)
         weights = np.tril(weights, -1)
@@ -104,7 +108,9 @@ def test_random_matrices_around_the_smallest_numbers(backend, scale):
 @pytest.mark.parametrize("largest", [1, 2**20, 2**47, 2**52])
 @pytest.mark.parametrize("odd", [0.0, 0.1])
 def test_integers_that_are_exact_or_not_quite(backend, exponent, largest, odd):
-    """Energies that are multiples of one number have exact ties; one odd entry, even of a kept block, may end that."""
+    """Energies that are multiples of one number have exact ties; one odd entry, even of a kept
+    block, may end that.
+    """
     rng = np.random.default_rng(largest % 1000 + abs(exponent))
     matrix = symmetric(rng.integers(-1, 2, size=(8, 8)) * float(largest))
     matrix += symmetric(rng.integers(-1, 2, size=(8, 8)) * 1.0)
@@ -126,7 +132,9 @@ def test_linear_terms_that_cancel_the_diagonal(backend):
 
 @st.composite
 def mixed_scales(draw: st.DrawFn) -> Problem:
-    """Entries over 24 orders of magnitude in one matrix, some tied, with fixed blocks that may cancel."""
+    """Entries over 24 orders of magnitude in one matrix, some tied, with fixed blocks that may
+    cancel.
+    """
     n = draw(st.integers(2, 9))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     values = draw(

@@ -1,4 +1,6 @@
-"""SCIP behind the interface: one search collects the K lowest states; what it proves, and its manners."""
+"""SCIP behind the interface: one search collects the K lowest states; what it proves, and its
+manners.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,10 @@ def test_more_blocks_than_products_fit_are_refused() -> None:
 
 
 def test_nothing_is_imported_to_say_whether_it_is_there() -> None:
-    code = "import sys; from qubo_prune.backends import backend_class; print(backend_class('scip').availability().installed, 'pyscipopt' in sys.modules)"
+    code = (
+        "import sys; from qubo_prune.backends import backend_class;"
+        " print(backend_class('scip').availability().installed, 'pyscipopt' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["True", "False"]
 

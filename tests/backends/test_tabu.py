@@ -1,4 +1,6 @@
-"""The swap tabu search: exact spectra where branch and bound proves them, the same on any number of threads, an end by itself."""
+"""The swap tabu search: exact spectra where branch and bound proves them, the same on any number of
+threads, an end by itself.
+"""
 
 from __future__ import annotations
 

@@ -22,14 +22,18 @@ Run = Callable[..., Ran]
 
 @pytest.fixture
 def dask() -> Iterator[Any]:
-    """Dask, of which nothing is left for the next test to stumble on; use it with the mark of `tests/backends/test_executors.py`."""
+    """Dask, of which nothing is left for the next test to stumble on; use it with the mark of
+    `tests/backends/test_executors.py`.
+    """
     yield pytest.importorskip("distributed")
     gc.collect()
 
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run `qubo-prune` with these arguments; what kernels say when compiled is not part of the result."""
+    """Run `qubo-prune` with these arguments; what kernels say when compiled is not part of the
+    result.
+    """
 
     def run_main(*arguments: object) -> Ran:
         capfd.readouterr()

@@ -1,4 +1,6 @@
-"""`qubo-prune plan` and the function behind it: counts that are exact, a time that is about right."""
+"""`qubo-prune plan` and the function behind it: counts that are exact, a time that is about
+right.
+"""
 
 from __future__ import annotations
 

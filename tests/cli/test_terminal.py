@@ -1,4 +1,6 @@
-"""What a person at a terminal sees and does: progress, Ctrl-C, the word before kernels are compiled."""
+"""What a person at a terminal sees and does: progress, Ctrl-C, the word before kernels are
+compiled.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ LONG = ["solve", BRANCH, "--remove", "40", "--backend", "enumeration", "--states
 
 @pytest.fixture
 def search(tmp_path: Path):
-    """A long search with a terminal for stderr, left as soon as its progress bar shows the time left."""
+    """A long search with a terminal for stderr, left as soon as its progress bar shows the time
+    left.
+    """
     pty = pytest.importorskip("pty")
     keeper, terminal = pty.openpty()
     command = [sys.executable, "-m", "qubo_prune", *LONG, "--out", "out.json"]

@@ -55,7 +55,8 @@ def test_json(path: Path, run) -> None:
 )
 def test_a_list_without_proof_is_not_called_verified(options, run, tmp_path: Path) -> None:
     path = tmp_path / "list.certificate.json"
-    # Half of the eigenvalues are zero: no search is through with it before somebody asks it to stop.
+    # Half of the eigenvalues are zero: no search is through with it before somebody asks it to
+    # stop.
     rows = np.random.default_rng(0).normal(size=(40, 80))
     np.save(tmp_path / "hard.npy", rows.T @ rows)
     arguments = ("--remove", 16, "--states", 5, *options, "--certificate", path, "--quiet")
@@ -64,12 +65,15 @@ def test_a_list_without_proof_is_not_called_verified(options, run, tmp_path: Pat
     code, out, _ = run("verify", path)
     assert code == 0
     assert "none of them is proven to be among the lowest" in " ".join(out.split())
-    assert out.splitlines()[-1] == (
-        "NOTHING PROVEN: verified are energies, constraint, order and distinctness of the list, "
+    assert (
+        out.splitlines()[-1]
+        == "NOTHING PROVEN: verified are energies, constraint, order and distinctness of the list, "
         "not that any of its states is among the lowest"
     )
-    assert run("verify", path.parent).out.splitlines()[-1] == (
-        "1 certificate: 0 failed, 0 verified and solved anew, 0 verified as far as was possible, 1 with nothing proven"
+    assert (
+        run("verify", path.parent).out.splitlines()[-1]
+        == "1 certificate: 0 failed, 0 verified and solved anew, 0 verified as far as was possible,"
+        " 1 with nothing proven"
     )
     report = json.loads(run("verify", path, "--json").out)
     assert (report["passed"], report["complete"], report["num_proven"]) == (True, False, 0)
@@ -147,7 +151,10 @@ def test_all_certificates_of_a_folder(folder: Path, run, monkeypatch) -> None:
             f"proofs/remove-{count}.certificate.json: VERIFIED, and solved anew by another engine"
             for count in (1, 2, 3)
         ),
-        "proofs/remove-10.certificate.json: VERIFIED as far as was possible; completeness is only claimed",
+        (
+            "proofs/remove-10.certificate.json: VERIFIED as far as was possible; completeness is"
+            " only claimed"
+        ),
         "4 certificates: 0 failed, 3 verified and solved anew, 1 verified as far as was possible",
     ]
     assert run("verify", folder, "--max-states", 10, "--quiet") == (0, "", "")
@@ -191,7 +198,8 @@ def test_a_limit_on_each_of_many(folder: Path, run) -> None:
     code, out, err = run("verify", folder, "--max-states", "1e13", "--time-limit", 0.2)
     assert code == 3
     assert err.endswith(
-        "remove-10.certificate.json: solving it anew by enumeration: 1.65e12 states, for 0.2 s at most\n"
+        "remove-10.certificate.json: solving it anew by enumeration: 1.65e12 states, for 0.2 s at"
+        " most\n"
     )
     first, second, _ = out.splitlines()
     assert first.endswith("VERIFIED, and solved anew by another engine")

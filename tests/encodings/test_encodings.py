@@ -1,4 +1,6 @@
-"""Encodings: penalty forms agree with the definition, penalties are as small as they can be, samples come back feasible."""
+"""Encodings: penalty forms agree with the definition, penalties are as small as they can be,
+samples come back feasible.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def problems(draw: st.DrawFn, integers: bool = False, min_blocks: int = 1) -> Pr
 
 
 def expected_energies(problem: Problem, penalties: np.ndarray) -> np.ndarray:
-    """Energies of all y by the definition: that of the state, and P (sum y - r)^2 for each group."""
+    """Energies of all y by the definition: that of the state, and P (sum y - r)^2 for each
+    group.
+    """
     reduced = problem.reduced()
     states = reduced.expand(every_state(len(reduced.variables)))
     energies = problem.energies(states)

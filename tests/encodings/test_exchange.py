@@ -1,4 +1,6 @@
-"""Problems in files: written with a sidecar, read back as the same problem, and refused where the two disagree."""
+"""Problems in files: written with a sidecar, read back as the same problem, and refused where the
+two disagree.
+"""
 
 from __future__ import annotations
 

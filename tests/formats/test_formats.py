@@ -1,4 +1,6 @@
-"""Files of other formats: exact round trips, what others write and read, and every file that is refused."""
+"""Files of other formats: exact round trips, what others write and read, and every file that is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -259,7 +261,10 @@ def test_an_lp_file_in_another_dialect() -> None:
 @pytest.mark.parametrize("field", ["real", "integer"])
 def test_matrix_market_dense_and_sparse(symmetry: str, field: str) -> None:
     both = "2 1 3\n1 2 3\n" if symmetry == "general" else "2 1 3\n"
-    sparse = f"%%MatrixMarket matrix coordinate {field} {symmetry}\n% c\n2 2 {3 if symmetry == 'general' else 2}\n1 1 -1\n{both}"
+    sparse = (
+        f"%%MatrixMarket matrix coordinate {field} {symmetry}\n% c\n2 2"
+        f" {3 if symmetry == 'general' else 2}\n1 1 -1\n{both}"
+    )
     dense = f"%%MatrixMarket matrix array {field} {symmetry}\n2 2\n-1\n3\n" + (
         "3\n0\n" if symmetry == "general" else "0\n"
     )

@@ -1,4 +1,6 @@
-"""Calibration data: which rows are drawn, which tokens they become, which of these count, and every source that is refused."""
+"""Calibration data: which rows are drawn, which tokens they become, which of these count, and every
+source that is refused.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,19 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 MARKED = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
-    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|im_end|>{% endgeneration %}"
-    "{% else %}{{ m['content'] }}<|im_end|>{% endif %}\n{% endfor %}"
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['role'] == 'assistant' %}{%"
+    " generation %}{{ m['content'] }}<|im_end|>{% endgeneration %}{% else %}{{ m['content']"
+    " }}<|im_end|>{% endif %}\n{% endfor %}"
 )
 # Writes an answer differently once others follow, as templates of reasoning models do.
 REASONING = CHATML.replace(
     "{{ m['content'] }}",
     "{% if loop.last and m['role'] == 'assistant' %}<think></think>{% endif %}{{ m['content'] }}",
 )
-STRICT = "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ m['content'] }}{% endfor %}"
+STRICT = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}{%"
+    " endif %}{{ m['content'] }}{% endfor %}"
+)
 DATED = "{{ strftime_now('%Y-%m-%d') }}" + CHATML
 
 QUESTIONS = [
@@ -238,7 +243,8 @@ def test_a_dataset_of_the_hub_that_was_loaded_before(tmp_path, monkeypatch):
 
     commit = "0123456789abcdef0123456789abcdef01234567"
     write_lines(tmp_path / "t.jsonl", [{"input_ids": [k, k + 1]} for k in range(4)])
-    # The cache as the library fills it: one of its builders, under the name of a dataset and a commit.
+    # The cache as the library fills it: one of its builders, under the name of a dataset and a
+    # commit.
     Json(
         cache_dir=str(tmp_path / "cache"),
         dataset_name="tokens",
@@ -342,8 +348,9 @@ def test_a_tokenizer_without_template_gets_plain_turns(tmp_path, make_tokenizer)
     drawn = load_calibration(
         write_lines(tmp_path / "t.jsonl", [{"messages": WITH_SYSTEM}]), tokenizer
     )
-    assert tokenizer.decode(drawn.tokens[0]) == (
-        "<s>System: world\n\nUser: hello\n\nAssistant: how are you</s>"
+    assert (
+        tokenizer.decode(drawn.tokens[0])
+        == "<s>System: world\n\nUser: hello\n\nAssistant: how are you</s>"
     )
     assert drawn.description["chat_template"] == "plain"
 

@@ -43,7 +43,8 @@ def test_the_standard_error_is_that_of_a_mean(seed, n, m):
     found = bootstrap(
         gradients, states, of_samples.mean(0), lowest=n, resamples=4000, seed=1, num_proven=n
     )
-    # The bootstrap of a mean has a standard error in closed form; 4,000 draws come within a few per cent.
+    # The bootstrap of a mean has a standard error in closed form; 4,000 draws come within a few per
+    # cent.
     np.testing.assert_allclose(found.errors, of_samples.std(axis=0) / np.sqrt(m), rtol=0.1)
     gaps = of_samples - of_samples[:, :1]
     np.testing.assert_allclose(found.gap_errors, gaps.std(axis=0) / np.sqrt(m), rtol=0.1)
@@ -144,7 +145,8 @@ def test_half_of_the_samples_repeated_are_the_whole(tmp_path):
 def test_the_distance_falls_with_the_square_root_of_the_samples(tmp_path):
     few, many = (diagnose(write(tmp_path, normal(m, np.eye(6)))).split_half for m in (500, 8000))
     assert few / many == pytest.approx(4, rel=0.2)
-    # Two halves of m/2 normal samples: the entries of the difference have the variance 2 (1 + [i = j]) / (m/2).
+    # Two halves of m/2 normal samples: the entries of the difference have the variance 2 (1 + [i =
+    # j]) / (m/2).
     expected = np.sqrt(2 * (36 + 6) / 4000) / np.sqrt(6)
     assert many == pytest.approx(expected, rel=0.1)
 

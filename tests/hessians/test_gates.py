@@ -1,4 +1,6 @@
-"""Gates and gradients of every supported architecture, against loops and differences of their own."""
+"""Gates and gradients of every supported architecture, against loops and differences of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +160,9 @@ def samples(seed: int = 0) -> tuple[list[NDArray[np.int64]], list[NDArray[np.boo
 def losses_of(
     model: Any, tokens: NDArray[np.int64], targets: NDArray[np.bool_], copies: int
 ) -> Any:
-    """The mean negative log-likelihood of the counted tokens of a sample, for each of its copies."""
+    """The mean negative log-likelihood of the counted tokens of a sample, for each of its
+    copies.
+    """
     ids = torch.from_numpy(tokens).expand(copies, -1)
     logits = model(input_ids=ids, use_cache=False).logits
     wide = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,4 +1,6 @@
-"""Merging shards: the whole again, whatever the order; and everything that is not one extraction."""
+"""Merging shards: the whole again, whatever the order; and everything that is not one
+extraction.
+"""
 
 from __future__ import annotations
 
@@ -219,8 +221,8 @@ def test_the_command_merges(tmp_path, gradients, capsys):
     assert main(["merge", *shards, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert (
-        printed
-        == f"{out}: 3 blocks, 12 samples of 3 shards; per-sample gradients in {gradients_path(out)}\n"
+        printed == f"{out}: 3 blocks, 12 samples of 3 shards; per-sample gradients in"
+        f" {gradients_path(out)}\n"
     )
     assert main(["merge", *shards[:2], "--out", str(out)]) == 2
     assert (

@@ -1,4 +1,6 @@
-"""The cache of compiled kernels: where it is, when it is another one, and who hears of a compilation."""
+"""The cache of compiled kernels: where it is, when it is another one, and who hears of a
+compilation.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Where = Callable[[], Path]
 
 @pytest.fixture
 def where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Where]:
-    """Return a function that looks for the cache afresh, with no setting from outside in the way."""
+    """Return a function that looks for the cache afresh, with no setting from outside in
+    the way.
+    """
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(variable, raising=False)
@@ -133,7 +137,9 @@ def test_the_next_place_is_taken_if_one_is_not_a_folder(
 def test_the_next_place_is_taken_if_one_cannot_be_written(
     where: Where, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Permissions do not stop root, who runs many test machines; so the attempt to write fails here for anybody."""
+    """Permissions do not stop root, who runs many test machines; so the attempt to write fails here
+    for anybody.
+    """
     read_only = tmp_path / "read-only"
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(read_only))
     make = jit.tempfile.TemporaryFile

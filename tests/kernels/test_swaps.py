@@ -33,7 +33,9 @@ HALT = np.zeros(1, np.bool_)
 
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
-    """Problems whose variables are in group order, so that states of the kernels are those of the problem."""
+    """Problems whose variables are in group order, so that states of the kernels are those of the
+    problem.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     sizes = draw(st.lists(st.integers(2, 9), min_size=1, max_size=3))
     n = sum(sizes)
@@ -90,7 +92,9 @@ def test_random_states_are_feasible_and_crosses_keep_what_is_common(
 
 
 def test_random_states_are_uniform() -> None:
-    """15 states, 15,000 draws: a chi-square of 14 degrees of freedom exceeds 36.1 once in a thousand times."""
+    """15 states, 15,000 draws: a chi-square of 14 degrees of freedom exceeds 36.1 once in a
+    thousand times.
+    """
     problem = Problem(np.eye(6), 2)
     landscape, _, walker, random = setting(problem, 3)
     counts: dict[bytes, int] = {}
@@ -143,7 +147,9 @@ def test_expansion_finds_the_whole_neighbourhood(problem: Problem, seed: int) ->
 
 @given(problems(), seeds, st.integers(1, 30))
 def test_expansion_keeps_the_best_neighbours(problem: Problem, seed: int, capacity: int) -> None:
-    """Whatever the bounds rule out, the pool holds neighbours that are as good as the best, up to rounding."""
+    """Whatever the bounds rule out, the pool holds neighbours that are as good as the best, up to
+    rounding.
+    """
     landscape, pool, walker, _ = setting(problem, seed, capacity)
     source = walker.y.copy()
     start_word(landscape, source, walker.word)

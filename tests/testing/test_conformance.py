@@ -1,4 +1,6 @@
-"""The conformance kit: the built-in backends pass every check, and every check catches what it is for."""
+"""The conformance kit: the built-in backends pass every check, and every check catches what it is
+for.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ BUILT_IN = {
     "greedy": 100,
     "random": 100,
 }
-"""Built-in backends as they are by default, and the size of the problem on which their limits are tried."""
+"""Built-in backends as they are by default, and the size of the problem on which their limits are
+tried.
+"""
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
@@ -130,7 +134,9 @@ def no_states_without_groups(problem, raw):
 
 
 def other_ties_first(problem, raw):
-    """As if ties were in order of the last removed block: right energies, other states where a tie is cut."""
+    """As if ties were in order of the last removed block: right energies, other states where a tie
+    is cut.
+    """
     wanted = len(raw.states) - 1
     truth = truth_of(problem)
     if wanted < 1 or wanted == len(truth):

@@ -1,4 +1,6 @@
-"""The arrays that the branch-and-bound kernel works on: constant tables, one thread's scratch and the root node."""
+"""The arrays that the branch-and-bound kernel works on: constant tables, one thread's scratch and
+the root node.
+"""
 
 from __future__ import annotations
 
@@ -69,10 +71,12 @@ def rounding_allowance(
 ) -> float:
     """Bound the float64 error of a node bound or of an incremental energy against a canonical one.
 
-    A field ``h_j = 2 sum_i Q_ij x_i`` is a sum of at most n terms after an anchor and of two more for each of `max_updates` later steps; each addition is off by at most one
-    unit roundoff of ``2 sum_i |Q_ij|``. Fields enter a bound with weights of at most 3/2 each, shifts with at most 2. A point may miss the
-    counts by 1e-13, along which direction the objective need not be convex. Canonical energies and the reduction to free variables are rounded on
-    the scale of the original matrix.
+    A field ``h_j = 2 sum_i Q_ij x_i`` is a sum of at most n terms after an anchor and of two more
+    for each of `max_updates` later steps; each addition is off by at most one unit roundoff of ``2
+    sum_i |Q_ij|``. Fields enter a bound with weights of at most 3/2 each, shifts with at most 2. A
+    point may miss the counts by 1e-13, along which direction the objective need not be convex.
+    Canonical energies and the reduction to free variables are rounded on the scale of the original
+    matrix.
     """
     n = len(reduced.matrix)
     magnitude = 2.0 * float(np.abs(reduced.matrix).sum()) + 2.0 * n * largest_shift
@@ -82,7 +86,8 @@ def rounding_allowance(
     canonical = rounding_bound(problem.hessian[np.ix_(active, active)], problem.linear[active])
     # The energy accumulates every step times the field's error at that step.
     energy = max_updates**2 * 2.0**-53 * 2.0 * float(np.abs(reduced.matrix).sum(axis=1).max())
-    # Where products underflow, errors are absolute: at most half the smallest subnormal number for each of n fields and each update.
+    # Where products underflow, errors are absolute: at most half the smallest subnormal number for
+    # each of n fields and each update.
     underflow = 4.0 * additions * n * 2.0**-1074
     return (
         2.0 * additions * 2.0**-53 * magnitude
@@ -94,7 +99,8 @@ def rounding_allowance(
 
 
 def energy_quantum(problem: Problem) -> float:
-    """Return the largest q of which every energy is a multiple; 0 if sums of such multiples would be rounded.
+    """Return the largest q of which every energy is a multiple; 0 if sums of such multiples would
+    be rounded.
 
     Graphs and integer matrices have one; then ties are exact and can be told from near ties.
     """

@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 class BranchAndBound(Backend):
     """Certified K lowest states by branch and bound; the default backend.
 
-    A swap tabu finds an upper bound T on the K-th energy; a depth-first search with convex quadratic bounds then visits every state that could
-    lie at or below T. A subtree is dropped only if a safe lower bound exceeds T by more than the rounding errors, so the K states are proven
-    together, ties included. Any symmetric matrix is handled; a positive semidefinite one is faster to prove.
+    A swap tabu finds an upper bound T on the K-th energy; a depth-first search with convex
+    quadratic bounds then visits every state that could lie at or below T. A subtree is dropped only
+    if a safe lower bound exceeds T by more than the rounding errors, so the K states are proven
+    together, ties included. Any symmetric matrix is handled; a positive semidefinite one is faster
+    to prove.
 
     Parameters
     ----------
     threads : int, optional
         Number of threads; all available cores by default. The answer does not depend on it.
     max_steps : int
-        Upper limit of pairwise steps per node; more steps give fewer, dearer nodes. The answer does not depend on it.
+        Upper limit of pairwise steps per node; more steps give fewer, dearer nodes. The answer does
+        not depend on it.
     anchor_interval : int
-        Local fields are recomputed from scratch after this many incremental updates. The answer does not depend on it.
+        Local fields are recomputed from scratch after this many incremental updates. The answer
+        does not depend on it.
     """
 
     threads: int | None = None
@@ -140,6 +144,8 @@ class BranchAndBound(Backend):
 
 
 def _is_shallow(problem: Problem) -> bool:
-    """Tell whether three or fewer blocks of one group are to be removed or kept: then looking at all states, cubic in N, takes less than good shifts."""
+    """Tell whether three or fewer blocks of one group are to be removed or kept: then looking at
+    all states, cubic in N, takes less than good shifts.
+    """
     group = problem.groups[0]
     return len(problem.groups) == 1 and min(group.count, len(group.indices) - group.count) <= 3

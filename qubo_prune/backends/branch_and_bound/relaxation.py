@@ -1,13 +1,14 @@
 """Convex relaxations: diagonal shifts u that make the objective convex where it matters.
 
-On binary points ``x_i^2 = x_i``, so ``x'Qx = x'(Q - diag u)x + u'x`` for every u. The right-hand side is convex along all directions that keep
-the counts (the subspace orthogonal to each group's ones) if ``P (Q - diag u) P >= 0``. The larger u, the closer to linear and the tighter the
+On binary points ``x_i^2 = x_i``, so ``x'Qx = x'(Q - diag u)x + u'x`` for every u. The right-hand
+side is convex along all directions that keep the counts (the subspace orthogonal to each group's
+ones) if ``P (Q - diag u) P >= 0``. The larger u, the closer to linear and the tighter the
 relaxation, so u solves the diagonal semidefinite programme
 
     maximise sum_i u_i   subject to   P (Q - diag u) P >= 0
 
-for the variables that are still free at a depth. With the fixed branching order these sets are nested, one per depth, and the solution of one
-depth is strictly feasible for the next.
+for the variables that are still free at a depth. With the fixed branching order these sets are
+nested, one per depth, and the solution of one depth is strictly feasible for the next.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _BARRIER_STEP = 0.25
 _RELATIVE_GAP = 2e-2
 _MAX_NEWTON = 200
 _MAX_SEMIDEFINITE = 1000
-"""Largest number of variables for which the semidefinite programme is solved; above, cubic work would break time limits."""
+"""Largest number of variables for which the semidefinite programme is solved; above, cubic work
+would break time limits.
+"""
 
 
 def diagonal_shifts(
@@ -35,7 +38,8 @@ def diagonal_shifts(
 ) -> NDArray[np.float64]:
     """Return valid shifts for every `stride`-th depth of the branching order.
 
-    The shifts of a depth are valid below it as well, so a node whose first free position is p uses row ``p // stride``.
+    The shifts of a depth are valid below it as well, so a node whose first free position is p uses
+    row ``p // stride``.
 
     Parameters
     ----------
@@ -62,7 +66,8 @@ def diagonal_shifts(
     scaled = matrix / scale
     current: NDArray[np.float64] | None = None
     barrier = 1.0
-    # On matrices of this size more BLAS threads cost more than they give, and stall on a busy machine.
+    # On matrices of this size more BLAS threads cost more than they give, and stall on a busy
+    # machine.
     with threadpool_limits(1, user_api="blas"):
         for row, depth in enumerate(depths):
             start = None if current is None else current[stride:]
@@ -88,7 +93,9 @@ def _solve(
     barrier: float,
     should_stop: Callable[[], bool],
 ) -> tuple[NDArray[np.float64], float]:
-    """Barrier method on ``sum u + mu logdet``; every iterate is feasible, so it can end anywhere."""
+    """Barrier method on ``sum u + mu logdet``; every iterate is feasible, so it can end
+    anywhere.
+    """
     n = len(matrix)
     ones, movable = _group_directions(group_of)
     u = np.zeros(n)
@@ -140,7 +147,9 @@ def _newton_step(
 def _group_directions(
     group_of: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return unit vectors along each group's ones, and which variables can move at all (not alone in their group)."""
+    """Return unit vectors along each group's ones, and which variables can move at all (not alone
+    in their group).
+    """
     labels, where, sizes = np.unique(group_of, return_inverse=True, return_counts=True)
     ones = np.zeros((len(group_of), len(labels)))
     ones[np.arange(len(group_of)), where] = 1.0 / np.sqrt(sizes[where])
@@ -158,7 +167,9 @@ def _projected_inverse(
 
 
 def _is_convex(matrix: NDArray[np.float64], safety: float) -> bool:
-    """Whether `matrix` is positive definite for certain: Cholesky succeeds with room for its own rounding."""
+    """Whether `matrix` is positive definite for certain: Cholesky succeeds with room for its own
+    rounding.
+    """
     try:
         np.linalg.cholesky(matrix - safety * np.eye(len(matrix)))
     except np.linalg.LinAlgError:

@@ -1,4 +1,6 @@
-"""Best-first over subtrees, depth-first inside them: threads take the open node with the lowest bound and search below it for a while."""
+"""Best-first over subtrees, depth-first inside them: threads take the open node with the lowest
+bound and search below it for a while.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,16 @@ from qubo_prune.search.threads import run_workers
 _FIRST_BUDGET = 200
 _LAST_BUDGET = 20_000
 _REFINE_AFTER = 8
-"""Finer tables are made after this many nodes times n^2: about when they cost no more than the search did so far."""
+"""Finer tables are made after this many nodes times n^2: about when they cost no more than the
+search did so far.
+"""
 
 
 @dataclass(order=True)
 class OpenNode:
-    """A node to be searched: positions fixed to 0 or 1 (2 = free), a point to start from, and a valid lower bound."""
+    """A node to be searched: positions fixed to 0 or 1 (2 = free), a point to start from, and a
+    valid lower bound.
+    """
 
     bound: float
     serial: int
@@ -38,14 +44,18 @@ class OpenNode:
 
 
 class Bounds(NamedTuple):
-    """What a search leaves: the lowest bound of an open node, inf if it is complete; and the bound of the root."""
+    """What a search leaves: the lowest bound of an open node, inf if it is complete; and the bound
+    of the root.
+    """
 
     open: float
     root: float
 
 
 class Frontier:
-    """The open nodes and the lowest known upper bound on the last wanted state, shared by the workers."""
+    """The open nodes and the lowest known upper bound on the last wanted state, shared by the
+    workers.
+    """
 
     def __init__(
         self, root: OpenNode, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]
@@ -59,7 +69,8 @@ class Frontier:
         self._changed = threading.Condition()
 
     def take(self, work: Workspace) -> tuple[OpenNode, int] | None:
-        """Return the lowest open node and a node budget; None once everything is searched or closed.
+        """Return the lowest open node and a node budget; None once everything is searched or
+        closed.
 
         Blocks while other workers may still add nodes.
         """
@@ -107,9 +118,11 @@ def search(
     stop: Stop,
     refine: Callable[[Tables], Tables],
 ) -> tuple[Bounds, Tables]:
-    """Search below `root`; a search that takes long goes on with ``refine(tables)``, which keep the order of the variables.
+    """Search below `root`; a search that takes long goes on with ``refine(tables)``, which keep the
+    order of the variables.
 
-    Returns what it leaves and the last tables. `cut_word` is a state whose energy is ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf).
+    Returns what it leaves and the last tables. `cut_word` is a state whose energy is
+    ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf).
     """
     frontier = Frontier(root, shared.threshold.copy(), cut_word)
     n = len(root.fixed)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @cache
 def warm_up(backend: type[Backend], **options: Any) -> None:
-    """Solve a tiny problem, once per process, so that the kernels of `backend` with these options are loaded."""
+    """Solve a tiny problem, once per process, so that the kernels of `backend` with these options
+    are loaded.
+    """
     backend.configured(**options).run(Problem(np.eye(4), 2), 1, Stop(), 0)
 
 

@@ -1,8 +1,10 @@
 """What the proof of a solver is worth that calculates with tolerances.
 
-Such a solver says: no solution that I do not list has an objective below b. Read literally, that would be wrong now and then in the last digits: its
-variables may be off by its feasibility tolerance, its reduced costs by its optimality tolerance, and states that differ by less are equal to it. A
-bound is therefore lowered by a margin that covers these, and only states strictly below what is left count as proven.
+Such a solver says: no solution that I do not list has an objective below b. Read literally, that
+would be wrong now and then in the last digits: its variables may be off by its feasibility
+tolerance, its reduced costs by its optimality tolerance, and states that differ by less are equal
+to it. A bound is therefore lowered by a margin that covers these, and only states strictly below
+what is left count as proven.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ TIED = "more states lie up to the last one, or tie with it, than max_ties allows
 
 
 def scale_of(matrix: NDArray[np.float64]) -> float:
-    """Return what to divide an objective by: tolerances of solvers are absolute, for entries of order 1."""
+    """Return what to divide an objective by: tolerances of solvers are absolute, for entries of
+    order 1.
+    """
     return float(np.abs(matrix).max()) or 1.0
 
 
@@ -41,15 +45,16 @@ def energy_margin(
     matrix : (n, n) float64
         The objective, unscaled: that of `reduced`, or with penalties in it.
     tolerance : float
-        The larger of the feasibility and optimality tolerances of the solver, whose objective is ``matrix / scale_of(matrix)``.
+        The larger of the feasibility and optimality tolerances of the solver, whose objective is
+        ``matrix / scale_of(matrix)``.
     columns : int
         Number of variables of the solver, each between 0 and 1.
 
     Returns
     -------
     float
-        ``tolerance * (2 sum |Q_ij| + columns * scale)`` for variables and reduced costs that are off by `tolerance`, plus the rounding errors of
-        the energies themselves.
+        ``tolerance * (2 sum |Q_ij| + columns * scale)`` for variables and reduced costs that are
+        off by `tolerance`, plus the rounding errors of the energies themselves.
     """
     magnitude = 2.0 * float(np.abs(matrix).sum()) + columns * scale_of(matrix)
     active = np.concatenate([problem.fixed_removed, reduced.variables])

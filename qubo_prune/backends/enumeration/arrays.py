@@ -40,9 +40,11 @@ def make_tables(layout: Layout, problem: Problem) -> Tables:
 
 
 def rounding_allowance(layout: Layout, problem: Problem) -> float:
-    """Bound the float64 error between a canonical energy and the exact value of the transformed objective.
+    """Bound the float64 error between a canonical energy and the exact value of the transformed
+    objective.
 
-    The transformation sums entries of the same matrix, so the bound for a canonical energy covers it once more.
+    The transformation sums entries of the same matrix, so the bound for a canonical energy covers
+    it once more.
     """
     active = np.concatenate([problem.fixed_removed, layout.block_of])
     hessian = problem.hessian[np.ix_(active, active)]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class Options(Protocol):
-    """What an engine and its workers depend on; the fields of `Enumeration`, which documents them."""
+    """What an engine and its workers depend on; the fields of `Enumeration`, which
+    documents them.
+    """
 
     @property
     def threads(self) -> int | None: ...  # noqa: D102
@@ -52,7 +54,9 @@ def find_devices(options: Options) -> list[DeviceId]:
 
 
 def make_engine(options: Options, job: Job, devices: Sequence[DeviceId]) -> Engine:
-    """Return the engine of this process: with its device if there is one alone, and else only good to cut the tasks of those that have."""
+    """Return the engine of this process: with its device if there is one alone, and else only good
+    to cut the tasks of those that have.
+    """
     if options.executor != "cuda":
         return Engine(job)
     from qubo_prune.backends.enumeration.cuda.device_engine import DeviceEngine

@@ -27,30 +27,36 @@ if TYPE_CHECKING:
 class Enumeration(Backend):
     """Visit all C(N, M) states, on the CPU or on GPUs.
 
-    The search walks sorted prefixes with their local fields, screens whole rows of completions in float32 against a threshold with a derived
-    rounding margin, and re-evaluates in float64 what passes. It is the oracle of this package: no bound is involved.
+    The search walks sorted prefixes with their local fields, screens whole rows of completions in
+    float32 against a threshold with a derived rounding margin, and re-evaluates in float64 what
+    passes. It is the oracle of this package: no bound is involved.
 
     The answer depends on none of these options, nor on what happens to a worker.
 
     Parameters
     ----------
     threads : int, optional
-        Number of threads, or of worker processes; all available cores by default. Without meaning on GPUs and where a `scheduler` is named.
+        Number of threads, or of worker processes; all available cores by default. Without meaning
+        on GPUs and where a `scheduler` is named.
     task_states : int, optional
-        Upper limit of the states per task (unless a single node holds more); by default 2^27, or 2^36 on GPUs.
+        Upper limit of the states per task (unless a single node holds more); by default 2^27, or
+        2^36 on GPUs.
     tile_size : int, optional
         Number of variables in the dense tile, an even number; chosen by a cost model by default.
     executor : str
-        Who does the work: ``threads``, ``processes``, ``dask`` or ``cuda``. A process or Dask worker that dies is replaced and its work done
-        again.
+        Who does the work: ``threads``, ``processes``, ``dask`` or ``cuda``. A process or Dask
+        worker that dies is replaced and its work done again.
     scheduler : str, optional
-        Address of a Dask scheduler, such as ``tcp://host:8786``; by default Dask works in this process.
+        Address of a Dask scheduler, such as ``tcp://host:8786``; by default Dask works in this
+        process.
     devices : int or str, optional
-        With ``cuda``, how many of the GPUs that CUDA shows, each with a process of its own if there are several; all by default. ``host``
-        stands for the GPU's code compiled for the processor, which is slow, to check it.
+        With ``cuda``, how many of the GPUs that CUDA shows, each with a process of its own if there
+        are several; all by default. ``host`` stands for the GPU's code compiled for the processor,
+        which is slow, to check it.
     checkpoint : path, optional
-        A file written every few seconds, and at the end. If it is there, the run goes on from it and visits no finished task again; the
-        file of another problem, K, or cut into tasks is refused.
+        A file written every few seconds, and at the end. If it is there, the run goes on from it
+        and visits no finished task again; the file of another problem, K, or cut into tasks is
+        refused.
     """
 
     threads: int | None = None
@@ -85,20 +91,24 @@ class Enumeration(Backend):
             tile_size = as_count(self.tile_size, "tile_size")
             if tile_size < 0 or tile_size % 2:
                 raise InputError(
-                    f"tile_size must be an even number of at least 0, not {tile_size}; leave it out to have it chosen."
+                    f"tile_size must be an even number of at least 0, not {tile_size}; leave it out"
+                    " to have it chosen."
                 )
         if self.executor not in EXECUTORS:
             raise InputError(
-                f"executor must be one of {', '.join(EXECUTORS)}, not {format_value(self.executor)}."
+                f"executor must be one of {', '.join(EXECUTORS)}, not"
+                f" {format_value(self.executor)}."
             )
         if self.scheduler is not None and self.executor != "dask":
             raise InputError(
-                f"scheduler goes with executor='dask', not {self.executor!r}; ask for that, or leave the scheduler out."
+                f"scheduler goes with executor='dask', not {self.executor!r}; ask for that, or"
+                " leave the scheduler out."
             )
         if self.devices is not None:
             if self.executor != "cuda":
                 raise InputError(
-                    f"devices goes with executor='cuda', not {self.executor!r}; ask for that, or leave devices out."
+                    f"devices goes with executor='cuda', not {self.executor!r}; ask for that, or"
+                    " leave devices out."
                 )
             from qubo_prune.backends.enumeration.cuda.devices import check_devices
 
@@ -184,7 +194,9 @@ class Enumeration(Backend):
     def _facts(
         self, engine: Engine, num_devices: int, earlier: int
     ) -> dict[str, float | int | str]:
-        """Return what a reader of a certificate should know: how the states were shared out, and what rounding was allowed for."""
+        """Return what a reader of a certificate should know: how the states were shared out, and
+        what rounding was allowed for.
+        """
         facts: dict[str, float | int | str] = {
             "tasks": engine.partition.num_tasks,
             "task_states": engine.job.task_states,

@@ -33,7 +33,8 @@ class Best:
             self._energies.append(energies)
             self._words.append(words)
             self._new += len(energies)
-            # Sorting costs as much as the states that it covers, so it waits for its share of new ones.
+            # Sorting costs as much as the states that it covers, so it waits for its share of new
+            # ones.
             if self._new > self._capacity // 4:
                 self._settle()
 

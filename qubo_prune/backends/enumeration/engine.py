@@ -1,4 +1,6 @@
-"""What every executor runs: the tasks of one problem, in batches, into a pool of the best states."""
+"""What every executor runs: the tasks of one problem, in batches, into a pool of the best
+states.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class Result(NamedTuple):
     Attributes
     ----------
     finished : int
-        The tasks up to this number, exclusive, were visited completely; the others have to be done again.
+        The tasks up to this number, exclusive, were visited completely; the others have to be done
+        again.
     visited : int
         States visited, those of a task that was broken off included.
     seconds : float
@@ -109,7 +112,8 @@ class Engine:
         problem = job.problem
         if problem.num_states > _MOST_STATES:
             raise InputError(
-                f"enumeration takes at most 1e300 states, not {format_count(problem.num_states)}; use another backend."
+                f"enumeration takes at most 1e300 states, not {format_count(problem.num_states)};"
+                " use another backend."
             )
         fixed = pack(problem.state(problem.fixed_removed)[None])[0]
         self.job = job

@@ -53,8 +53,8 @@ class Plan:
     measured : bool
         Whether the rate was measured, rather than given.
     seconds : float
-        Expected time of the search: all states at the rate of all devices, and the time of the largest task, for which the others wait
-        at the end. It leaves out what starts workers.
+        Expected time of the search: all states at the rate of all devices, and the time of the
+        largest task, for which the others wait at the end. It leaves out what starts workers.
     num_checkpoints : int
         How often a checkpoint is written.
     checkpoint_bytes : int
@@ -100,18 +100,21 @@ def plan(
     problem : Problem
         What to enumerate.
     devices : int or str, optional
-        Number of cores or GPUs; by default the workers that there are, or one device where a rate is given. With ``cuda`` also ``host``, as
-        for the backend ``enumeration``.
+        Number of cores or GPUs; by default the workers that there are, or one device where a rate
+        is given. With ``cuda`` also ``host``, as for the backend ``enumeration``.
     rate : float, optional
-        States per second of one device. By default it is measured: the workers run parts of the real tasks for 0.3 seconds.
+        States per second of one device. By default it is measured: the workers run parts of the
+        real tasks for 0.3 seconds.
     num_states : int
         K.
     task_states : int, optional
-        As for the backend ``enumeration``; by default what that takes, or more where a device would finish such a task in less than 20 ms.
+        As for the backend ``enumeration``; by default what that takes, or more where a device would
+        finish such a task in less than 20 ms.
     executor : str
         As for the backend ``enumeration``: whose workers are counted and measured.
     scheduler : str, optional
-        As for the backend ``enumeration``; with a rate and no `devices`, its workers are counted all the same.
+        As for the backend ``enumeration``; with a rate and no `devices`, its workers are counted
+        all the same.
 
     Returns
     -------
@@ -146,7 +149,8 @@ def plan(
         rate = as_finite_float(rate, "rate")
         if rate <= 0:
             raise InputError(
-                f"rate must be more than 0 states per second, not {rate!r}; leave it out to have it measured."
+                f"rate must be more than 0 states per second, not {rate!r}; leave it out to have it"
+                " measured."
             )
     wanted = min(wanted + 1, problem.num_states)
     threads = num_threads(None)
@@ -230,7 +234,9 @@ def _quotient(count: int, rate: float) -> float:
 
 
 def _measure(engine: Engine, workers: Executor) -> float:
-    """Return the states per second of one worker while all are at work, on tasks spread over the whole space."""
+    """Return the states per second of one worker while all are at work, on tasks spread over the
+    whole space.
+    """
     from qubo_prune.backends.enumeration.engine import Batch
     from qubo_prune.core.stopping import Stop
     from qubo_prune.search.starting_states import starting_states
@@ -244,7 +250,8 @@ def _measure(engine: Engine, workers: Executor) -> float:
     end = math.inf
     while time.perf_counter() < end or in_flight:
         while time.perf_counter() < end and in_flight < max(1, workers.num_workers()):
-            # The fractional parts of the multiples of the golden ratio fill the space evenly, whenever one stops.
+            # The fractional parts of the multiples of the golden ratio fill the space evenly,
+            # whenever one stops.
             position = sent * 0.6180339887498949 % 1.0
             number = tasks.task_at(int(position * 2**53) * tasks.num_states >> 53)
             workers.submit(Batch(number, tasks.num_tasks, _BATCH_SECONDS), threshold)

@@ -1,8 +1,9 @@
 """Any dimod sampler as a backend: penalty encoding on the way in, repair on the way out.
 
-Samplers know no constraint. They get the problem with a penalty in its place; their samples are decoded, swapped to the nearest feasible states where
-needed, and improved by swap descent with all the neighbours met (`qubo_prune.encodings.Harvest`). What the samples were before that is reported in
-`Spectrum.statistics`, and ``repair=False`` shows the sampler bare.
+Samplers know no constraint. They get the problem with a penalty in its place; their samples are
+decoded, swapped to the nearest feasible states where needed, and improved by swap descent with all
+the neighbours met (`qubo_prune.encodings.Harvest`). What the samples were before that is reported
+in `Spectrum.statistics`, and ``repair=False`` shows the sampler bare.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ __all__ = [
 ]
 
 PREFIX = "ocean:"
-"""What the name of a backend starts with whose rest names a sampler class, as ``ocean:package.module:Class``."""
+"""What the name of a backend starts with whose rest names a sampler class, as
+``ocean:package.module:Class``.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,11 @@ class OceanBackend(SamplerBackend):
     num_reads : int, optional
         Samples to draw in all, unless a limit ends the run before; 100 by default.
     reads_per_call : int, optional
-        Samples per call, 10 by default; limits are looked at in between. Other numbers give other samples.
+        Samples per call, 10 by default; limits are looked at in between. Other numbers give other
+        samples.
     penalty : float or sequence of float, optional
-        Penalty of the constraint, one for all groups or one for each; `estimated_penalty` by default.
+        Penalty of the constraint, one for all groups or one for each; `estimated_penalty` by
+        default.
     repair : bool
         Whether infeasible samples are repaired and all are improved.
     sampler_options : mapping
@@ -78,7 +83,8 @@ class OceanBackend(SamplerBackend):
     def __post_init__(self) -> None:
         _check_sampler(self.sampler, format_value(self.sampler))
         super().__post_init__()
-        # What is known of this very sampler, for the spectrum; the class can only say what holds for all.
+        # What is known of this very sampler, for the spectrum; the class can only say what holds
+        # for all.
         self.__dict__["name"] = PREFIX + type(self.sampler).__name__
         self.__dict__["capabilities"] = LIMITED | _seeded(self.sampler)
 
@@ -124,8 +130,9 @@ class _Ready(SamplerBackend):
 class OceanTabu(_Ready):
     """D-Wave's multistart tabu search on the penalty form.
 
-    Its clock would make seeds useless, so each read is a fixed number of restarts (``num_restarts``, 1 by default); a time limit cuts the last one
-    short. The other options are those of `OceanBackend`.
+    Its clock would make seeds useless, so each read is a fixed number of restarts
+    (``num_restarts``, 1 by default); a time limit cuts the last one short. The other options are
+    those of `OceanBackend`.
     """
 
     name: ClassVar[str] = "ocean-tabu"
@@ -144,7 +151,9 @@ class OceanTabu(_Ready):
 
 @dataclass(frozen=True, kw_only=True)
 class OceanAnnealing(_Ready):
-    """D-Wave's simulated annealing on the penalty form, the class that dwave-neal re-exports; options are those of `OceanBackend`."""
+    """D-Wave's simulated annealing on the penalty form, the class that dwave-neal re-exports;
+    options are those of `OceanBackend`.
+    """
 
     name: ClassVar[str] = "ocean-annealing"
     summary: ClassVar[str] = "D-Wave's simulated annealing (neal) on the penalty form, with repair"
@@ -154,7 +163,9 @@ class OceanAnnealing(_Ready):
 
 @dataclass(frozen=True, kw_only=True)
 class OceanDescent(_Ready):
-    """D-Wave's steepest descent on the penalty form from random states; options are those of `OceanBackend`."""
+    """D-Wave's steepest descent on the penalty form from random states; options are those of
+    `OceanBackend`.
+    """
 
     name: ClassVar[str] = "ocean-descent"
     summary: ClassVar[str] = "D-Wave's steepest descent on the penalty form, with repair"
@@ -166,9 +177,11 @@ class OceanDescent(_Ready):
 
 @dataclass(frozen=True, kw_only=True)
 class OceanTree(_Ready):
-    """D-Wave's tree decomposition on the penalty form: lists its lowest states, for up to 22 free blocks.
+    """D-Wave's tree decomposition on the penalty form: lists its lowest states, for up to 22 free
+    blocks.
 
-    The penalty is `safe_penalty` by default, so that the lowest states are the spectrum, up to the solver's own rounding of ties.
+    The penalty is `safe_penalty` by default, so that the lowest states are the spectrum, up to the
+    solver's own rounding of ties.
     """
 
     name: ClassVar[str] = "ocean-tree"
@@ -216,18 +229,21 @@ def named_backend(name: str) -> type[Backend]:
     Raises
     ------
     InputError
-        If the name is malformed, there is no such class, or it is not a sampler that can be made without arguments.
+        If the name is malformed, there is no such class, or it is not a sampler that can be made
+        without arguments.
     """
     module, colon, attribute = name.removeprefix(PREFIX).partition(":")
     if not (colon and module and attribute.isidentifier()):
         raise InputError(
-            f"backend {name!r} names no sampler; write {PREFIX}package.module:Class, as {PREFIX}dwave.samplers:TabuSampler."
+            f"backend {name!r} names no sampler; write {PREFIX}package.module:Class, as"
+            f" {PREFIX}dwave.samplers:TabuSampler."
         )
     try:
         sampler_class = getattr(import_module(module), attribute)
     except ImportError as error:
         raise InputError(
-            f"backend {name!r}: {module!r} cannot be imported ({error}); install it, or put its folder on PYTHONPATH."
+            f"backend {name!r}: {module!r} cannot be imported ({error}); install it, or put its"
+            " folder on PYTHONPATH."
         ) from error
     except AttributeError as error:
         raise InputError(
@@ -237,7 +253,8 @@ def named_backend(name: str) -> type[Backend]:
         sampler = sampler_class()
     except Exception as error:
         raise InputError(
-            f"backend {name!r}: {attribute}() fails ({type(error).__name__}: {error}); make a sampler in Python and pass OceanBackend(sampler)."
+            f"backend {name!r}: {attribute}() fails ({type(error).__name__}: {error}); make a"
+            " sampler in Python and pass OceanBackend(sampler)."
         ) from error
     _check_sampler(sampler, attribute)
     fields = {
@@ -259,12 +276,15 @@ def _check_sampler(sampler: object, what: str) -> None:
         getattr(sampler, "parameters", None), Mapping
     ):
         raise InputError(
-            f"{what} is not a dimod sampler, which has a method sample and a mapping parameters; see dimod.Sampler."
+            f"{what} is not a dimod sampler, which has a method sample and a mapping parameters;"
+            " see dimod.Sampler."
         )
 
 
 def _seeded(sampler: Any) -> Capability:
-    """Return SEEDED for a sampler that takes a seed and no clock, which would make the seed useless."""
+    """Return SEEDED for a sampler that takes a seed and no clock, which would make the seed
+    useless.
+    """
     parameters = sampler.parameters
     clocks = {"timeout", "time_limit"} & set(parameters)
     return Capability.SEEDED if "seed" in parameters and not clocks else Capability.NONE

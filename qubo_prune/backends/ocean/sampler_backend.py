@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from qubo_prune.core.stopping import Stop
 
 LIMITED = Capability.TIME_LIMIT | Capability.CANCEL | Capability.PROGRESS
-"""What every sampler gets that is called again and again: limits are looked at between the calls."""
+"""What every sampler gets that is called again and again: limits are looked at between the calls.
+"""
 
 _RESERVED = ("seed", "num_reads")
 """Sampler parameters that `solve` and the options set."""
@@ -54,13 +55,17 @@ class SamplerBackend(Backend):
     Parameters
     ----------
     num_reads : int, optional
-        Samples to draw in all, unless a limit ends the run before; the default depends on the sampler.
+        Samples to draw in all, unless a limit ends the run before; the default depends on the
+        sampler.
     reads_per_call : int, optional
-        Samples per call of the sampler; limits are looked at in between. Other numbers give other samples.
+        Samples per call of the sampler; limits are looked at in between. Other numbers give other
+        samples.
     penalty : float or sequence of float, optional
-        Penalty of the constraint, one for all groups or one for each; `estimated_penalty` by default.
+        Penalty of the constraint, one for all groups or one for each; `estimated_penalty` by
+        default.
     repair : bool
-        Whether infeasible samples are repaired and all are improved; if not, feasible ones count as they are, and others are dropped.
+        Whether infeasible samples are repaired and all are improved; if not, feasible ones count as
+        they are, and others are dropped.
     sampler_options : mapping
         Further parameters of the sampler.
     """
@@ -87,12 +92,14 @@ class SamplerBackend(Backend):
             raise InputError(f"repair must be true or false, not {format_value(self.repair)}.")
         if not isinstance(self.sampler_options, Mapping):
             raise InputError(
-                f"sampler_options must map names to values, not be {format_value(self.sampler_options)}; give a dict."
+                "sampler_options must map names to values, not be"
+                f" {format_value(self.sampler_options)}; give a dict."
             )
         for name in _RESERVED:
             if name in self.sampler_options:
                 raise InputError(
-                    f"{name} is not among sampler_options; give it as an argument of solve or an option of its own."
+                    f"{name} is not among sampler_options; give it as an argument of solve or an"
+                    " option of its own."
                 )
 
     def prepare(self) -> None:
@@ -105,13 +112,17 @@ class SamplerBackend(Backend):
 
     @classmethod
     def parameters_of(cls, options: Mapping[str, Any]) -> frozenset[str]:
-        """Return the names of the parameters that the sampler takes; `options` are those of the backend."""
+        """Return the names of the parameters that the sampler takes; `options` are those of the
+        backend.
+        """
         sampler = cls(**options).make_sampler()
         return frozenset(sampler.parameters or ())
 
     @classmethod
     def configured(cls, **options: Any) -> Backend:
-        """Return the backend with these options; those that it does not know have to be parameters of the sampler."""
+        """Return the backend with these options; those that it does not know have to be parameters
+        of the sampler.
+        """
         own = {name: value for name, value in options.items() if name in cls.options()}
         others = {name: value for name, value in options.items() if name not in own}
         if others:
@@ -119,8 +130,9 @@ class SamplerBackend(Backend):
             unknown = sorted(set(others) - parameters)
             if unknown:
                 raise InputError(
-                    f"backend {cls.name!r} has no option {unknown[0]!r}; its options are: {', '.join(cls.options())}; "
-                    f"its sampler takes: {', '.join(sorted(parameters)) or 'nothing'}"
+                    f"backend {cls.name!r} has no option {unknown[0]!r}; its options are:"
+                    f" {', '.join(cls.options())}; its sampler takes:"
+                    f" {', '.join(sorted(parameters)) or 'nothing'}"
                 )
             own["sampler_options"] = {**own.get("sampler_options", {}), **others}
         return cls(**own)
@@ -131,14 +143,14 @@ class SamplerBackend(Backend):
         num_states: int,
         stop: Stop,
         seed: int,
-        warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - samplers start where they like
+        warm_start: (NDArray[np.bool_] | None) = None,  # noqa: ARG002 - samplers start where they like
     ) -> RawResult:
         """Draw samples until there are enough or `stop` says so; see `Backend.run`."""
         size = sum(len(group.indices) for group in problem.groups)
         if self.max_variables is not None and size > self.max_variables:
             raise InputError(
-                f"backend {self.name!r} takes at most {self.max_variables} free blocks, not {size}; "
-                "keep or force more of them, use only, or choose another backend."
+                f"backend {self.name!r} takes at most {self.max_variables} free blocks, not {size};"
+                " keep or force more of them, use only, or choose another backend."
             )
         sampler = self.make_sampler()
         begin = time.perf_counter()
@@ -191,7 +203,8 @@ class SamplerBackend(Backend):
     def default_penalty(self, problem: Problem, num_states: int, seed: int, stop: Stop) -> float:
         """Return the penalty where none is given."""
         estimate = estimated_penalty(problem, num_states, seed=seed, stop=stop)
-        # Where no penalty seems to be needed any will do, and samplers warn of models without coefficients.
+        # Where no penalty seems to be needed any will do, and samplers warn of models without
+        # coefficients.
         return estimate or float(np.abs(problem.reduced().matrix).mean()) or 1.0
 
 
@@ -242,7 +255,8 @@ class Calls:
 
 
 def _encoded(problem: Problem, penalties: NDArray[np.float64]) -> dimod.BinaryQuadraticModel:
-    """Return the penalty form, scaled so that its largest coefficient is 1/2 to 1: some samplers have absolute tolerances.
+    """Return the penalty form, scaled so that its largest coefficient is 1/2 to 1: some samplers
+    have absolute tolerances.
 
     The scale is a power of two and rounds nothing.
     """

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Angles:
-    """The angles of a circuit of p layers: ``exp(-i beta_p M) exp(-i gamma_p E) ... exp(-i beta_1 M) exp(-i gamma_1 E)``.
+    """The angles of a circuit of p layers: ``exp(-i beta_p M) exp(-i gamma_p E) ... exp(-i beta_1
+    M) exp(-i gamma_1 E)``.
 
-    E is the energy, and M = -sum (XX + YY) / 2 the mixer, so that small positive angles anneal towards low energies.
+    E is the energy, and M = -sum (XX + YY) / 2 the mixer, so that small positive angles anneal
+    towards low energies.
 
     Parameters
     ----------
@@ -53,7 +55,8 @@ class Angles:
             self.__dict__[what] = numbers  # a frozen dataclass refuses plain assignment
         if len(self.gammas) != len(self.betas):
             raise InputError(
-                f"gammas and betas must be equally many, one of each per layer, not {len(self.gammas)} and {len(self.betas)}."
+                "gammas and betas must be equally many, one of each per layer, not"
+                f" {len(self.gammas)} and {len(self.betas)}."
             )
 
     @property
@@ -93,7 +96,8 @@ class Angles:
         facts = spectrum.statistics
         if "p" not in facts:
             raise InputError(
-                f"the spectrum of the backend {spectrum.backend!r} has no angles; solve with backend='qaoa'."
+                f"the spectrum of the backend {spectrum.backend!r} has no angles; solve with"
+                " backend='qaoa'."
             )
         layers = range(1, int(facts["p"]) + 1)
         gammas, betas = (

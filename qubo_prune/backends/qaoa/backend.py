@@ -1,6 +1,8 @@
-"""QAOA: a quantum algorithm, simulated; with a mixer that keeps the constraint, or with a penalty term as the field does it.
+"""QAOA: a quantum algorithm, simulated; with a mixer that keeps the constraint, or with a penalty
+term as the field does it.
 
-`simulate`, `optimize_angles`, `to_circuit` and `decode_counts` are the parts to take a circuit to a device and back.
+`simulate`, `optimize_angles`, `to_circuit` and `decode_counts` are the parts to take a circuit to a
+device and back.
 """
 
 from __future__ import annotations
@@ -53,14 +55,18 @@ _LIBRARIES = (
 
 @dataclass(frozen=True)
 class QAOA(Backend):
-    """The quantum approximate optimization algorithm, simulated without noise; returns distinct states that were measured.
+    """The quantum approximate optimization algorithm, simulated without noise; returns distinct
+    states that were measured.
 
-    The variant ``xy`` (Hadfield et al. 2019) starts from the equal superposition of all feasible states, a product of Dicke states, and mixes
-    with swaps, so that every measured state is feasible. One amplitude for each feasible state is all that is simulated. Angles minimise the
-    expected energy; only states that were measured are returned, although the simulator knows all energies.
+    The variant ``xy`` (Hadfield et al. 2019) starts from the equal superposition of all feasible
+    states, a product of Dicke states, and mixes with swaps, so that every measured state is
+    feasible. One amplitude for each feasible state is all that is simulated. Angles minimise the
+    expected energy; only states that were measured are returned, although the simulator knows all
+    energies.
 
-    The variant ``penalty`` runs the MinimumEigenOptimizer of qiskit-optimization on the penalty form (Farhi et al. 2014), with one qubit and
-    the mixer X for each free block, on the simulator Aer; what it measures is repaired.
+    The variant ``penalty`` runs the MinimumEigenOptimizer of qiskit-optimization on the penalty
+    form (Farhi et al. 2014), with one qubit and the mixer X for each free block, on the simulator
+    Aer; what it measures is repaired.
 
     Parameters
     ----------
@@ -71,16 +77,18 @@ class QAOA(Backend):
     shots : int
         Number of measurements; for ``penalty``, at each evaluation.
     max_amplitudes : int
-        Limit on the number of amplitudes: one for each feasible state, or, for ``penalty``, for each subset of the free blocks.
+        Limit on the number of amplitudes: one for each feasible state, or, for ``penalty``, for
+        each subset of the free blocks.
     mixer : str
         For ``xy``: ``ring`` swaps neighbours within each group, ``complete`` all pairs.
     starts : int
         For ``xy``: starts of the optimiser at each depth 1 ... p.
     penalty : float or sequence of float, optional
-        For ``penalty``: penalty of the constraint, one for all groups or one for each; `estimated_penalty` by default.
+        For ``penalty``: penalty of the constraint, one for all groups or one for each;
+        `estimated_penalty` by default.
     repair : bool
-        For ``penalty``: whether to swap what was measured to feasible states, improve them and list the neighbours met; if not, infeasible
-        measurements are dropped.
+        For ``penalty``: whether to swap what was measured to feasible states, improve them and list
+        the neighbours met; if not, infeasible measurements are dropped.
     iterations : int
         For ``penalty``: evaluations by COBYLA, at most.
     """
@@ -121,7 +129,8 @@ class QAOA(Backend):
                 raise InputError("penalty goes with variant='penalty', not 'xy'; leave it out.")
         else:
             at_least_one(self.p, "p")
-            # What the class says holds for its default; a frozen dataclass refuses plain assignment.
+            # What the class says holds for its default; a frozen dataclass refuses plain
+            # assignment.
             self.__dict__["capabilities"] = type(self).capabilities & ~Capability.NATIVE_CONSTRAINT
 
     @classmethod
@@ -147,7 +156,7 @@ class QAOA(Backend):
         num_states: int,
         stop: Stop,
         seed: int,
-        warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - the algorithm has no use for it
+        warm_start: (NDArray[np.bool_] | None) = None,  # noqa: ARG002 - the algorithm has no use for it
     ) -> RawResult:
         """Optimise the angles, then measure; see `Backend.run`."""
         if self.variant == "xy":
@@ -155,7 +164,8 @@ class QAOA(Backend):
                 return self._run_xy(problem, stop, seed)
             except MemoryError as error:
                 raise InputError(
-                    f"there is not enough memory for {format_count(problem.num_states)} amplitudes; {FEWER_STATES}."
+                    f"there is not enough memory for {format_count(problem.num_states)} amplitudes;"
+                    f" {FEWER_STATES}."
                 ) from error
         return self._run_penalty(problem, num_states, stop, seed)
 
@@ -163,7 +173,8 @@ class QAOA(Backend):
         availability = self.availability()
         if self.variant == "penalty" and availability.install:
             raise BackendUnavailableError(
-                f"{availability.detail}; install it with: {availability.install}, or take the variant 'xy'."
+                f"{availability.detail}; install it with: {availability.install}, or take the"
+                " variant 'xy'."
             )
 
     def _run_xy(self, problem: Problem, stop: Stop, seed: int) -> RawResult:
@@ -180,8 +191,8 @@ class QAOA(Backend):
             states=simulation.states(ranks),
             num_evaluated=optimum.num_evaluations,
             native_status=(
-                f"p = {p}, {optimum.num_evaluations} circuit evaluations; {self.shots} shots found {len(ranks)} of "
-                f"{format_count(problem.num_states)} states"
+                f"p = {p}, {optimum.num_evaluations} circuit evaluations; {self.shots} shots found"
+                f" {len(ranks)} of {format_count(problem.num_states)} states"
             ),
             timings={
                 "preparation": prepared - begin,
@@ -225,7 +236,8 @@ class QAOA(Backend):
             states=harvest.states(),
             num_evaluated=samples.num_evaluations,
             native_status=(
-                f"p = {self.p}, {samples.num_evaluations} circuit evaluations; {harvest.num_feasible} of {self.shots} shots feasible"
+                f"p = {self.p}, {samples.num_evaluations} circuit evaluations;"
+                f" {harvest.num_feasible} of {self.shots} shots feasible"
             ),
             timings={
                 "penalty": encoded - begin,

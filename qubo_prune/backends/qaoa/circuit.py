@@ -26,8 +26,9 @@ def to_circuit(
 ) -> QuantumCircuit:
     """Return the circuit that `simulate` simulates: Dicke states, phase separators and XY mixers.
 
-    Qubit k stands for ``problem.reduced().variables[k]``; blocks kept or forced have no qubit. The blocks are in ``circuit.metadata["blocks"]``.
-    The number of states plays no role here, so circuits that nobody can simulate can be written down.
+    Qubit k stands for ``problem.reduced().variables[k]``; blocks kept or forced have no qubit. The
+    blocks are in ``circuit.metadata["blocks"]``. The number of states plays no role here, so
+    circuits that nobody can simulate can be written down.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ def to_circuit(
     Returns
     -------
     qiskit.QuantumCircuit
-        Over one qubit for each free block; its amplitudes are those of `simulate` up to a global phase.
+        Over one qubit for each free block; its amplitudes are those of `simulate` up to a global
+        phase.
 
     Raises
     ------
@@ -63,14 +65,16 @@ def to_circuit(
     check_mixer(mixer)
     if not problem.groups:
         raise InputError(
-            "a circuit needs a block that may be removed or kept, but the problem has one feasible state; change remove, keep or force."
+            "a circuit needs a block that may be removed or kept, but the problem has one feasible"
+            " state; change remove, keep or force."
         )
     try:
         from qiskit import QuantumCircuit
         from qiskit.circuit.library import XXPlusYYGate
     except ImportError as error:
         raise BackendUnavailableError(
-            "to_circuit needs qiskit, which is not installed; install it with: pip install 'qubo-prune[qaoa]'."
+            "to_circuit needs qiskit, which is not installed; install it with: pip install"
+            " 'qubo-prune[qaoa]'."
         ) from error
     reduced = problem.reduced()
     n = len(reduced.variables)
@@ -80,7 +84,8 @@ def to_circuit(
     circuit = QuantumCircuit(n, metadata={"blocks": reduced.variables.tolist()})
     for qubits, count in zip(members, reduced.counts.tolist(), strict=True):
         _prepare_dicke(circuit, qubits, count)
-    # y = (1 - Z) / 2 turns y'Qy into Z terms of minus half the sum of a row and ZZ terms of Q_ij / 2.
+    # y = (1 - Z) / 2 turns y'Qy into Z terms of minus half the sum of a row and ZZ terms of Q_ij /
+    # 2.
     fields = -reduced.matrix.sum(axis=1)
     for gamma, beta in zip(angles.gammas, angles.betas, strict=True):
         for i in range(n):
@@ -97,12 +102,15 @@ def to_circuit(
 
 
 def _prepare_dicke(circuit: QuantumCircuit, qubits: list[int], ones: int) -> None:
-    """Prepare the equal superposition of all states of `qubits` with so many ones (Bärtschi and Eidenbenz 2019)."""
+    """Prepare the equal superposition of all states of `qubits` with so many ones (Bärtschi and
+    Eidenbenz 2019).
+    """
     n, weight = len(qubits), min(ones, len(qubits) - ones)
     for qubit in qubits[n - weight :]:
         circuit.x(qubit)
     for last in range(n - 1, 0, -1):
-        # Splits the state of weight ones over the first last + 1 qubits and cycles what is split off to the last of them.
+        # Splits the state of weight ones over the first last + 1 qubits and cycles what is split
+        # off to the last of them.
         for split in range(1, min(weight, last) + 1):
             target = qubits[last - split]
             angle = 2.0 * acos(sqrt(split / (last + 1)))
@@ -157,8 +165,8 @@ def decode_counts(
     for row, (bits, number) in enumerate(counts.items()):
         if len(bits) != n or set(bits) - {"0", "1"}:
             raise InputError(
-                f"counts must be of strings of {n} bits, one per free block, not {format_value(bits)}; measure the qubits of "
-                "to_circuit and nothing else."
+                f"counts must be of strings of {n} bits, one per free block, not"
+                f" {format_value(bits)}; measure the qubits of to_circuit and nothing else."
             )
         free[row] = [bit == "1" for bit in reversed(bits)]
         times[row] = as_count(number, f"counts[{bits!r}]")

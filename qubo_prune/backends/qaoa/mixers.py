@@ -1,7 +1,9 @@
-"""XY mixers: which pairs of variables of a group are swapped, in layers that a device runs in parallel.
+"""XY mixers: which pairs of variables of a group are swapped, in layers that a device runs in
+parallel.
 
-The mixer is the product of exp(i beta (XX + YY) / 2) over all pairs in this order: what a circuit does. It is neither the exponential of the sum nor
-symmetric under a permutation of the blocks, but it keeps the number of removed blocks (Hadfield et al. 2019).
+The mixer is the product of exp(i beta (XX + YY) / 2) over all pairs in this order: what a circuit
+does. It is neither the exponential of the sum nor symmetric under a permutation of the blocks, but
+it keeps the number of removed blocks (Hadfield et al. 2019).
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ def check_mixer(mixer: object) -> str:
 def layers(mixer: str, size: int) -> list[list[tuple[int, int]]]:
     """Return the pairs i < j of a group of `size` >= 2 variables, in layers of disjoint pairs.
 
-    ``ring`` couples neighbours, the last with the first; ``complete`` couples all pairs, as in a round-robin tournament.
+    ``ring`` couples neighbours, the last with the first; ``complete`` couples all pairs, as in a
+    round-robin tournament.
 
     Examples
     --------
@@ -41,7 +44,8 @@ def layers(mixer: str, size: int) -> list[list[tuple[int, int]]]:
     modulus = size - 1 + size % 2
     rounds: list[list[tuple[int, int]]] = []
     for number in range(modulus):
-        # i meets number - i; who would meet itself meets the last one, if the number of players is even.
+        # i meets number - i; who would meet itself meets the last one, if the number of players is
+        # even.
         met = {i: (number - i) % modulus for i in range(modulus)}
         pairs = [(i, j) for i, j in met.items() if i < j]
         if size % 2 == 0:

@@ -1,4 +1,6 @@
-"""Angles of low expected energy: layer after layer, from several starts, by BFGS with exact gradients."""
+"""Angles of low expected energy: layer after layer, from several starts, by BFGS with exact
+gradients.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class Optimum:
     Attributes
     ----------
     x : (2p,) float64
-        In the units of `Simulator`; of fewer layers if the run was stopped, all zero if all energies are equal.
+        In the units of `Simulator`; of fewer layers if the run was stopped, all zero if all
+        energies are equal.
     num_evaluations : int
         Evaluations of the expected energy with its gradient.
     """
@@ -51,8 +54,9 @@ def optimize(
 ) -> Optimum:
     """Return angles of p layers, or of fewer if `stop` ends it.
 
-    One layer is optimised from a linear ramp and from random angles. The best angles of each depth are interpolated to one layer more (Zhou et
-    al. 2020, INTERP), and optimised from there and from perturbations of them.
+    One layer is optimised from a linear ramp and from random angles. The best angles of each depth
+    are interpolated to one layer more (Zhou et al. 2020, INTERP), and optimised from there and from
+    perturbations of them.
     """
     return _Search(simulator, p, starts, random, stop).run()
 

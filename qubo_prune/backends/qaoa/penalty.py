@@ -1,4 +1,6 @@
-"""QAOA on the penalty form with qiskit-optimization, as the field does it: all qubits are mixed, and states may be infeasible."""
+"""QAOA on the penalty form with qiskit-optimization, as the field does it: all qubits are mixed,
+and states may be infeasible.
+"""
 
 from __future__ import annotations
 
@@ -51,14 +53,17 @@ class Samples:
 
 
 def check_qubits(problem: Problem, max_amplitudes: int) -> None:
-    """Refuse a problem whose free blocks have more states, feasible or not, than there may be amplitudes."""
+    """Refuse a problem whose free blocks have more states, feasible or not, than there may be
+    amplitudes.
+    """
     qubits = sum(len(group.indices) for group in problem.groups)
     if 1 << qubits > max_amplitudes:
         raise InputError(
-            f"the variant 'penalty' simulates one amplitude for each of the 2^{qubits} = {format_count(1 << qubits)} subsets of the "
-            f"free blocks, which takes {format_bytes(_BYTES_PER_AMPLITUDE << qubits)}, but max_amplitudes is "
-            f"{format_count(max_amplitudes)}; leave fewer blocks to choose from with only or keep, take the variant 'xy', or raise "
-            "max_amplitudes."
+            f"the variant 'penalty' simulates one amplitude for each of the 2^{qubits} ="
+            f" {format_count(1 << qubits)} subsets of the free blocks, which takes"
+            f" {format_bytes(_BYTES_PER_AMPLITUDE << qubits)}, but max_amplitudes is"
+            f" {format_count(max_amplitudes)}; leave fewer blocks to choose from with only or keep,"
+            " take the variant 'xy', or raise max_amplitudes."
         )
 
 
@@ -91,7 +96,9 @@ def sample(
     seed = int(random.integers(2**31))
     if qubo.matrix.any():
         y, times = _solve(_scaled_program(qubo), optimizer, p, shots, seed)
-    else:  # qiskit-optimization takes no circuit without an angle; every one measures all bit strings equally often
+    else:
+        # qiskit-optimization takes no circuit without an angle; every one measures all bit strings
+        # equally often.
         y = random.integers(2, size=(shots, len(qubo.variables))).astype(np.bool_)
         times = np.ones(shots, np.int64)
     return Samples(
@@ -103,7 +110,9 @@ def sample(
 
 
 def _scaled_program(qubo: Qubo) -> QuadraticProgram:
-    """Return the form with energies whose standard deviation over all bit strings is 1, so that angles are of order 1."""
+    """Return the form with energies whose standard deviation over all bit strings is 1, so that
+    angles are of order 1.
+    """
     from qiskit_optimization import QuadraticProgram
 
     fields = 0.5 * qubo.matrix.sum(axis=1)
@@ -120,7 +129,9 @@ def _scaled_program(qubo: Qubo) -> QuadraticProgram:
 def _solve(
     program: QuadraticProgram, optimizer: _Optimizer, p: int, shots: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Run MinimumEigenOptimizer with QAOA on Aer; return the distinct bit strings measured and how often each was."""
+    """Run MinimumEigenOptimizer with QAOA on Aer; return the distinct bit strings measured and how
+    often each was.
+    """
     from qiskit.transpiler import generate_preset_pass_manager
     from qiskit_aer import AerSimulator
     from qiskit_aer.primitives import SamplerV2
@@ -146,7 +157,9 @@ def _solve(
 
 
 class _Optimizer:
-    """COBYLA as qiskit-optimization calls it; ends early, with the best angles so far, when `stop` says so."""
+    """COBYLA as qiskit-optimization calls it; ends early, with the best angles so far, when `stop`
+    says so.
+    """
 
     def __init__(self, p: int, iterations: int, stop: Stop) -> None:
         late = (np.arange(p) + 0.5) / p

@@ -26,8 +26,9 @@ Vector = NDArray[np.float64]
 class Simulator:
     """Runs a circuit with many angles; what does not depend on them is computed once.
 
-    Inside, energies are counted from their mean and in units of their standard deviation, and angles are one vector (2p,): the gammas in units of
-    1 / deviation, then the betas. The mean only changes a global phase.
+    Inside, energies are counted from their mean and in units of their standard deviation, and
+    angles are one vector (2p,): the gammas in units of 1 / deviation, then the betas. The mean only
+    changes a global phase.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ class Simulator:
     def gradient(self, x: Vector, poll: Callable[[], None] = lambda: None) -> tuple[float, Vector]:
         """Return the expected score and its derivatives by x, (2p,).
 
-        The circuit is run backwards from its end, on the state and on the scores times the state, which gives all derivatives at the cost of some
-        three evaluations (Jones and Gacon 2020).
+        The circuit is run backwards from its end, on the state and on the scores times the state,
+        which gives all derivatives at the cost of some three evaluations (Jones and Gacon 2020).
         """
         from qubo_prune.backends.qaoa.kernels.mixing import (
             add_phases,
@@ -152,7 +153,9 @@ class Simulation:
 
     @property
     def approximation_ratio(self) -> float:
-        """Return (highest - expected) / (highest - lowest energy): 1 at the ground state, and also if all energies are equal."""
+        """Return (highest - expected) / (highest - lowest energy): 1 at the ground state, and also
+        if all energies are equal.
+        """
         highest, lowest = float(self.energies.max()), self.ground_energy
         return (highest - self.expected_energy) / (highest - lowest) if highest > lowest else 1.0
 
@@ -174,7 +177,9 @@ class Simulation:
     def sample(
         self, shots: int, random: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Measure `shots` times; return the distinct ranks found, ascending, and how often each was."""
+        """Measure `shots` times; return the distinct ranks found, ascending, and how often each
+        was.
+        """
         cumulated = np.cumsum(self.probabilities)
         drawn = np.searchsorted(cumulated, random.random(shots) * cumulated[-1], side="right")
         ranks, times = np.unique(drawn, return_counts=True)

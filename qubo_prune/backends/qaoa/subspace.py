@@ -32,9 +32,10 @@ def check_size(problem: Problem, max_amplitudes: int) -> None:
     """Refuse a problem that has more feasible states than there may be amplitudes."""
     if problem.num_states > max_amplitudes:
         raise InputError(
-            f"QAOA is simulated with one amplitude for each of the {format_count(problem.num_states)} feasible "
-            f"states, which takes {format_bytes(BYTES_PER_AMPLITUDE * problem.num_states)}, but max_amplitudes is "
-            f"{format_count(max_amplitudes)}; {FEWER_STATES}, or raise max_amplitudes."
+            "QAOA is simulated with one amplitude for each of the"
+            f" {format_count(problem.num_states)} feasible states, which takes"
+            f" {format_bytes(BYTES_PER_AMPLITUDE * problem.num_states)}, but max_amplitudes is"
+            f" {format_count(max_amplitudes)}; {FEWER_STATES}, or raise max_amplitudes."
         )
 
 
@@ -125,7 +126,9 @@ class Subspace:
         )
 
     def energies(self) -> NDArray[np.float64]:
-        """Return the energy of each state, (D,), less that of the blocks removed in all; rounded otherwise than by `Problem.energies`."""
+        """Return the energy of each state, (D,), less that of the blocks removed in all; rounded
+        otherwise than by `Problem.energies`.
+        """
         from qubo_prune.backends.qaoa.kernels.mixing import all_energies
 
         order = np.argsort(self.reduced.group_of, kind="stable")

@@ -25,16 +25,20 @@ MAX_BLOCKS = 500
 class Scip(Backend):
     """The K lowest states by SCIP, in one search.
 
-    The products of variables are linearised, ``w_ij = y_i y_j``, with the McCormick inequalities that the sign of Q_ij asks for and the group equalities
-    multiplied by each variable (Adams and Sherali 1986). A constraint handler takes down every solution that SCIP finds and rejects it, so that the
-    search goes on below the K-th energy so far until nothing is left; it runs on one thread.
+    The products of variables are linearised, ``w_ij = y_i y_j``, with the McCormick inequalities
+    that the sign of Q_ij asks for and the group equalities multiplied by each variable (Adams and
+    Sherali 1986). A constraint handler takes down every solution that SCIP finds and rejects it, so
+    that the search goes on below the K-th energy so far until nothing is left; it runs on one
+    thread.
 
-    What SCIP proves is proven in floating point: states count as proven only if they lie below its bound by more than its tolerances can account for.
+    What SCIP proves is proven in floating point: states count as proven only if they lie below its
+    bound by more than its tolerances can account for.
 
     Parameters
     ----------
     max_ties : int
-        How many states beyond the K-th are collected at most to settle a tie at the end of the list. With more, the tied ones stay unproven.
+        How many states beyond the K-th are collected at most to settle a tie at the end of the
+        list. With more, the tied ones stay unproven.
     """
 
     max_ties: int = 10_000
@@ -82,7 +86,8 @@ class Scip(Backend):
         num_free = sum(len(group.indices) for group in problem.groups)
         if num_free > MAX_BLOCKS:
             raise InputError(
-                f"backend 'scip' takes at most {MAX_BLOCKS} blocks to choose from, not {num_free}, since the product of every pair becomes a variable; "
-                "keep or force more of them, or restrict them with only."
+                f"backend 'scip' takes at most {MAX_BLOCKS} blocks to choose from, not {num_free},"
+                " since the product of every pair becomes a variable; keep or force more of them,"
+                " or restrict them with only."
             )
         return search(problem, num_states, self.max_ties, stop, seed, warm_start)

@@ -73,12 +73,15 @@ class LowestStates:
         else:
             heapq.heappushpop(self._lowest, -objective)
         if len(self._lowest) == self._num_states:
-            # The bound that SCIP then proves is the limit less the margin, which is still above the K-th.
+            # The bound that SCIP then proves is the limit less the margin, which is still above the
+            # K-th.
             self.limit = min(self.limit, 2.0 * self._margin - self._lowest[0])
             self._forget()
 
     def _forget(self) -> None:
-        """Drop what lies above the limit; where too many states tie with the K-th, look for no more of these."""
+        """Drop what lies above the limit; where too many states tie with the K-th, look for no more
+        of these.
+        """
         if len(self._found) <= self._most:
             return
         last = -self._lowest[0]
@@ -96,8 +99,8 @@ class LowestStates:
 class Collector(pyscipopt.Conshdlr):  # type: ignore[misc]
     """A constraint that every solution violates, once it has been taken down.
 
-    It comes after all other constraints. Where the relaxation has a solution that satisfies these, the subtree is split, until each solution has a
-    node of its own.
+    It comes after all other constraints. Where the relaxation has a solution that satisfies these,
+    the subtree is split, until each solution has a node of its own.
     """
 
     def __init__(self, variables: list[Any], lowest: LowestStates) -> None:
@@ -107,7 +110,9 @@ class Collector(pyscipopt.Conshdlr):  # type: ignore[misc]
         self._limit = np.inf
 
     def take(self, solution: Any) -> None:
-        """Take down a solution (None: that of the relaxation), and lower the limit of the search accordingly."""
+        """Take down a solution (None: that of the relaxation), and lower the limit of the search
+        accordingly.
+        """
         values = [self.model.getSolVal(solution, variable) for variable in self._variables]
         self._lowest.add(np.array(values) > 0.5)
         self.lower_limit()
@@ -140,7 +145,9 @@ class Collector(pyscipopt.Conshdlr):  # type: ignore[misc]
         return {"result": self._guarded(self._split) or pyscipopt.SCIP_RESULT.INFEASIBLE}
 
     def conslock(self, _constraint: Any, locktype: Any, positive: int, negative: int) -> None:
-        """Say that moving any variable either way may violate this constraint, so that presolving fixes none for its objective."""
+        """Say that moving any variable either way may violate this constraint, so that presolving
+        fixes none for its objective.
+        """
         both = positive + negative
         for variable in self._variables:
             self.model.addVarLocksType(variable, locktype, both, both)

@@ -18,7 +18,9 @@ from qubo_prune.core.stopping import Stop
 from qubo_prune.search.threads import run_workers
 
 _TOLERANCE = 1e-7
-"""Tighter ones would have to be tightened below what SCIP's LP solver can do, which complains about it on stderr."""
+"""Tighter ones would have to be tightened below what SCIP's LP solver can do, which complains about
+it on stderr.
+"""
 
 _LAST = -9_999_999
 """Priority of a constraint handler that comes after all others."""
@@ -94,7 +96,9 @@ def search(
 
 
 def _build(model: pyscipopt.Model, reduced: ReducedProblem, scale: float, stop: Stop) -> list[Any]:
-    """Write the problem down and return the variables of its blocks; leaves off where `stop` says so."""
+    """Write the problem down and return the variables of its blocks; leaves off where `stop` says
+    so.
+    """
     matrix = reduced.matrix / scale
     n = len(matrix)
     y = [model.addVar(vtype="B", obj=float(matrix[i, i])) for i in range(n)]
@@ -139,7 +143,8 @@ def _set_parameters(model: pyscipopt.Model, stop: Stop, seed: int) -> None:
         "presolving/maxrestarts": 0,
         "misc/catchctrlc": False,
     }
-    # The formulation is as tight as presolving and cuts would make it; without them it is several times faster.
+    # The formulation is as tight as presolving and cuts would make it; without them it is several
+    # times faster.
     model.setPresolve(pyscipopt.SCIP_PARAMSETTING.OFF)
     model.setSeparating(pyscipopt.SCIP_PARAMSETTING.OFF)
     if stop.max_evaluations is not None:
@@ -148,10 +153,12 @@ def _set_parameters(model: pyscipopt.Model, stop: Stop, seed: int) -> None:
 
 
 def _run(model: pyscipopt.Model, counter: NodeCounter, stop: Stop) -> bool:
-    """Solve in another thread, so that this one can watch the limits and Ctrl-C; return whether it came to that.
+    """Solve in another thread, so that this one can watch the limits and Ctrl-C; return whether it
+    came to that.
 
-    SCIP looks whether it is interrupted between relaxations only, and one may take minutes; but it hands a time limit down to its LP solver. So it is
-    given a little time, then as much again, and so on: it stops after at most twice the time it was to stop at.
+    SCIP looks whether it is interrupted between relaxations only, and one may take minutes; but it
+    hands a time limit down to its LP solver. So it is given a little time, then as much again, and
+    so on: it stops after at most twice the time it was to stop at.
     """
     elapsed = 0.0
     started = ended = False
@@ -159,7 +166,8 @@ def _run(model: pyscipopt.Model, counter: NodeCounter, stop: Stop) -> bool:
     def work(_: int) -> None:
         nonlocal elapsed, started
         while not (ended or stop.should_stop(counter.nodes)):
-            # A little longer than our own limit, so that it is our clock that has run out in any case.
+            # A little longer than our own limit, so that it is our clock that has run out in any
+            # case.
             elapsed += min(max(_FIRST_SLICE, elapsed), stop.remaining + 0.01)
             model.setParam("limits/time", elapsed)
             started = True

@@ -22,11 +22,14 @@ METHODS = ("annealing", "tempering")
 _SWEEPS = {"annealing": 500, "tempering": 30}
 _FEWEST_SWEEPS = {"annealing": 100, "tempering": 6}
 _OPERATIONS_PER_WALK = 1e9
-"""Above some n a sweep of n swaps, each of n operations, is so dear that walks make fewer of them."""
+"""Above some n a sweep of n swaps, each of n operations, is so dear that walks make fewer of them.
+"""
 _CHANGES_PER_VARIABLE = 10
 _QUENCH_SWEEPS = 20
 _HOT = 0.25
-"""Part of what random swaps change, on average: at higher temperatures chains are lost among states that are no use."""
+"""Part of what random swaps change, on average: at higher temperatures chains are lost among states
+that are no use.
+"""
 _COLD = 0.3
 """Part of what the easiest uphill swaps change, so that at the end few of them are made."""
 _EASIEST = 0.01
@@ -36,20 +39,24 @@ _EASIEST = 0.01
 class Annealing(SwapHeuristic):
     """The K lowest states that simulated annealing or parallel tempering finds, without proof.
 
-    A chain proposes to swap a random block for a random one on the other side (of the same group), so it never leaves the constraint, and
-    accepts by the rule of Metropolis: at a fixed temperature T it samples states in proportion to exp(-energy / T). *Annealing* cools one
-    chain, sweep by sweep, from `hot` to `cold`; *tempering* (Hukushima, Nemoto 1996) keeps a ladder of chains between the two temperatures,
-    and neighbours exchange theirs now and then. Every state proposed is a candidate for the spectrum. Walks run in rounds, on all cores, and
-    after each the spectrum is completed: the swap neighbourhoods of the lowest states are expanded, lowest first, until those of all states
-    listed are.
+    A chain proposes to swap a random block for a random one on the other side (of the same group),
+    so it never leaves the constraint, and accepts by the rule of Metropolis: at a fixed temperature
+    T it samples states in proportion to exp(-energy / T). *Annealing* cools one chain, sweep by
+    sweep, from `hot` to `cold`; *tempering* (Hukushima, Nemoto 1996) keeps a ladder of chains
+    between the two temperatures, and neighbours exchange theirs now and then. Every state proposed
+    is a candidate for the spectrum. Walks run in rounds, on all cores, and after each the spectrum
+    is completed: the swap neighbourhoods of the lowest states are expanded, lowest first, until
+    those of all states listed are.
 
-    The search ends when some rounds in a row bring nothing new, or at a limit. The same seed gives the same spectrum on any number of
-    threads, also with ``max_evaluations``; where a time limit ends the search, the spectrum depends on the speed of the machine.
+    The search ends when some rounds in a row bring nothing new, or at a limit. The same seed gives
+    the same spectrum on any number of threads, also with ``max_evaluations``; where a time limit
+    ends the search, the spectrum depends on the speed of the machine.
 
     Parameters
     ----------
     threads : int, optional
-        Number of threads, of which at most `walks` are used; all available cores by default. The answer does not depend on it.
+        Number of threads, of which at most `walks` are used; all available cores by default. The
+        answer does not depend on it.
     walks : int
         Chains that are cooled, or ladders, in a round.
     rounds : int
@@ -61,20 +68,21 @@ class Annealing(SwapHeuristic):
     method : {"annealing", "tempering"}
         What a walk is.
     sweeps : int, optional
-        Sweeps of a chain in a round, each of one proposal for every free block; by default 500 for annealing and 30 for tempering, and
-        fewer above some 1,000 blocks.
+        Sweeps of a chain in a round, each of one proposal for every free block; by default 500 for
+        annealing and 30 for tempering, and fewer above some 1,000 blocks.
     replicas : int
         Chains of a ladder, at least 2; for tempering.
     hot, cold : float, optional
-        Highest and lowest temperature, in the unit of the energies, with geometric steps between them. By default a quarter of what random
-        swaps change in a random state, on average, and 0.3 of what the smallest one in a hundred of the uphill swaps of a local minimum
-        change.
+        Highest and lowest temperature, in the unit of the energies, with geometric steps between
+        them. By default a quarter of what random swaps change in a random state, on average, and
+        0.3 of what the smallest one in a hundred of the uphill swaps of a local minimum change.
 
     Examples
     --------
     >>> from qubo_prune import Problem, solve
     >>> problem = Problem.load("bytelm-40-branch", remove=8)
-    >>> spectrum = solve(problem, num_states=3, backend="annealing", options={"method": "tempering"})
+    >>> options = {"method": "tempering"}
+    >>> spectrum = solve(problem, num_states=3, backend="annealing", options=options)
     >>> spectrum.status.value, spectrum.removed(0)
     ('heuristic', [3, 10, 23, 33, 37, 46, 47, 61])
     """
@@ -101,7 +109,8 @@ class Annealing(SwapHeuristic):
         replicas = as_count(self.replicas, "replicas")
         if replicas < 2:
             raise InputError(
-                f"replicas must be at least 2, not {replicas}; use method='annealing' for one chain."
+                f"replicas must be at least 2, not {replicas}; use method='annealing' for one"
+                " chain."
             )
         for what in ("hot", "cold"):
             _check_temperature(getattr(self, what), what)
@@ -129,9 +138,11 @@ def _check_temperature(value: float | None, what: str) -> None:
 
 
 def temperature_range(search: SwapSearch) -> tuple[float, float]:
-    """Return a temperature at which chains of `search` move freely and one at which they rest, from changes of energy sampled in every lane.
+    """Return a temperature at which chains of `search` move freely and one at which they rest, from
+    changes of energy sampled in every lane.
 
-    What the samples pass on their way down is offered to the pool; changes alone do not count as evaluations.
+    What the samples pass on their way down is offered to the pool; changes alone do not count as
+    evaluations.
     """
     from qubo_prune.search.arrays import make_chains
     from qubo_prune.search.kernels.annealing import metropolis, sample_changes, start_chain

@@ -1,4 +1,6 @@
-"""The frame of heuristics that swap blocks on all cores: their common options, the pool that they fill and its completion."""
+"""The frame of heuristics that swap blocks on all cores: their common options, the pool that they
+fill and its completion.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SwapHeuristic(Backend):
-    """A heuristic whose walks swap a removed and a kept block of the same group, so that they never leave the constraint.
+    """A heuristic whose walks swap a removed and a kept block of the same group, so that they never
+    leave the constraint.
 
     Parameters
     ----------
     threads : int, optional
-        Number of threads, of which at most `walks` are used; all available cores by default. The answer does not depend on it.
+        Number of threads, of which at most `walks` are used; all available cores by default. The
+        answer does not depend on it.
     walks : int
         Walks in a round.
     rounds : int

@@ -24,7 +24,9 @@ class Work(Protocol):
 
 
 def with_margin(num_states: int, problem: Problem) -> int:
-    """Return how many states to keep for a result of `num_states`: some more, since energies of walks are rounded."""
+    """Return how many states to keep for a result of `num_states`: some more, since energies of
+    walks are rounded.
+    """
     return min(num_states + max(16, num_states // 8), problem.num_states)
 
 

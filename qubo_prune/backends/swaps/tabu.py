@@ -20,25 +20,30 @@ if TYPE_CHECKING:
 class Tabu(SwapHeuristic):
     """The K lowest states that a swap tabu search finds; fast, and without proof.
 
-    A walk makes the best swap of a removed and a kept block (of the same group) that is not tabu, so it never leaves the constraint. Every
-    neighbour that it evaluates is a candidate for the spectrum. Walks run in rounds, on all cores: one in two starts at a random state, the
-    others at a cross of two of the best states that walks ended with, shaken. After each round the spectrum is completed: the swap
-    neighbourhoods of the lowest states are expanded, lowest first, until those of all states listed are.
+    A walk makes the best swap of a removed and a kept block (of the same group) that is not tabu,
+    so it never leaves the constraint. Every neighbour that it evaluates is a candidate for the
+    spectrum. Walks run in rounds, on all cores: one in two starts at a random state, the others at
+    a cross of two of the best states that walks ended with, shaken. After each round the spectrum
+    is completed: the swap neighbourhoods of the lowest states are expanded, lowest first, until
+    those of all states listed are.
 
-    The search ends when some rounds in a row bring nothing new, or at a limit. The same seed gives the same spectrum on any number of
-    threads, also with ``max_evaluations``; where a time limit ends the search, the spectrum depends on the speed of the machine.
+    The search ends when some rounds in a row bring nothing new, or at a limit. The same seed gives
+    the same spectrum on any number of threads, also with ``max_evaluations``; where a time limit
+    ends the search, the spectrum depends on the speed of the machine.
 
     Parameters
     ----------
     threads : int, optional
-        Number of threads, of which at most `walks` are used; all available cores by default. The answer does not depend on it.
+        Number of threads, of which at most `walks` are used; all available cores by default. The
+        answer does not depend on it.
     walks : int
         Walks in a round.
     steps : int, optional
         Swaps in a walk; by default 5 for each of up to 2,000 free blocks, and fewer for more.
     tenure : int
-        Steps for which a block that was swapped out of the removed ones stays out, up to twice as many at random; one that was swapped in
-        stays in half as long. A third of the walks each take one, two and three times as many: short ones look closely, long ones get away.
+        Steps for which a block that was swapped out of the removed ones stays out, up to twice as
+        many at random; one that was swapped in stays in half as long. A third of the walks each
+        take one, two and three times as many: short ones look closely, long ones get away.
     rounds : int
         Most rounds.
     patience : int

@@ -23,7 +23,10 @@ Target = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help=f"The file to write: {', '.join(suffix for each in FORMATS for suffix in each.suffixes)}.",
+        help=(
+            "The file to write:"
+            f" {', '.join(suffix for each in FORMATS for suffix in each.suffixes)}."
+        ),
     ),
 ]
 Npy = Annotated[Path, typer.Option("--out", metavar="FILE", help="The .npy file to write.")]
@@ -38,8 +41,10 @@ Penalty = Annotated[
     str | None,
     typer.Option(
         metavar="P",
-        help="Put the constraint into the coefficients: a number, one for each group as 0.1,0.2, "
-        "`smallest` or `safe`.  [default: leave the coefficients bare]",
+        help=(
+            "Put the constraint into the coefficients: a number, one for each group as 0.1,0.2, "
+            "`smallest` or `safe`.  [default: leave the coefficients bare]"
+        ),
     ),
 ]
 Kept = Annotated[
@@ -177,7 +182,10 @@ def _penalties(problem: Problem, text: str | None, num_states: int) -> list[floa
 def _where(penalties: list[float] | None, holds_counts: bool, sidecar: str) -> str:
     """Say what became of the constraint."""
     if penalties is not None:
-        return f"with penalties of {', '.join(f'{value:.6g}' for value in penalties)}; the counts are in {sidecar}"
+        return (
+            f"with penalties of {', '.join(f'{value:.6g}' for value in penalties)}; the counts are"
+            f" in {sidecar}"
+        )
     if holds_counts:
         return f"with the counts as constraints; the names are in {sidecar}"
     return f"without the constraint, which is in {sidecar}"

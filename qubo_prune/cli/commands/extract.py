@@ -28,7 +28,10 @@ Data = Annotated[
     list[str],
     typer.Option(
         metavar="SOURCE",
-        help="Calibration samples: .jsonl, .json, .txt, .parquet or .npy files (repeatable), or a dataset's folder or name on the hub.",
+        help=(
+            "Calibration samples: .jsonl, .json, .txt, .parquet or .npy files (repeatable), or a"
+            " dataset's folder or name on the hub."
+        ),
     ),
 ]
 Out = Annotated[Path, typer.Option(metavar="FILE", help="Write the Hessian to FILE, a .npy.")]
@@ -138,8 +141,8 @@ def extract(
 ) -> int:
     """Compute the Hessian of a causal language model from calibration samples.
 
-    Interrupted or killed, the same command goes on where it was. Exits with 0 when the Hessian is written, 2 on bad input, 3 when the
-    time limit and 130 when Ctrl-C came first.
+    Interrupted or killed, the same command goes on where it was. Exits with 0 when the Hessian is
+    written, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first.
     """
     part = _parse_shard(shard)
     require_writable(out.parent)
@@ -232,6 +235,6 @@ def _sentence(extraction: Extraction) -> str:
     if extraction.complete:
         return f"Done: {extraction.num_samples} samples {pace}; the Hessian is {extraction.path}."
     return (
-        f"Stopped ({extraction.stop_reason.value}): {extraction.num_done} of {extraction.num_samples} samples are done and kept, {pace}; "
-        "the same command goes on."
+        f"Stopped ({extraction.stop_reason.value}): {extraction.num_done} of"
+        f" {extraction.num_samples} samples are done and kept, {pace}; the same command goes on."
     )

@@ -30,8 +30,10 @@ Removal = Annotated[
     list[str],
     typer.Option(
         metavar="M",
-        help="Give the lowest states that remove M blocks error bars; or KIND=COUNT for each kind, "
-        "repeatable. Needs per-sample gradients.",
+        help=(
+            "Give the lowest states that remove M blocks error bars; or KIND=COUNT for each kind, "
+            "repeatable. Needs per-sample gradients."
+        ),
     ),
 ]
 Plot = Annotated[
@@ -155,8 +157,9 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
             ],
         )
         print_text(
-            f"Standard errors and shares of {stability.resamples} draws of {diagnosis.samples} samples with replacement, among the "
-            f"{len(stability.states)} lowest states, of which {stability.num_proven} are proven to be the lowest."
+            f"Standard errors and shares of {stability.resamples} draws of {diagnosis.samples}"
+            f" samples with replacement, among the {len(stability.states)} lowest states, of which"
+            f" {stability.num_proven} are proven to be the lowest."
         )
     for warning in diagnosis.warnings:
         print_text(f"Warning: {warning}", indent="  ")
@@ -209,24 +212,28 @@ def _findings(diagnosis: Diagnosis) -> dict[str, object]:
             {"blocks": [i, j], "correlation": value}
             for i, j, value in diagnosis.correlated_pairs(_PAIRS_SHOWN)
         ],
-        "convergence": None
-        if convergence is None
-        else [{"samples": count, "distance": distance} for count, distance in convergence],
-        "states": None
-        if stability is None
-        else [
-            {
-                "removed": stability.states[k].nonzero()[0].tolist(),
-                "energy": float(stability.energies[k]),
-                "error": float(stability.errors[k]),
-                "gap": float(stability.gaps[k]),
-                "gap_error": float(stability.gap_errors[k]),
-                "ground_share": float(stability.ground_share[k]),
-                "lowest_share": float(stability.lowest_share[k]),
-                "proven": k < stability.num_proven,
-            }
-            for k in range(len(stability.states))
-        ],
+        "convergence": (
+            None
+            if convergence is None
+            else [{"samples": count, "distance": distance} for count, distance in convergence]
+        ),
+        "states": (
+            None
+            if stability is None
+            else [
+                {
+                    "removed": stability.states[k].nonzero()[0].tolist(),
+                    "energy": float(stability.energies[k]),
+                    "error": float(stability.errors[k]),
+                    "gap": float(stability.gaps[k]),
+                    "gap_error": float(stability.gap_errors[k]),
+                    "ground_share": float(stability.ground_share[k]),
+                    "lowest_share": float(stability.lowest_share[k]),
+                    "proven": k < stability.num_proven,
+                }
+                for k in range(len(stability.states))
+            ]
+        ),
         "warnings": list(diagnosis.warnings),
     }
 

@@ -59,6 +59,7 @@ def merge(
         lacking = f" (shards {', '.join(map(str, missing))} missing)" if missing else ""
         also = f"; per-sample gradients in {beside}" if beside.exists() else ""
         print(
-            f"{out}: {file.num_blocks} blocks, {facts['samples']} samples of {len(shards)} shards{lacking}{also}"
+            f"{out}: {file.num_blocks} blocks, {facts['samples']} samples of {len(shards)}"
+            f" shards{lacking}{also}"
         )
     return EXIT_DONE

@@ -55,8 +55,8 @@ def plan(
 ) -> int:
     """Say how long it would take to visit every state, without doing so.
 
-    For the backend `enumeration` alone: what branch and bound needs depends on the matrix, and cannot
-    be told beforehand.
+    For the backend `enumeration` alone: what branch and bound needs depends on the matrix, and
+    cannot be told beforehand.
     """
     counts = options.parse_removal(remove)
 
@@ -105,9 +105,13 @@ def _show(found: Plan) -> None:
         "largest task": f"{format_count(found.largest_task)} states",
         "devices": f"{format_count(found.devices)}, {found.rate:.2e} states/s each, {source}",
         "expected time": _duration(found.seconds),
-        "checkpoints": f"{format_count(found.num_checkpoints)} of about {format_bytes(found.checkpoint_bytes)}",
+        "checkpoints": (
+            f"{format_count(found.num_checkpoints)} of about {format_bytes(found.checkpoint_bytes)}"
+        ),
         "memory": f"{format_bytes(found.device_bytes)} per worker",
-        "options": f"--backend enumeration{_workers(found)} --option task_states={found.task_states}",
+        "options": (
+            f"--backend enumeration{_workers(found)} --option task_states={found.task_states}"
+        ),
     }
     for name, fact in facts.items():
         print(f"{name:<14}{fact}")

@@ -39,7 +39,9 @@ CheckpointFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Of `--backend enumeration`: save the run to FILE every few seconds, and go on from it.",
+        help=(
+            "Of `--backend enumeration`: save the run to FILE every few seconds, and go on from it."
+        ),
     ),
 ]
 Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many states the table shows.", min=0)]

@@ -39,7 +39,10 @@ Certificates = Annotated[
     typer.Option(
         "--certificate",
         metavar="FOLDER",
-        help="Write one proof for each M, FOLDER/remove-M.certificate.json; `qubo-prune verify FOLDER` checks them.",
+        help=(
+            "Write one proof for each M, FOLDER/remove-M.certificate.json; `qubo-prune verify"
+            " FOLDER` checks them."
+        ),
     ),
 ]
 
@@ -73,8 +76,8 @@ def sweep(
 ) -> int:
     """Solve for many M, one row each.
 
-    All M from 1 to N - 1 by default. Limits hold for each M on its own. Each spectrum is printed and
-    written as soon as it is there; Ctrl-C ends the sweep. Exits as `solve` does.
+    All M from 1 to N - 1 by default. Limits hold for each M on its own. Each spectrum is printed
+    and written as soon as it is there; Ctrl-C ends the sweep. Exits as `solve` does.
     """
     if remove and not (first is None and last is None):
         raise InputError("--remove lists the values of M, so --from and --to go without it")

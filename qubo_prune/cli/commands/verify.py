@@ -31,21 +31,30 @@ Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE",
-        help=f"Certificates, or folders: all files in them that end in {CERTIFICATE_SUFFIX}, as `sweep` writes them.",
+        help=(
+            f"Certificates, or folders: all files in them that end in {CERTIFICATE_SUFFIX}, as"
+            " `sweep` writes them."
+        ),
     ),
 ]
 Hessian = Annotated[
     str | None,
     typer.Option(
         metavar="HESSIAN",
-        help="A .npy file, or the name of a bundled Hessian.  [default: the one named in FILE, if it is bundled or beside FILE]",
+        help=(
+            "A .npy file, or the name of a bundled Hessian.  [default: the one named in FILE, if it"
+            " is bundled or beside FILE]"
+        ),
     ),
 ]
 MaxStates = Annotated[
     float,
     typer.Option(
         metavar="COUNT",
-        help=f"Solve anew with another engine if there are at most COUNT states.  [default: {MAX_STATES:g}]",
+        help=(
+            "Solve anew with another engine if there are at most COUNT states.  [default:"
+            f" {MAX_STATES:g}]"
+        ),
         show_default=False,
     ),
 ]
@@ -71,8 +80,8 @@ def verify(
 ) -> int:
     """Check certificates: recompute what can be, say what is only claimed.
 
-    Several get one line each. Exits with 0 if no check failed, 1 if one did, 2 on bad input, 3 when the time limit and 130 when Ctrl-C cut
-    the solution with another engine short.
+    Several get one line each. Exits with 0 if no check failed, 1 if one did, 2 on bad input, 3 when
+    the time limit and 130 when Ctrl-C cut the solution with another engine short.
     """
     from qubo_prune.core.stopping import StopReason
     from qubo_prune.solving.proof.certificate import Certificate
@@ -145,7 +154,8 @@ def _expand(files: list[Path]) -> list[Path]:
             inside = [each for each in file.iterdir() if each.name.endswith(CERTIFICATE_SUFFIX)]
             if not inside:
                 raise InputError(
-                    f"no file in the folder {str(file)!r} ends in {CERTIFICATE_SUFFIX}; name the certificates"
+                    f"no file in the folder {str(file)!r} ends in {CERTIFICATE_SUFFIX}; name the"
+                    " certificates"
                 )
             found += sorted(inside, key=_in_natural_order)
         elif file.suffix.lower() != ".json":
@@ -166,7 +176,9 @@ def _in_natural_order(file: Path) -> list[tuple[int, str]]:
 
 
 def _hessian_of(certificate: Certificate, file: Path) -> str:
-    """Return the Hessian that a certificate names: a bundled one or a file beside it, never elsewhere."""
+    """Return the Hessian that a certificate names: a bundled one or a file beside it, never
+    elsewhere.
+    """
     from qubo_prune.core.files.bundled import bundled
     from qubo_prune.core.files.formats import has_format
 
@@ -210,8 +222,8 @@ def _verdict(verification: Verification, with_findings: bool = False) -> str:
     reason = f" ({verification.stop_reason.value})" if with_findings and stopped else ""
     if not verification.num_proven:
         return (
-            f"NOTHING PROVEN{reason}: verified are energies, constraint, order and distinctness of the list, "
-            "not that any of its states is among the lowest"
+            f"NOTHING PROVEN{reason}: verified are energies, constraint, order and distinctness of"
+            " the list, not that any of its states is among the lowest"
         )
     return f"VERIFIED as far as was possible{reason}; completeness is only claimed"
 
@@ -223,8 +235,9 @@ def _summary(verifications: dict[Path, Verification], count: int) -> str:
     bare = sum(each.passed and not each.num_proven for each in verifications.values())
     unseen = count - len(verifications)
     return (
-        f"{count} certificate{'s' if count != 1 else ''}: {failed} failed, {complete} verified and solved anew, "
-        f"{len(verifications) - failed - complete - bare} verified as far as was possible"
+        f"{count} certificate{'s' if count != 1 else ''}: {failed} failed, {complete} verified and"
+        f" solved anew, {len(verifications) - failed - complete - bare} verified as far as was"
+        " possible"
         + (f", {bare} with nothing proven" if bare else "")
         + (f", {unseen} not looked at" if unseen else "")
     )

@@ -1,4 +1,6 @@
-"""Per-sample gradients on disk: ``name.grads.npy`` beside ``name.npy``, one float32 row for each calibration sample."""
+"""Per-sample gradients on disk: ``name.grads.npy`` beside ``name.npy``, one float32 row for each
+calibration sample.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +64,15 @@ def as_gradients(value: ArrayLike, num_blocks: int, what: str) -> NDArray[np.flo
     rows = as_real_array(value, what)
     if rows.ndim != 2 or rows.shape[1] != num_blocks or not len(rows):
         raise InputError(
-            f"{what} must hold one row of {num_blocks} numbers for each sample, not shape {rows.shape}; "
-            "give the per-sample gradients of this Hessian."
+            f"{what} must hold one row of {num_blocks} numbers for each sample, not shape"
+            f" {rows.shape}; give the per-sample gradients of this Hessian."
         )
     gradients = rows.astype(np.float64)
     if not np.isfinite(gradients).all():
         sample = int(np.flatnonzero(~np.isfinite(gradients).all(axis=1))[0])
         raise InputError(
-            f"{what} holds NaN or infinity, first in sample {sample}; extract it again without that sample."
+            f"{what} holds NaN or infinity, first in sample {sample}; extract it again without that"
+            " sample."
         )
     return gradients
 

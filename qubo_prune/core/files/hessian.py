@@ -2,11 +2,12 @@
 
 The sidecar of ``name.npy`` is ``name.json``, an object with any of these keys: ``format_version``,
 ``description``, ``model``, ``names``, ``kinds``, ``parameter_counts`` (per block), ``granularity``,
-``calibration``, ``samples``, ``sequence_length``, ``loss``, ``mean_gradient``, ``remove`` (how many,
-unless somebody says otherwise), ``offset``, ``versions`` (of libraries) and ``sha256`` (of the
-``.npy`` file). Other keys are kept. What contradicts the matrix is an error.
+``calibration``, ``samples``, ``sequence_length``, ``loss``, ``mean_gradient``, ``remove`` (how
+many, unless somebody says otherwise), ``offset``, ``versions`` (of libraries) and ``sha256`` (of
+the ``.npy`` file). Other keys are kept. What contradicts the matrix is an error.
 
-Files of other formats (see `qubo_prune.core.files.formats`) are read as well; theirs is ``name.suffix.json``.
+Files of other formats (see `qubo_prune.core.files.formats`) are read as well; theirs is
+``name.suffix.json``.
 """
 
 from __future__ import annotations
@@ -86,9 +87,11 @@ def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> H
     Parameters
     ----------
     source : str or path
-        A ``.npy`` file or one of another format, or the name of a bundled Hessian where no such file exists.
+        A ``.npy`` file or one of another format, or the name of a bundled Hessian where no such
+        file exists.
     format : str, optional
-        Name of the format (see `qubo_prune.core.files.formats.FORMATS`); by default the suffix tells, and a file is a ``.npy`` if that says nothing.
+        Name of the format (see `qubo_prune.core.files.formats.FORMATS`); by default the suffix
+        tells, and a file is a ``.npy`` if that says nothing.
 
     Returns
     -------

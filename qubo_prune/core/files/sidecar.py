@@ -42,12 +42,16 @@ class Sidecar(NamedTuple):
 
 
 def sidecar_path(path: Path, *, is_npy: bool = True) -> Path:
-    """Return where the sidecar of a file is: ``a.json`` for ``a.npy``, ``a.qubo.json`` for ``a.qubo``."""
+    """Return where the sidecar of a file is: ``a.json`` for ``a.npy``, ``a.qubo.json`` for
+    ``a.qubo``.
+    """
     return path.with_suffix(".json") if is_npy else path.with_name(f"{path.name}.json")
 
 
 def read_sidecar(path: Path, of: Path, sha256: str) -> dict[str, Any]:
-    """Return the sidecar at `path` of the file `of`, whose checksum is given; an empty object if there is none."""
+    """Return the sidecar at `path` of the file `of`, whose checksum is given; an empty object if
+    there is none.
+    """
     if not path.exists():
         return {}
     try:
@@ -73,7 +77,9 @@ def read_sidecar(path: Path, of: Path, sha256: str) -> dict[str, Any]:
 
 
 def sidecar_text(metadata: Mapping[str, Any], num_blocks: int, of: Path) -> str:
-    """Return a sidecar of the file `of` as JSON; refuse what is not JSON or contradicts the matrix."""
+    """Return a sidecar of the file `of` as JSON; refuse what is not JSON or contradicts the
+    matrix.
+    """
     try:
         text = json.dumps(metadata, indent=1, allow_nan=False, default=_plain) + "\n"
     except (TypeError, ValueError) as error:
@@ -115,14 +121,18 @@ def check_sidecar(metadata: dict[str, Any], num_blocks: int, where: str) -> Side
 def agreed(
     model: Model, metadata: dict[str, Any], path: Path, beside: Path
 ) -> tuple[NDArray[np.float64], Sidecar]:
-    """Return the matrix of a file of another format and what it and its sidecar say together; refuse what they contradict each other in."""
+    """Return the matrix of a file of another format and what it and its sidecar say together;
+    refuse what they contradict each other in.
+    """
     matrix = model.matrix
     if metadata.get(REFERENCE_NODE) is not None:
-        # The graph of `qubo_prune.core.files.formats.lists.write_rudy` has one node more than the problem has blocks.
+        # The graph of `qubo_prune.core.files.formats.lists.write_rudy` has one node more than the
+        # problem has blocks.
         if metadata[REFERENCE_NODE] != len(matrix) or len(matrix) < 2:
             raise InputError(
-                f"{beside} contradicts {path.name}: {REFERENCE_NODE} must be its last node, {len(matrix)}, not "
-                f"{format_value(metadata[REFERENCE_NODE])}; put matching files together or delete the sidecar."
+                f"{beside} contradicts {path.name}: {REFERENCE_NODE} must be its last node,"
+                f" {len(matrix)}, not {format_value(metadata[REFERENCE_NODE])}; put matching files"
+                " together or delete the sidecar."
             )
         matrix = matrix[:-1, :-1].copy()
     said = check_sidecar(metadata, len(matrix), str(beside))

@@ -1,4 +1,6 @@
-"""Strict JSON, and arrays, from files that nobody vouches for: whatever does not fit is an `InputError` of one sentence."""
+"""Strict JSON, and arrays, from files that nobody vouches for: whatever does not fit is an
+`InputError` of one sentence.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ _LARGEST_DECIMAL_BITS = 8192
 """Integers above are written in hexadecimal: Python refuses to parse long decimal ones."""
 
 _LARGEST_TABLE = 1 << 32
-"""Bytes that the states of a file may take; a hostile one could ask for any number in few characters."""
+"""Bytes that the states of a file may take; a hostile one could ask for any number in few
+characters.
+"""
 
 _INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _BOUNDS = {text: bound for bound, text in _INFINITIES.items()}
@@ -83,7 +87,9 @@ class Reader:
         return self.as_object(fields)
 
     def arrays(self, data: bytes, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-        """Return the arrays of an ``.npz`` archive that have these names and dtypes, never unpickled."""
+        """Return the arrays of an ``.npz`` archive that have these names and dtypes, never
+        unpickled.
+        """
         arrays: dict[str, NDArray[Any]] = {}
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -1,7 +1,8 @@
 """Arrays without reference counts inside kernels.
 
-Numba counts references to every array of a tuple that is passed on to another kernel, with atomic instructions on counters that all threads share;
-in small kernels that costs more than the work. A kernel's arguments are kept alive by its caller, so there is nothing to count.
+Numba counts references to every array of a tuple that is passed on to another kernel, with atomic
+instructions on counters that all threads share; in small kernels that costs more than the work. A
+kernel's arguments are kept alive by its caller, so there is nothing to count.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from numba.np.arrayobj import make_array
 
 @intrinsic  # type: ignore[untyped-decorator]
 def borrowed(_typing: Any, arguments: Any) -> Any:
-    """Return a (named) tuple of the same arrays and scalars, without ownership; only valid during the kernel call."""
+    """Return a (named) tuple of the same arrays and scalars, without ownership; only valid during
+    the kernel call.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         result = args[0]

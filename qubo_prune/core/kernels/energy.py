@@ -1,7 +1,8 @@
 """The one definition of an energy, to the last bit.
 
-Every energy that leaves this package is computed here: by `Problem.energies` for results and by the engines for candidates. The
-order of the additions is fixed, so that equal states have equal energies whoever asks, and exact engines can be compared bit by bit.
+Every energy that leaves this package is computed here: by `Problem.energies` for results and by the
+engines for candidates. The order of the additions is fixed, so that equal states have equal
+energies whoever asks, and exact engines can be compared bit by bit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def canonical_energy(
     removed: NDArray[np.int64],
     count: int,
 ) -> float:
-    """Energy of the state that removes `removed[:count]` (ascending): sum_a [H_aa + linear_a + 2 sum_{b<a} H_ab]."""
+    """Energy of the state that removes `removed[:count]` (ascending): sum_a [H_aa + linear_a + 2
+    sum_{b<a} H_ab].
+    """
     total = 0.0
     for a in range(count):
         i = removed[a]
@@ -62,8 +65,9 @@ def energies(
 def rounding_bound(hessian: NDArray[np.float64], linear: NDArray[np.float64]) -> float:
     """Bound the rounding error of any canonical energy over the given blocks.
 
-    At most 2N + 2 additions lie on the way of a term into the sum, each off by one unit roundoff of the absolute sum of all terms. What the
-    terms cancel to plays no role, so the matrix must be the one that energies are computed from, not a transformed one.
+    At most 2N + 2 additions lie on the way of a term into the sum, each off by one unit roundoff of
+    the absolute sum of all terms. What the terms cancel to plays no role, so the matrix must be the
+    one that energies are computed from, not a transformed one.
     """
     additions = 4 * len(hessian) + 64
     magnitude = 2.0 * float(np.abs(hessian).sum()) + float(np.abs(linear).sum())

@@ -1,8 +1,9 @@
-"""One way to compile kernels: no GIL, strict IEEE arithmetic, cached on disk under a key that cannot go stale.
+"""One way to compile kernels: no GIL, strict IEEE arithmetic, cached on disk under a key that
+cannot go stale.
 
-Numba keys its on-disk cache by the file that holds a function, so a kernel would survive a change of a helper it calls from
-another file. The cache therefore lives in a folder named after the hash of all kernel sources,
-which are the modules in folders named ``kernels``.
+Numba keys its on-disk cache by the file that holds a function, so a kernel would survive a change
+of a helper it calls from another file. The cache therefore lives in a folder named after the hash
+of all kernel sources, which are the modules in folders named ``kernels``.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class _FirstCompile(event.Listener):  # type: ignore[misc]
 
 
 def on_first_compile(callback: Callable[[], None]) -> contextlib.AbstractContextManager[Any]:
-    """Call `callback` once if a kernel has to be compiled, rather than loaded, within the returned context.
+    """Call `callback` once if a kernel has to be compiled, rather than loaded, within the returned
+    context.
 
     Parameters
     ----------

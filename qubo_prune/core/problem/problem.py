@@ -170,7 +170,8 @@ class Problem:
         file = load_hessian(source)
         if remove is None and file.remove is None:
             raise InputError(
-                f"{source} does not say how many variables are 1; give that number as remove (--remove M), or sweep over all of them."
+                f"{source} does not say how many variables are 1; give that number as remove"
+                " (--remove M), or sweep over all of them."
             )
         return cls(
             file.hessian,

@@ -76,7 +76,7 @@ def check_order(spectrum: SpectrumView) -> None:
     misplaced = np.flatnonzero(order != np.arange(len(spectrum)))
     if misplaced.size:
         raise SpectrumError(
-            f"states are not in the order of energy and then removed blocks: state "
+            "states are not in the order of energy and then removed blocks: state "
             f"{order[misplaced[0]]} belongs to position {misplaced[0]}."
         )
 
@@ -108,7 +108,8 @@ def check_claims(spectrum: SpectrumView) -> None:
         )
     if spectrum.lower_bound == np.inf and len(spectrum) < spectrum.num_states_total:
         raise SpectrumError(
-            f"no state is said to be missing, but only {len(spectrum)} of {format_count(spectrum.num_states_total)} are listed."
+            f"no state is said to be missing, but only {len(spectrum)} of"
+            f" {format_count(spectrum.num_states_total)} are listed."
         )
     if spectrum.ties_truncated and len(spectrum) in (0, spectrum.num_states_total):
         raise SpectrumError("ties are said to be cut off, but no state is left to tie with.")

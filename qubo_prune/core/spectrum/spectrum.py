@@ -86,9 +86,11 @@ class Spectrum:
     native_status : str
         The status in the backend's own words.
     proof : dict
-        What the backend says of its proof, such as its root bound; `next_energy`, where known, is that of state K + 1.
+        What the backend says of its proof, such as its root bound; `next_energy`, where known, is
+        that of state K + 1.
     statistics : dict
-        Figures of the run, such as the fraction of an outside solver's samples that were feasible before repair.
+        Figures of the run, such as the fraction of an outside solver's samples that were feasible
+        before repair.
 
     Raises
     ------
@@ -208,7 +210,8 @@ class Spectrum:
     def __getitem__(self, index: SupportsIndex | slice) -> State | Spectrum:
         """Return state `index`, or for a slice the spectrum of those states.
 
-        The first states keep their proof. Any other selection leaves out lower states, so none of it is proven; the bound accounts for that.
+        The first states keep their proof. Any other selection leaves out lower states, so none of
+        it is proven; the bound accounts for that.
         """
         if isinstance(index, slice):
             return self._select(range(len(self))[index])

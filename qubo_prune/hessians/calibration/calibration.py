@@ -1,7 +1,8 @@
 """Calibration data: which samples, as which tokens, and where the loss counts.
 
-The paper draws 2,048 samples at random from OpenHermes-2.5 (section 4; appendix D compares data sets). It does not say how long they are; 1,024 tokens
-is its maximum in retraining (appendix G, table 10) and the default here.
+The paper draws 2,048 samples at random from OpenHermes-2.5 (section 4; appendix D compares data
+sets). It does not say how long they are; 1,024 tokens is its maximum in retraining (appendix G,
+table 10) and the default here.
 """
 
 from __future__ import annotations
@@ -44,14 +45,18 @@ class Calibration:
     tokens : tuple of (T,) int64
         Token ids of each sample, not padded, at least two.
     targets : tuple of (T,) bool
-        Whether the prediction *of* each token counts in the loss of its sample. The first never does, nothing precedes it; at least one does.
+        Whether the prediction *of* each token counts in the loss of its sample. The first never
+        does, nothing precedes it; at least one does.
     indices : (m,) int64
-        Row of each sample in its source, counted from 0; of files in the order in which they were given.
+        Row of each sample in its source, counted from 0; of files in the order in which they were
+        given.
     description : dict
-        Where the samples come from and how they were made, JSON-able and the same on every machine: ``source`` with what identifies it (``sha256``
-        of files, ``revision`` of a dataset of the hub, ``fingerprint`` of one saved on disk), ``rows``, ``samples``, ``requested_samples``, ``seed``,
-        ``formats``, ``skipped``, ``truncated``, ``sequence_length``, ``mask_prompt``, ``chat_template``, ``tokens``, ``counted_tokens`` and
-        ``tokens_sha256``, the checksum of all tokens and targets. A shard keeps the description of the whole.
+        Where the samples come from and how they were made, JSON-able and the same on every machine:
+        ``source`` with what identifies it (``sha256`` of files, ``revision`` of a dataset of the
+        hub, ``fingerprint`` of one saved on disk), ``rows``, ``samples``, ``requested_samples``,
+        ``seed``, ``formats``, ``skipped``, ``truncated``, ``sequence_length``, ``mask_prompt``,
+        ``chat_template``, ``tokens``, ``counted_tokens`` and ``tokens_sha256``, the checksum of all
+        tokens and targets. A shard keeps the description of the whole.
     """
 
     tokens: tuple[NDArray[np.int64], ...]
@@ -81,11 +86,13 @@ class Calibration:
         number, of = as_count(i, "the number of a shard"), as_count(n, "the number of shards")
         if not 1 <= of <= len(self):
             raise InputError(
-                f"there must be between 1 and {len(self)} shards, one sample each, not {format_value(of)}; ask for fewer."
+                f"there must be between 1 and {len(self)} shards, one sample each, not"
+                f" {format_value(of)}; ask for fewer."
             )
         if not 1 <= number <= of:
             raise InputError(
-                f"shards are counted from 1 to {of}, there is no shard {format_value(number)}; correct it."
+                f"shards are counted from 1 to {of}, there is no shard {format_value(number)};"
+                " correct it."
             )
         first, last = (len(self) * (number - 1)) // of, (len(self) * number) // of
         return replace(
@@ -111,21 +118,24 @@ def load_calibration(
 ) -> Calibration:
     r"""Draw calibration samples, without replacement, and turn them into tokens.
 
-    A row is a chat (``messages`` with ``role`` and ``content``, or ``conversations`` with ``from`` and ``value``), a text (``text``) or token ids
-    (``input_ids``, with an optional ``attention_mask``); the first of these columns that it has decides. A file ``.txt``, and a ``.npy`` of one dimension,
-    is cut into consecutive windows of `sequence_length` tokens, and windows are drawn. Everything else is one sample per row, cut off at
-    `sequence_length` tokens.
+    A row is a chat (``messages`` with ``role`` and ``content``, or ``conversations`` with ``from``
+    and ``value``), a text (``text``) or token ids (``input_ids``, with an optional
+    ``attention_mask``); the first of these columns that it has decides. A file ``.txt``, and a
+    ``.npy`` of one dimension, is cut into consecutive windows of `sequence_length` tokens, and
+    windows are drawn. Everything else is one sample per row, cut off at `sequence_length` tokens.
 
-    Rows with fewer than two tokens, with no token that counts, or that the chat template refuses are passed over; others take their place, and the
-    description counts them. Where fewer usable rows are there than asked for, all are taken.
+    Rows with fewer than two tokens, with no token that counts, or that the chat template refuses
+    are passed over; others take their place, and the description counts them. Where fewer usable
+    rows are there than asked for, all are taken.
 
     Parameters
     ----------
     source : str, path or sequence of them
-        Files (``.jsonl``, ``.json``, ``.txt``, ``.parquet``, ``.npy``), the folder of a dataset saved by the library datasets, or the name of a dataset of the hub.
+        Files (``.jsonl``, ``.json``, ``.txt``, ``.parquet``, ``.npy``), the folder of a dataset
+        saved by the library datasets, or the name of a dataset of the hub.
     tokenizer : transformers tokenizer, optional
-        Not needed for token ids. Without a chat template, turns are written as ``Role: content`` with blank lines between them and the
-        end-of-sequence token after each answer.
+        Not needed for token ids. Without a chat template, turns are written as ``Role: content``
+        with blank lines between them and the end-of-sequence token after each answer.
     num_samples : int
         How many samples.
     sequence_length : int
@@ -137,8 +147,9 @@ def load_calibration(
     text_field : str, optional
         The column to take instead, of any of the three kinds.
     mask_prompt : bool
-        Whether only the assistant's turns of chats count, and of token ids those whose ``labels`` are not -100. Turns are found by the template's ``{% generation %}``
-        marks, or else by comparing the chat up to a turn with the chat through it.
+        Whether only the assistant's turns of chats count, and of token ids those whose ``labels``
+        are not -100. Turns are found by the template's ``{% generation %}`` marks, or else by
+        comparing the chat up to a turn with the chat through it.
 
     Returns
     -------
@@ -147,7 +158,8 @@ def load_calibration(
     Raises
     ------
     InputError
-        If the source cannot be read, a row is of no known kind, no row is usable, or an argument is out of range.
+        If the source cannot be read, a row is of no known kind, no row is usable, or an argument is
+        out of range.
 
     Examples
     --------
@@ -163,7 +175,8 @@ def load_calibration(
     length = _at_least(sequence_length, 2, "sequence_length")
     if isinstance(tokenizer, str | os.PathLike):
         raise InputError(
-            f"tokenizer must be a tokenizer, not the name {format_value(tokenizer)}; pass AutoTokenizer.from_pretrained of that name."
+            f"tokenizer must be a tokenizer, not the name {format_value(tokenizer)}; pass"
+            " AutoTokenizer.from_pretrained of that name."
         )
     reader = _Reader(tokenizer, length, text_field, mask_prompt)
     rows, described = open_source(
@@ -196,9 +209,11 @@ def load_calibration(
         "truncated": sum(sample.truncated for sample in samples),
         "sequence_length": length,
         "mask_prompt": mask_prompt,
-        "chat_template": chat.describe_template(tokenizer)
-        if any(sample.format == "chat" for sample in samples)
-        else None,
+        "chat_template": (
+            chat.describe_template(tokenizer)
+            if any(sample.format == "chat" for sample in samples)
+            else None
+        ),
         "unlocated_turns": sum(sample.lost for sample in samples),
         "tokens": sum(len(sample.tokens) for sample in samples),
         "counted_tokens": int(sum(sample.targets.sum() for sample in samples)),
@@ -266,8 +281,8 @@ class _Reader:
             if row.get(name) is not None:
                 return name
         raise InputError(
-            f"{where} has no {' or '.join(candidates)}, only {', '.join(map(str, row)) or 'nothing'}; "
-            "name the column with text_field."
+            f"{where} has no {' or '.join(candidates)}, only"
+            f" {', '.join(map(str, row)) or 'nothing'}; name the column with text_field."
         )
 
     def _encode(self, text: str) -> NDArray[np.int64]:
@@ -277,7 +292,8 @@ class _Reader:
     def _read_text(self, text: str, where: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         if self.mask_prompt:
             raise InputError(
-                f"mask_prompt needs chats, or token ids with labels, but {where} is plain text; leave it off."
+                f"mask_prompt needs chats, or token ids with labels, but {where} is plain text;"
+                " leave it off."
             )
         self._require_tokenizer("text", where)
         tokens = np.array(self.tokenizer(text, verbose=False)["input_ids"], np.int64)
@@ -291,8 +307,8 @@ class _Reader:
             return np.empty(0, np.int64), np.empty(0, np.bool_), 0
         if self.mask_prompt and not getattr(self.tokenizer, "is_fast", False):
             raise InputError(
-                f"mask_prompt needs a tokenizer that knows the characters of its tokens, and {type(self.tokenizer).__name__} does not; "
-                "use a fast tokenizer or leave it off."
+                "mask_prompt needs a tokenizer that knows the characters of its tokens, and"
+                f" {type(self.tokenizer).__name__} does not; use a fast tokenizer or leave it off."
             )
         if self.mask_prompt and chat.marks_answers(self.tokenizer):
             marked, mask = chat.tokens_with_mask(self.tokenizer, messages)
@@ -321,7 +337,8 @@ class _Reader:
         if self.mask_prompt:
             if row.get("labels") is None:
                 raise InputError(
-                    f"mask_prompt needs chats, or token ids with labels, but {where} has no labels; leave it off."
+                    f"mask_prompt needs chats, or token ids with labels, but {where} has no labels;"
+                    " leave it off."
                 )
             targets = _as_integers(row["labels"], "labels", where, len(tokens)) != _NOT_COUNTED
         if row.get("attention_mask") is not None:
@@ -332,7 +349,8 @@ class _Reader:
     def _require_tokenizer(self, what: str, where: str) -> None:
         if self.tokenizer is None:
             raise InputError(
-                f"{where} is {what}, which only a tokenizer turns into tokens; pass tokenizer=, or token ids as input_ids."
+                f"{where} is {what}, which only a tokenizer turns into tokens; pass tokenizer=, or"
+                " token ids as input_ids."
             )
 
 
@@ -350,7 +368,8 @@ def _as_integers(value: Any, what: str, where: str, length: int | None = None) -
         array = array.astype(np.int64)
     if array.ndim != 1 or array.dtype.kind not in "biu":
         raise InputError(
-            f"{where} must hold {what} as a list of integers, not {format_value(value)}; correct it."
+            f"{where} must hold {what} as a list of integers, not {format_value(value)};"
+            " correct it."
         )
     if length not in (None, len(array)):
         raise InputError(
@@ -362,7 +381,8 @@ def _as_integers(value: Any, what: str, where: str, length: int | None = None) -
 def _order(count: int, seed: int) -> list[int]:
     """Return all rows in a random order.
 
-    By the raw output of the bit generator, which NumPy promises never to change; the streams of `numpy.random.Generator` may, between versions.
+    By the raw output of the bit generator, which NumPy promises never to change; the streams of
+    `numpy.random.Generator` may, between versions.
     """
     keys = np.random.PCG64(seed).random_raw(count)
     order: list[int] = np.argsort(keys, kind="stable").tolist()

@@ -1,4 +1,6 @@
-"""Chats as text: the tokenizer's template, a plain one for tokenizers without, and where the answers lie in it."""
+"""Chats as text: the tokenizer's template, a plain one for tokenizers without, and where the
+answers lie in it.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,14 @@ ROLES = {
 }
 """What each role of a chat is called, by what datasets call it."""
 
-# Some templates write the day into the prompt; the same seed must give the same tokens on every day. A macro takes the place of the function, which
-# cannot be passed in; the empty output after it shields the template from what Jinja trims after a block.
+# Some templates write the day into the prompt; the same seed must give the same tokens on every
+# day. A macro takes the place of the function, which cannot be passed in; the empty output after it
+# shields the template from what Jinja trims after a block.
 _DAY = (
-    "{%- macro strftime_now(format) -%}{{ format"
-    "|replace('%Y', '2024')|replace('%y', '24')|replace('%m', '07')|replace('%B', 'July')|replace('%b', 'Jul')"
-    "|replace('%d', '26')|replace('%A', 'Friday')|replace('%a', 'Fri')"
-    "|replace('%H', '12')|replace('%M', '00')|replace('%S', '00') }}{%- endmacro -%}{{ '' }}"
+    "{%- macro strftime_now(format) -%}{{ format|replace('%Y', '2024')|replace('%y',"
+    " '24')|replace('%m', '07')|replace('%B', 'July')|replace('%b', 'Jul')|replace('%d',"
+    " '26')|replace('%A', 'Friday')|replace('%a', 'Fri')|replace('%H', '12')|replace('%M',"
+    " '00')|replace('%S', '00') }}{%- endmacro -%}{{ '' }}"
 )
 
 _GENERATION = re.compile(r"\{%-?\s*generation\b")
@@ -56,7 +59,9 @@ class Rendered(NamedTuple):
 
 
 def as_messages(value: Any, where: str) -> list[dict[str, str]]:
-    """Return a chat as messages with the keys ``role`` and ``content``, from those or from ``from`` and ``value``."""
+    """Return a chat as messages with the keys ``role`` and ``content``, from those or from ``from``
+    and ``value``.
+    """
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise InputError(
             f"{where} must hold a list of messages, not {format_value(value)}; correct it."
@@ -70,7 +75,8 @@ def _as_message(message: Any, where: str) -> dict[str, str]:
         content = message.get("content", message.get("value"))
         if isinstance(role, str) and role not in ROLES:
             raise InputError(
-                f"{where} has a message of the unknown role {format_value(role)}; use one of {', '.join(ROLES)}."
+                f"{where} has a message of the unknown role {format_value(role)}; use one of"
+                f" {', '.join(ROLES)}."
             )
         if isinstance(role, str) and isinstance(content, str):
             return {"role": ROLES[role], "content": content}
@@ -86,7 +92,9 @@ def has_template(tokenizer: Any) -> bool:
 
 
 def describe_template(tokenizer: Any) -> str:
-    """Return the checksum of the template of a tokenizer, or ``plain`` for the one that stands in."""
+    """Return the checksum of the template of a tokenizer, or ``plain`` for the one that
+    stands in.
+    """
     if not has_template(tokenizer):
         return "plain"
     return "sha256:" + hashlib.sha256(tokenizer.get_chat_template().encode()).hexdigest()
@@ -100,7 +108,9 @@ def marks_answers(tokenizer: Any) -> bool:
 def tokens_with_mask(
     tokenizer: Any, messages: list[dict[str, str]]
 ) -> tuple[list[int], list[bool]]:
-    """Return the tokens of a chat and which belong to the assistant, by a template that marks its turns."""
+    """Return the tokens of a chat and which belong to the assistant, by a template that marks its
+    turns.
+    """
     encoded = _apply(
         tokenizer, messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
@@ -110,8 +120,9 @@ def tokens_with_mask(
 def render(tokenizer: Any, messages: list[dict[str, str]], *, locate: bool) -> Rendered:
     """Return a chat as text, and with `locate` where the assistant's turns lie.
 
-    By the tokenizer's own template a turn lasts from where the chat before it ends, with the prompt for an answer, to where the chat that it ends ends.
-    A template may write a turn differently once others follow, as some drop the reasoning of earlier answers; such a turn is not located.
+    By the tokenizer's own template a turn lasts from where the chat before it ends, with the prompt
+    for an answer, to where the chat that it ends ends. A template may write a turn differently once
+    others follow, as some drop the reasoning of earlier answers; such a turn is not located.
     """
     if not has_template(tokenizer):
         return _render_plain(tokenizer, messages)
@@ -149,7 +160,9 @@ def _apply(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> An
 
 
 def _render_plain(tokenizer: Any, messages: list[dict[str, str]]) -> Rendered:
-    """Return turns as ``Role: content``, a blank line between them, an end-of-sequence token after each answer."""
+    """Return turns as ``Role: content``, a blank line between them, an end-of-sequence token after
+    each answer.
+    """
     end = getattr(tokenizer, "eos_token", None) or ""
     text = getattr(tokenizer, "bos_token", None) or ""
     answers = []

@@ -1,7 +1,8 @@
-"""Rows of calibration data: local files, datasets on disk and datasets of the Hugging Face hub behind one interface.
+"""Rows of calibration data: local files, datasets on disk and datasets of the Hugging Face hub
+behind one interface.
 
-A row maps column names to values. Arrays of tokens and plain ``.txt`` files have no rows of their own: they are cut into windows, each of which is a
-row with the column ``input_ids``.
+A row maps column names to values. Arrays of tokens and plain ``.txt`` files have no rows of their
+own: they are cut into windows, each of which is a row with the column ``input_ids``.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Window(NamedTuple):
     encode : callable or None
         Turns a text into token ids without special tokens; None without a tokenizer.
     prefix : (p,) int64
-        What the tokenizer puts before every text, such as the begin-of-sequence token; part of each window of a text.
+        What the tokenizer puts before every text, such as the begin-of-sequence token; part of each
+        window of a text.
     """
 
     length: int
@@ -78,12 +80,15 @@ def open_source(
     config: str | None,
     revision: str | None,
 ) -> Source:
-    """Open files, a dataset on disk or one of the hub; the arguments are those of `load_calibration`."""
+    """Open files, a dataset on disk or one of the hub; the arguments are those of
+    `load_calibration`.
+    """
     given: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
     for each in given:
         if not isinstance(each, str | os.PathLike):
             raise InputError(
-                f"calibration data is given by names of files or of a dataset, not as {type(each).__name__}; save it to a file first."
+                "calibration data is given by names of files or of a dataset, not as"
+                f" {type(each).__name__}; save it to a file first."
             )
     if not given:
         raise InputError("no calibration data is given; name a dataset or files.")
@@ -182,8 +187,8 @@ class _Windows:
         self._step = length - len(prefix)
         if self._step < 1:
             raise InputError(
-                f"sequence_length is {length}, but the tokenizer puts {len(prefix)} tokens before every text; "
-                "make it longer."
+                f"sequence_length is {length}, but the tokenizer puts {len(prefix)} tokens before"
+                " every text; make it longer."
             )
 
     def __len__(self) -> int:
@@ -215,7 +220,8 @@ def _open_file(path: Path, window: Window) -> Rows:
             rows = _CUTTERS[path.suffix](path, window)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror or error}); check the path and its permissions."
+            f"{path} cannot be read ({error.strerror or error}); check the path and its"
+            " permissions."
         ) from error
     if not len(rows):
         raise InputError(f"the calibration file {path} is empty; write at least one sample to it.")
@@ -250,8 +256,8 @@ def _open_tokens(path: Path, window: Window) -> Rows:
         tokens = read_array(stream, path.stat().st_size, str(path))
     if tokens.ndim not in (1, 2) or tokens.dtype.kind not in "iu":
         raise InputError(
-            f"{path} must hold token ids, integers in one or two dimensions, not {tokens.dtype} of shape {tokens.shape}; "
-            "save one row per sample, or one long row."
+            f"{path} must hold token ids, integers in one or two dimensions, not {tokens.dtype} of"
+            f" shape {tokens.shape}; save one row per sample, or one long row."
         )
     if tokens.ndim == 1:
         return _Windows(path, tokens.astype(np.int64), np.empty(0, np.int64), window.length)
@@ -291,7 +297,8 @@ def _open_saved(path: Path, split: str) -> Source:
     if isinstance(saved, datasets.DatasetDict):
         if split not in saved:
             raise InputError(
-                f"the dataset {path} has no split {split!r}; use one of {', '.join(map(repr, saved))}."
+                f"the dataset {path} has no split {split!r}; use one of"
+                f" {', '.join(map(repr, saved))}."
             )
         saved = saved[split]
         described["split"] = split
@@ -302,20 +309,22 @@ def _open_saved(path: Path, split: str) -> Source:
 def _open_hub(name: str, split: str, config: str | None, revision: str | None) -> Source:
     datasets = _library("datasets", "datasets of the hub")
     try:
-        # What datasets.load_dataset does, in three steps, because only the builder knows the commit.
+        # What datasets.load_dataset does, in three steps, because only the builder knows the
+        # commit.
         builder = datasets.load_dataset_builder(name, config, revision=revision)
         builder.download_and_prepare()
         dataset = builder.as_dataset(split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(
-            f"there is no file {name!r}, and the hub's dataset {name!r} cannot be loaded ({_one_line(error)}); "
-            "check the name, config, split and revision, and that the hub can be reached, or give local files."
+            f"there is no file {name!r}, and the hub's dataset {name!r} cannot be loaded"
+            f" ({_one_line(error)}); check the name, config, split and revision, and that the hub"
+            " can be reached, or give local files."
         ) from error
     commit = builder.hash
     if revision and _COMMIT.fullmatch(revision) and commit != revision:
         raise InputError(
-            f"revision {revision} of {name!r} was asked for, but without the hub only {commit} is at hand; "
-            "go online or ask for that one."
+            f"revision {revision} of {name!r} was asked for, but without the hub only {commit} is"
+            " at hand; go online or ask for that one."
         )
     described = {
         "source": name,
@@ -344,7 +353,9 @@ def _library(name: str, what: str) -> ModuleType:
 
 
 def _as_row(value: Any, where: str) -> Mapping[str, Any]:
-    """Return a row of any of the kinds that a file may hold: an object, a text, a list of tokens."""
+    """Return a row of any of the kinds that a file may hold: an object, a text, a list of
+    tokens.
+    """
     if isinstance(value, Mapping):
         return value
     if isinstance(value, str):
@@ -352,7 +363,8 @@ def _as_row(value: Any, where: str) -> Mapping[str, Any]:
     if isinstance(value, list | np.ndarray):
         return {"input_ids": value}
     raise InputError(
-        f"{where} must be a JSON object, a string or a list of token ids, not {format_value(value)}; correct it."
+        f"{where} must be a JSON object, a string or a list of token ids, not"
+        f" {format_value(value)}; correct it."
     )
 
 

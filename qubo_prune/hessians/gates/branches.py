@@ -30,7 +30,8 @@ _LINEAR = {
     "UnsqueezeBackward0",
     "ViewBackward0",
 }
-"""Nodes of autograd that add terms or rescale, reshape or convert one: what a gate commutes with."""
+"""Nodes of autograd that add terms or rescale, reshape or convert one: what a gate commutes with.
+"""
 
 
 class UnknownBranchError(Exception):

@@ -155,10 +155,10 @@ def find_gates(
     """Find the decoder layers of a causal language model and a gate for each block in them.
 
     The residual branches of each layer are found by following the sums that lead from its input to
-    its output (`qubo_prune.hessians.gates.branches`), on a few random tokens. Then two tests are made: with
-    all gates at 0 every layer must hand on its input unchanged, and with all gates at 1 the logits
-    must not change in a single bit. A layer that fails the first, or whose branches cannot be told
-    apart, gets one gate for the whole layer instead.
+    its output (`qubo_prune.hessians.gates.branches`), on a few random tokens. Then two tests are
+    made: with all gates at 0 every layer must hand on its input unchanged, and with all gates at 1
+    the logits must not change in a single bit. A layer that fails the first, or whose branches
+    cannot be told apart, gets one gate for the whole layer instead.
 
     Parameters
     ----------
@@ -214,8 +214,8 @@ def find_gates(
             changed = changed_layers(model, found, gates.attached, len(gates), tokens)
         if changed:
             raise InputError(
-                f"with every gate at 0 {path}.{min(changed)} must hand on its input, but its output "
-                "differs even with a gate at the whole layer; this architecture cannot be gated."
+                f"with every gate at 0 {path}.{min(changed)} must hand on its input, but its output"
+                " differs even with a gate at the whole layer; this architecture cannot be gated."
             )
         with gates.attached(torch.ones(len(tokens), len(gates))):
             gated = run(model, tokens)
@@ -226,7 +226,9 @@ def find_gates(
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Set a model to evaluation and its weights to need no gradient, and restore both afterwards."""
+    """Set a model to evaluation and its weights to need no gradient, and restore both
+    afterwards.
+    """
     training = [module for module in model.modules() if module.training]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:

@@ -1,8 +1,8 @@
 """From final hidden states to logits, a few tokens at a time.
 
 The logits of a whole batch are the largest tensor of a language model by far. Most models compute
-them with one linear map and a scale or a soft cap; where that reproduces the model's own logits, they
-need never exist all at once.
+them with one linear map and a scale or a soft cap; where that reproduces the model's own logits,
+they need never exist all at once.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def token_embedding(model: nn.Module) -> Tensor:
 
 
 def input_device(model: nn.Module) -> torch.device:
-    """Return the device that token ids belong on, also where accelerate brings the weights there."""
+    """Return the device that token ids belong on, also where accelerate brings the weights
+    there.
+    """
     device = token_embedding(model).device
     hook = getattr(model.get_input_embeddings(), "_hf_hook", None)  # type: ignore[operator]
     return torch.device(hook.execution_device) if hook and device.type == "meta" else device
@@ -78,7 +80,9 @@ def base_hidden_states(model: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def find_head(model: nn.Module, tokens: Tensor, logits: Tensor) -> Head | None:
-    """Return how `model` gets its logits, or None if that does not reproduce `logits` of `tokens`."""
+    """Return how `model` gets its logits, or None if that does not reproduce `logits` of
+    `tokens`.
+    """
     linear = model.get_output_embeddings()  # type: ignore[operator]
     if not isinstance(linear, nn.Linear) or _base(model) is model:
         return None

@@ -1,7 +1,8 @@
 """Metropolis chains of random swaps under exact counts: simulated annealing and parallel tempering.
 
-A swap is proposed by drawing a variable and then a partner among those of its group that are on the other side. Counts never change, so a swap
-and its reversal are proposed equally often, and accepting with ``min(1, exp(-beta change))`` samples the Boltzmann distribution.
+A swap is proposed by drawing a variable and then a partner among those of its group that are on the
+other side. Counts never change, so a swap and its reversal are proposed equally often, and
+accepting with ``min(1, exp(-beta change))`` samples the Boltzmann distribution.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def metropolis(
     evaluated: NDArray[np.int64],
     halt: NDArray[np.bool_],
 ) -> None:
-    """Make `proposals` steps of chain r at the inverse temperature `beta`; every state proposed is offered to the pool."""
+    """Make `proposals` steps of chain r at the inverse temperature `beta`; every state proposed is
+    offered to the pool.
+    """
     y, fields, word = chains.y[r], chains.fields[r], chains.words[r]
     for proposal in range(proposals):
         if proposal % _PROPOSALS_PER_LOOK == 0 and halt[0]:
@@ -127,7 +130,9 @@ def anneal(
     evaluated: NDArray[np.int64],
     halt: NDArray[np.bool_],
 ) -> None:
-    """Make a sweep of chain 0, one proposal for each variable, at each inverse temperature in turn."""
+    """Make a sweep of chain 0, one proposal for each variable, at each inverse temperature
+    in turn.
+    """
     landscape, pool, chains = borrowed(landscape_), borrowed(pool_), borrowed(chains_)
     n = landscape.group_of.shape[0]
     last = evaluated[0] + budget
@@ -153,10 +158,12 @@ def temper(
     evaluated: NDArray[np.int64],
     halt: NDArray[np.bool_],
 ) -> None:
-    """Make `sweeps` sweeps of every chain; after each, chains at neighbouring temperatures may exchange them.
+    """Make `sweeps` sweeps of every chain; after each, chains at neighbouring temperatures may
+    exchange them.
 
-    ``holders[t]`` is the chain that is at ``betas[t]``. Chains at t and t + 1 exchange with probability
-    ``min(1, exp((beta_t - beta_t+1) (E_t - E_t+1)))``, for even and odd t in turn (Swendsen, Wang 1986; Hukushima, Nemoto 1996).
+    ``holders[t]`` is the chain that is at ``betas[t]``. Chains at t and t + 1 exchange with
+    probability ``min(1, exp((beta_t - beta_t+1) (E_t - E_t+1)))``, for even and odd t in turn
+    (Swendsen, Wang 1986; Hukushima, Nemoto 1996).
     """
     landscape, pool, chains = borrowed(landscape_), borrowed(pool_), borrowed(chains_)
     n = landscape.group_of.shape[0]

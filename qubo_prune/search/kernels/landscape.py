@@ -1,7 +1,9 @@
-"""The objective as swap moves see it, random feasible states, and the fields that make a swap cost O(1) to evaluate and O(n) to make.
+"""The objective as swap moves see it, random feasible states, and the fields that make a swap cost
+O(1) to evaluate and O(n) to make.
 
-The variables are ordered by group, so that the partners of a variable are one contiguous range. With the fields
-``f_i = Q_ii + 2 sum_{j != i} Q_ij y_j``, swapping i out and j in changes the energy by ``f_j - f_i - 2 Q_ij``.
+The variables are ordered by group, so that the partners of a variable are one contiguous range.
+With the fields ``f_i = Q_ii + 2 sum_{j != i} Q_ij y_j``, swapping i out and j in changes the energy
+by ``f_j - f_i - 2 Q_ij``.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from qubo_prune.core.kernels.jit import kernel
 from qubo_prune.search.kernels.pool import flip_bit
 
 ANCHOR_INTERVAL = 4096
-"""Swaps after which fields and energies are computed afresh, so that rounding errors do not add up for ever."""
+"""Swaps after which fields and energies are computed afresh, so that rounding errors do not add up
+for ever.
+"""
 
 
 class Landscape(NamedTuple):
@@ -100,7 +104,9 @@ def crossed_state(
     second: NDArray[np.bool_],
     y: NDArray[np.bool_],
 ) -> None:
-    """Fill `y` with the ones that two feasible states share, and random ones of those that only one of them has."""
+    """Fill `y` with the ones that two feasible states share, and random ones of those that only one
+    of them has.
+    """
     for g in range(landscape.counts.shape[0]):
         needed = landscape.counts[g]
         left = np.int64(0)

@@ -1,8 +1,9 @@
 """Packed states and the bounded pool of the K best of them.
 
-A state is packed into 64-bit words, bit i of the whole being block i. Among states with equally many blocks removed, the one that
-holds the lowest differing bit has the lexicographically smaller list of removed blocks. A pool is a max-heap under (energy, list),
-kept in three arrays so that kernels can own one: `energies` (K,), `words` (K, W) and `size` (1,).
+A state is packed into 64-bit words, bit i of the whole being block i. Among states with equally
+many blocks removed, the one that holds the lowest differing bit has the lexicographically smaller
+list of removed blocks. A pool is a max-heap under (energy, list), kept in three arrays so that
+kernels can own one: `energies` (K,), `words` (K, W) and `size` (1,).
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def unpack(words: NDArray[np.uint64], num_blocks: int) -> NDArray[np.bool_]:
 def precedes(
     energy: float, word: NDArray[np.uint64], other_energy: float, other_word: NDArray[np.uint64]
 ) -> bool:
-    """Whether (energy, word) comes before the other in a spectrum: lower energy, then smaller list."""
+    """Whether (energy, word) comes before the other in a spectrum: lower energy, then
+    smaller list.
+    """
     if energy != other_energy:
         return energy < other_energy
     for w in range(word.shape[0]):

@@ -19,7 +19,8 @@ from qubo_prune.search.kernels.swap_pool import (
 
 @kernel
 def descend(landscape_: Landscape, pool_: SwapPool, walker_: Walker, max_moves: int) -> int:
-    """Offer ``walker.y``, then move it by the best swap until none lowers the energy by more than rounding; return how many moves that took.
+    """Offer ``walker.y``, then move it by the best swap until none lowers the energy by more than
+    rounding; return how many moves that took.
 
     Stops after `max_moves`; with fewer than that, the state is a local minimum.
     """

@@ -1,6 +1,8 @@
-"""The bounded pool of the best distinct states that swap searches meet, and its completion from swap neighbourhoods.
+"""The bounded pool of the best distinct states that swap searches meet, and its completion from
+swap neighbourhoods.
 
-It is a pool as in `qubo_prune.search.kernels.pool` whose rows carry two more words: the hash of the state, and 1 once its neighbourhood was expanded.
+It is a pool as in `qubo_prune.search.kernels.pool` whose rows carry two more words: the hash of the
+state, and 1 once its neighbourhood was expanded.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Walker(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Extremes over the variables of a group: rows are those on its smaller side (ones or zeros), columns the others."""
+    """Extremes over the variables of a group: rows are those on its smaller side (ones or zeros),
+    columns the others.
+    """
 
     sign: float
     highest_row: float
@@ -57,7 +61,9 @@ class Sides(NamedTuple):
 
 @kernel
 def add_key(table: NDArray[np.uint64], used: NDArray[np.int64], key: np.uint64) -> bool:
-    """Insert a key into a hash set; False if it was there. The caller keeps the table at most half full."""
+    """Insert a key into a hash set; False if it was there. The caller keeps the table at most half
+    full.
+    """
     mask = np.uint64(table.shape[0] - 1)
     stored = key | np.uint64(1)  # never 0, which marks an empty place
     at = (key >> np.uint64(1)) & mask
@@ -107,7 +113,8 @@ def put(pool: SwapPool, energy: float, word: NDArray[np.uint64], tolerance: floa
         return False
     push(pool.energies, pool.words, pool.size, energy, word)
     if pool.size[0] == pool.energies.shape[0]:
-        # A state that is better by a rounding error is no news, or ties would be exchanged for ever.
+        # A state that is better by a rounding error is no news, or ties would be exchanged for
+        # ever.
         pool.cut[0] = min(pool.cut[0], pool.energies[0] - tolerance)
     return True
 
@@ -136,7 +143,8 @@ def offer_neighbour(
     j: int,
     energy: float,
 ) -> bool:
-    """Offer a packed state with i and j swapped unless its hash is among the `known` ones; tell whether it entered.
+    """Offer a packed state with i and j swapped unless its hash is among the `known` ones; tell
+    whether it entered.
 
     `neighbour` is scratch.
     """
@@ -152,10 +160,11 @@ def offer_neighbour(
 
 @kernel
 def find_sides(landscape: Landscape, walker: Walker, g: int, step: int) -> Sides:
-    """Return the extremes of the values of group `g`; variables that are tabu at `step` are not free.
+    """Return the extremes of the values of group `g`; variables that are tabu at `step` are not
+    free.
 
-    The value of a variable is half its field, negated if the rows are zeros: half the change by the swap of a row and a column is then the
-    column's value minus the row's minus Q_ij.
+    The value of a variable is half its field, negated if the rows are zeros: half the change by the
+    swap of a row and a column is then the column's value minus the row's minus Q_ij.
     """
     start, stop = landscape.group_start[g], landscape.group_stop[g]
     rows_are_ones = 2 * landscape.counts[g] <= stop - start
@@ -188,10 +197,12 @@ def list_sides(
     free_limit: float,
     limit: float,
 ) -> tuple[int, int]:
-    """List the rows and columns of group `g` that can be part of a swap worth a look; return how many of each.
+    """List the rows and columns of group `g` that can be part of a swap worth a look; return how
+    many of each.
 
-    Worth it are swaps of two free variables whose half change is at most `free_limit`, and any at most `limit`. No swap of i changes the
-    energy by less than its best partner's value and `Landscape.reach` allow, which rules out most variables where there are many.
+    Worth it are swaps of two free variables whose half change is at most `free_limit`, and any at
+    most `limit`. No swap of i changes the energy by less than its best partner's value and
+    `Landscape.reach` allow, which rules out most variables where there are many.
     """
     rows_are_ones = sides.sign > 0
     free_row_bound = min(sides.lowest_free_column - free_limit, sides.lowest_column - limit)
@@ -226,7 +237,9 @@ def expand(
     evaluated: NDArray[np.int64],
     halt: NDArray[np.bool_],
 ) -> int:
-    """Offer all swap neighbours of the given states, the rows of `words`; return how many entered the pool."""
+    """Offer all swap neighbours of the given states, the rows of `words`; return how many entered
+    the pool.
+    """
     landscape, pool, walker = borrowed(landscape_), borrowed(pool_), borrowed(walker_)
     word, neighbour = walker.word, walker.neighbour
     walker.tabu_until[:] = 0
@@ -262,7 +275,9 @@ def expand(
 
 @kernel
 def merge(pool: SwapPool, other: SwapPool, order: NDArray[np.int64], tolerance: float) -> int:
-    """Put the states of another pool into `pool`, in the given order, by energy; return how many entered."""
+    """Put the states of another pool into `pool`, in the given order, by energy; return how many
+    entered.
+    """
     entered = np.int64(0)
     for s in order:
         if not other.energies[s] < pool.cut[0]:

@@ -1,4 +1,6 @@
-"""Swap tabu search under exact counts: the best swap of the whole neighbourhood, found among the few that can be it."""
+"""Swap tabu search under exact counts: the best swap of the whole neighbourhood, found among the
+few that can be it.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,13 @@ def tabu_walk(
     evaluated: NDArray[np.int64],
     halt: NDArray[np.bool_],
 ) -> float:
-    """Walk from ``walker.y`` along the best swaps that are not tabu, and offer the neighbours that are looked at to the pool.
+    """Walk from ``walker.y`` along the best swaps that are not tabu, and offer the neighbours that
+    are looked at to the pool.
 
-    A variable that left may not return for `tenure` steps or up to twice as many, one that entered may not leave for half as long; a swap
-    that leads below the best state of this walk is always allowed. Neighbours are offered once it has left its first local minimum: those
-    met on the way down would fill the pool only to be thrown out again.
+    A variable that left may not return for `tenure` steps or up to twice as many, one that entered
+    may not leave for half as long; a swap that leads below the best state of this walk is always
+    allowed. Neighbours are offered once it has left its first local minimum: those met on the way
+    down would fill the pool only to be thrown out again.
 
     Parameters
     ----------

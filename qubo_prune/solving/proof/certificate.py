@@ -45,7 +45,8 @@ class Certificate:
     statement : Statement
         What was solved.
     spectrum : Spectrum
-        The states, their energies and what is claimed about them; `Spectrum.proof` holds bounds, rounding allowance and tree statistics.
+        The states, their energies and what is claimed about them; `Spectrum.proof` holds bounds,
+        rounding allowance and tree statistics.
     num_states : int
         K, the number of states listed.
     last_energy : float or None
@@ -92,7 +93,8 @@ class Certificate:
         spectrum : Spectrum
             Its spectrum, whole: a slice has lost the energy of the next state.
         hessian : str, optional
-            Where the Hessian came from: a path or the name of a bundled one. Only the file name is kept.
+            Where the Hessian came from: a path or the name of a bundled one. Only the file name is
+            kept.
 
         Raises
         ------
@@ -197,8 +199,8 @@ class Certificate:
     def problem(self, hessian: str | os.PathLike[str]) -> Problem:
         """Rebuild the problem from its Hessian.
 
-        Kinds and names, if the problem has any, come from the sidecar; where it has none, from the certificate. `verify` tells whether the result is the problem
-        that was solved.
+        Kinds and names, if the problem has any, come from the sidecar; where it has none, from the
+        certificate. `verify` tells whether the result is the problem that was solved.
 
         Parameters
         ----------

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """What was solved: a problem without its matrix and its gradient, of which only checksums are kept.
+    """What was solved: a problem without its matrix and its gradient, of which only checksums are
+    kept.
 
     Attributes
     ----------

@@ -53,7 +53,8 @@ class Verification:
     claimed : str
         What only the certificate says.
     num_proven : int
-        How many of the listed states it says to be proven. With 0, nothing but the list itself could be checked.
+        How many of the listed states it says to be proven. With 0, nothing but the list itself
+        could be checked.
     """
 
     checks: tuple[CheckResult, ...]
@@ -74,7 +75,9 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether another engine found the states that are said to be proven, and the bounds, anew; never if no state is."""
+        """Whether another engine found the states that are said to be proven, and the bounds, anew;
+        never if no state is.
+        """
         return (
             self.passed
             and self.num_proven > 0
@@ -139,7 +142,9 @@ class Report:
 
 
 def failure(name: str, error: SpectrumError, num_proven: int) -> Verification:
-    """Return the verification of a certificate that failed before there was a problem to hold it against."""
+    """Return the verification of a certificate that failed before there was a problem to hold it
+    against.
+    """
     report = Report(num_proven)
     report.add("format", Outcome.PASSED, "the file is a certificate")
     report.add(name, Outcome.FAILED, str(error))

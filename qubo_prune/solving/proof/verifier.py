@@ -1,4 +1,6 @@
-"""Checking a certificate: what can be recomputed is recomputed, and what cannot is said to be a claim."""
+"""Checking a certificate: what can be recomputed is recomputed, and what cannot is said to be a
+claim.
+"""
 
 from __future__ import annotations
 
@@ -65,9 +67,11 @@ def verify(
 ) -> Verification:
     """Check everything that can be recomputed, and say what cannot.
 
-    Energies are recomputed to the last bit; order, distinctness, feasibility and the claims about the proof are checked. States found by
-    a fresh search, random ones and neighbours of the listed ones must not contradict the list. Where the problem has at most `max_states`
-    states, another exact engine finds them anew, and everything has to agree. Ctrl-C ends that; a second one raises KeyboardInterrupt.
+    Energies are recomputed to the last bit; order, distinctness, feasibility and the claims about
+    the proof are checked. States found by a fresh search, random ones and neighbours of the listed
+    ones must not contradict the list. Where the problem has at most `max_states` states, another
+    exact engine finds them anew, and everything has to agree. Ctrl-C ends that; a second one raises
+    KeyboardInterrupt.
 
     Parameters
     ----------
@@ -171,7 +175,8 @@ def _check_what_was_solved(report: Report, certificate: Certificate, problem: Pr
 def _check_count(certificate: Certificate) -> None:
     if certificate.num_states != len(certificate.spectrum):
         raise SpectrumError(
-            f"the certificate is of {certificate.num_states} states, but lists {len(certificate.spectrum)}."
+            f"the certificate is of {certificate.num_states} states, but lists"
+            f" {len(certificate.spectrum)}."
         )
 
 
@@ -180,7 +185,9 @@ def _without_problem(check: Callable[[Spectrum], None]) -> Callable[[Spectrum, P
 
 
 def _check_threshold(certificate: Certificate) -> None:
-    """Raise `SpectrumError` where the K-th energy, the next one, the bounds and the ties contradict each other."""
+    """Raise `SpectrumError` where the K-th energy, the next one, the bounds and the ties contradict
+    each other.
+    """
     spectrum = certificate.spectrum
     last = float(spectrum.energies[-1]) if len(spectrum) else None
     following = certificate.next_energy
@@ -193,12 +200,13 @@ def _check_threshold(certificate: Certificate) -> None:
     if following is not None:
         if spectrum.status is not Status.PROVEN or spectrum.lower_bound != following:
             raise SpectrumError(
-                f"the next energy is said to be {following!r}, but the bound on it {spectrum.lower_bound!r}."
+                f"the next energy is said to be {following!r}, but the bound on it"
+                f" {spectrum.lower_bound!r}."
             )
         if spectrum.ties_truncated != (following == last):
             raise SpectrumError(
-                f"ties are said to be {'' if spectrum.ties_truncated else 'not '}cut off, but the last "
-                f"energy is {last!r} and the next {following!r}."
+                f"ties are said to be {'' if spectrum.ties_truncated else 'not '}cut off, but the"
+                f" last energy is {last!r} and the next {following!r}."
             )
     if last is not None and spectrum.ties_truncated and spectrum.lower_bound > last:
         raise SpectrumError("ties are said to be cut off below the bound on what is cut off.")
@@ -212,17 +220,22 @@ def _check_threshold(certificate: Certificate) -> None:
 
 
 def _check_visited(spectrum: Spectrum) -> None:
-    """Raise `SpectrumError` if an enumeration says that it visited another number of states than there are."""
+    """Raise `SpectrumError` if an enumeration says that it visited another number of states than
+    there are.
+    """
     if spectrum.num_evaluated != spectrum.num_states_total:
         raise SpectrumError(
-            f"{spectrum.num_evaluated} states were visited, but there are {spectrum.num_states_total}."
+            f"{spectrum.num_evaluated} states were visited, but there are"
+            f" {spectrum.num_states_total}."
         )
 
 
 def _samples(
     spectrum: Spectrum, problem: Problem, seed: int, stop: Stop
 ) -> Iterator[NDArray[np.bool_]]:
-    """Yield batches of feasible states to hold against the list, the likeliest to refute it first."""
+    """Yield batches of feasible states to hold against the list, the likeliest to refute it
+    first.
+    """
     if not problem.groups:
         return
     work = problem.num_removed**2 + problem.num_blocks
@@ -248,29 +261,37 @@ class _Refuter:
         self._count = 0
 
     def check(self, states: NDArray[np.bool_]) -> None:
-        """Raise `SpectrumError` if one of these states (B, N) should be in the list, or contradicts its bound."""
+        """Raise `SpectrumError` if one of these states (B, N) should be in the list, or contradicts
+        its bound.
+        """
         self._count += len(states)
         energies = self._problem.energies(states)
         for index in np.flatnonzero((energies <= self._last_energy) | (energies < self._bound)):
             state, energy = states[index].tobytes(), float(energies[index])
             if state in self._listed:
                 continue
-            found = f"the state that removes {np.flatnonzero(states[index]).tolist()} has energy {energy!r}"
-            # Of two tied states the one that removes the lowest differing block comes first: as bytes it is the greater.
+            found = (
+                f"the state that removes {np.flatnonzero(states[index]).tolist()} has energy"
+                f" {energy!r}"
+            )
+            # Of two tied states the one that removes the lowest differing block comes first: as
+            # bytes it is the greater.
             if (-energy, state) > (-self._last_energy, self._last_state):
                 raise SpectrumError(
-                    f"{found} and is missing from the list, said to be complete up to {self._last_energy!r}."
+                    f"{found} and is missing from the list, said to be complete up to"
+                    f" {self._last_energy!r}."
                 )
             if energy < self._bound:
                 raise SpectrumError(
-                    f"{found} and is not listed, but no such state is said to lie below {self._bound!r}."
+                    f"{found} and is not listed, but no such state is said to lie below"
+                    f" {self._bound!r}."
                 )
 
     def summary(self) -> str:
         """Say that nothing was refuted."""
         return (
-            f"{format_count(self._count)} states, found by a fresh search, at random and next to the listed "
-            "ones, contradict nothing"
+            f"{format_count(self._count)} states, found by a fresh search, at random and next to"
+            " the listed ones, contradict nothing"
         )
 
 
@@ -284,7 +305,9 @@ def _solve_anew(
     seed: int,
     announce: Callable[[str], None] | None,
 ) -> None:
-    """Find the spectrum again with another engine, or failing that with the same one in another way."""
+    """Find the spectrum again with another engine, or failing that with the same one in another
+    way.
+    """
     spectrum = certificate.spectrum
     name = DEFAULT_BACKEND if spectrum.backend == _ORACLE else _ORACLE
     small = problem.num_states <= max_states
@@ -296,7 +319,8 @@ def _solve_anew(
         if spectrum.backend == DEFAULT_BACKEND or stop.time_limit is None:
             report.skip(
                 "completeness",
-                f"{size} states are too many to enumerate (at most {max_states:g}; see max_states and time_limit)",
+                f"{size} states are too many to enumerate (at most {max_states:g}; see max_states"
+                " and time_limit)",
             )
         if stop.time_limit is None:
             return
@@ -318,7 +342,8 @@ def _solve_anew(
     report.stop_reason = reference.stop_reason
     check = "repetition" if repeated else "completeness"
     by = (
-        f"{name}, with another seed, other bounds per node and {_threads(backend)}: the same code, so a weak check,"
+        f"{name}, with another seed, other bounds per node and {_threads(backend)}: the same code,"
+        " so a weak check,"
         if repeated
         else f"{name}, another engine,"
     )
@@ -337,7 +362,8 @@ def _solve_anew(
     else:
         report.skip(
             check,
-            f"{by} was stopped ({reference.stop_reason.value}) with {reference.num_proven} states proven; what it found contradicts nothing",
+            f"{by} was stopped ({reference.stop_reason.value}) with {reference.num_proven} states"
+            " proven; what it found contradicts nothing",
         )
 
 
@@ -369,7 +395,9 @@ def _threads(backend: Any) -> str:
 
 
 def _compare(certificate: Certificate, reference: Spectrum) -> None:
-    """Raise `SpectrumError` where the certificate claims what the reference, a proven spectrum of as many states, denies."""
+    """Raise `SpectrumError` where the certificate claims what the reference, a proven spectrum of
+    as many states, denies.
+    """
     spectrum = certificate.spectrum
     proven = spectrum.num_proven
     same = (spectrum.states[:proven] == reference.states[:proven]).all(axis=1)
@@ -377,20 +405,23 @@ def _compare(certificate: Certificate, reference: Spectrum) -> None:
     if not same.all():
         first = int(np.flatnonzero(~same)[0])
         raise SpectrumError(
-            f"state {first} should be {reference.removed(first)} with energy {float(reference.energies[first])!r}, "
-            f"not {spectrum.removed(first)} with {float(spectrum.energies[first])!r}."
+            f"state {first} should be {reference.removed(first)} with energy"
+            f" {float(reference.energies[first])!r}, not {spectrum.removed(first)} with"
+            f" {float(spectrum.energies[first])!r}."
         )
     listed = {state.tobytes() for state in spectrum.states}
     missing = [k for k, state in enumerate(reference.states) if state.tobytes() not in listed]
     outside = float(reference.energies[missing[0]]) if missing else reference.lower_bound
     if spectrum.lower_bound > outside:
         raise SpectrumError(
-            f"no state outside the list is said to lie below {spectrum.lower_bound!r}, but one has energy {outside!r}."
+            f"no state outside the list is said to lie below {spectrum.lower_bound!r}, but one has"
+            f" energy {outside!r}."
         )
     if spectrum.status is Status.PROVEN:
         if spectrum.ties_truncated != reference.ties_truncated:
             raise SpectrumError(
-                f"ties are {'' if reference.ties_truncated else 'not '}cut off, unlike the certificate says."
+                f"ties are {'' if reference.ties_truncated else 'not '}cut off, unlike the"
+                " certificate says."
             )
         if certificate.next_energy not in (None, outside):
             raise SpectrumError(f"the next energy is {outside!r}, not {certificate.next_energy!r}.")
@@ -402,7 +433,10 @@ def _conclusion(report: Report, certificate: Certificate) -> tuple[str, str]:
     facts = "how the proof was made (bounds of nodes, tree statistics, timings, versions, date)"
     if not report.passed:
         return "that the certificate is wrong", "whatever no check passed"
-    listed = f"the {len(spectrum)} states are distinct, feasible and in order, with exactly these energies"
+    listed = (
+        f"the {len(spectrum)} states are distinct, feasible and in order, with exactly these"
+        " energies"
+    )
     if not spectrum.num_proven:
         listed += "; none of them is proven to be among the lowest"
     claim = _claim(spectrum)

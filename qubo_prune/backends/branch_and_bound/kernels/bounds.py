@@ -1,11 +1,13 @@
-"""Bounds of a node: pairwise steps on a convex relaxation, and a bound that holds at any of its points.
+"""Bounds of a node: pairwise steps on a convex relaxation, and a bound that holds at any of its
+points.
 
-Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free ones in [0, 1]. With ``h = 2 Q x`` and the
-shifts u of the first free position,
+Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free
+ones in [0, 1]. With ``h = 2 Q x`` and the shifts u of the first free position,
 
     q(x) = x'Qx + sum_free u_j x_j (1 - x_j),      g_j = h_j + u_j (1 - 2 x_j),
 
-q is convex along count-preserving directions and equals the energy at binary points. Hence for *any* feasible x
+q is convex along count-preserving directions and equals the energy at binary points. Hence for
+*any* feasible x
 
     E(y) >= q(x) + sum_free g_j (y_j - x_j) >= q(x) - g'x + (sum of the r smallest g per group),
 
@@ -21,7 +23,9 @@ from qubo_prune.core.kernels.jit import kernel
 
 FREE = 2
 SETTLING_STEPS = 8
-"""Steps taken to improve the point although the node can no longer be dropped: its children start from there."""
+"""Steps taken to improve the point although the node can no longer be dropped: its children start
+from there.
+"""
 
 
 @kernel
@@ -46,10 +50,11 @@ def relax(
     limit: float,
     max_steps: int,
 ) -> float:
-    """Take pairwise steps until the bound exceeds `limit`, cannot do so any more, or stops rising; return the last bound.
+    """Take pairwise steps until the bound exceeds `limit`, cannot do so any more, or stops rising;
+    return the last bound.
 
-    All arrays but `matrix` and `outside` begin at position `first`, the first free one. Leaves the gradient of the last point and the cut of
-    each group behind.
+    All arrays but `matrix` and `outside` begin at position `first`, the first free one. Leaves the
+    gradient of the last point and the cut of each group behind.
     """
     n = x.shape[0]
     value = energy[0]
@@ -114,7 +119,9 @@ def extremes(
     down_bar: NDArray[np.float64],
     outside: NDArray[np.float64],
 ) -> tuple[float, float]:
-    """Return the lowest gradient of what can be raised and the highest of what can be lowered, four chains at a time."""
+    """Return the lowest gradient of what can be raised and the highest of what can be lowered, four
+    chains at a time.
+    """
     n = gradient.shape[0]
     a0 = a1 = a2 = a3 = np.inf
     b0 = b1 = b2 = b3 = np.inf
@@ -171,7 +178,9 @@ def dual_minimum(
     gradient: NDArray[np.float64],
     cut: NDArray[np.float64],
 ) -> float:
-    """Bound `linear_minimum` from below without a selection: for any level per group, g'y >= r level + sum min(0, g_j - level)."""
+    """Bound `linear_minimum` from below without a selection: for any level per group, g'y >= r
+    level + sum min(0, g_j - level).
+    """
     total = 0.0
     for g in range(remaining.shape[0]):
         if free[g] > 0:
@@ -193,7 +202,9 @@ def linear_minimum(
     scratch: NDArray[np.float64],
     cut: NDArray[np.float64],
 ) -> float:
-    """Minimise over feasible y the change g'(y - x); leaves each group's two middle gradients in `cut`."""
+    """Minimise over feasible y the change g'(y - x); leaves each group's two middle gradients in
+    `cut`.
+    """
     total = 0.0
     for g in range(remaining.shape[0]):
         count = 0
@@ -252,7 +263,8 @@ def fix_by_reduced_cost(
     bound: float,
     limit: float,
 ) -> bool:
-    """Fix what no state below the limit can have otherwise: moving j across the cut costs |g_j - g_cut| more.
+    """Fix what no state below the limit can have otherwise: moving j across the cut costs |g_j -
+    g_cut| more.
 
     Returns whether anything was fixed.
     """

@@ -1,7 +1,7 @@
 """The branch-and-bound kernel: depth-first search below one node, with a safe bound at every node.
 
-Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free ones in [0, 1]. The bounds are in
-`kernel_bounds`.
+Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free
+ones in [0, 1]. The bounds are in `kernel_bounds`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ class Tables(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """One thread's scratch: a level per branching decision, the pool of its best states and its counters.
+    """One thread's scratch: a level per branching decision, the pool of its best states and its
+    counters.
 
-    At a level, `fields` holds h from the level's first free position on and `energy` holds x'Qx plus the offset.
+    At a level, `fields` holds h from the level's first free position on and `energy` holds x'Qx
+    plus the offset.
     """
 
     x: NDArray[np.float64]
@@ -91,9 +93,11 @@ def explore(
     out_x: NDArray[np.float64],
     out_bound: NDArray[np.float64],
 ) -> int:
-    """Search below the node (`fixed`, `x`), whose bound is ``work.bound[0]``, for at most `budget` nodes.
+    """Search below the node (`fixed`, `x`), whose bound is ``work.bound[0]``, for at most `budget`
+    nodes.
 
-    Returns the number of open nodes left, written to the `out_*` arrays with valid lower bounds; 0 means that the subtree is finished.
+    Returns the number of open nodes left, written to the `out_*` arrays with valid lower bounds; 0
+    means that the subtree is finished.
     """
     tables = borrowed(tables)
     work = borrowed(work)
@@ -265,7 +269,9 @@ def move(
     change: float,
     first: int,
 ) -> float:
-    """Update h = 2 Q x from `first` on for a change of the variable that `row` of Q belongs to; return that of x'Qx."""
+    """Update h = 2 Q x from `first` on for a change of the variable that `row` of Q belongs to;
+    return that of x'Qx.
+    """
     energy = change * (fields[position] + change * row[position])
     twice = 2.0 * change
     target = fields[first:]
@@ -337,7 +343,9 @@ def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int
 
 @kernel
 def is_small(work: Workspace, level: int) -> bool:
-    """Whether at most one group is open and at most two of its variables are still to be picked, or to be left out."""
+    """Whether at most one group is open and at most two of its variables are still to be picked, or
+    to be left out.
+    """
     groups = 0
     small = True
     for g in range(work.free.shape[1]):
@@ -350,7 +358,9 @@ def is_small(work: Workspace, level: int) -> bool:
 
 @kernel
 def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) -> None:
-    """Visit all completions of a small node: one or two variables of one group differ from all the others."""
+    """Visit all completions of a small node: one or two variables of one group differ from all the
+    others.
+    """
     n = tables.group_of.shape[0]
     fixed = work.fixed[level]
     x = work.x[level]
@@ -404,7 +414,9 @@ def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) 
 def offer(
     tables: Tables, work: Workspace, shared: Shared, level: int, i: int, j: int, energy: float
 ) -> None:
-    """Evaluate the level's binary point with i and j toggled (-1: none); keep it if it belongs to the best."""
+    """Evaluate the level's binary point with i and j toggled (-1: none); keep it if it belongs to
+    the best.
+    """
     if energy > shared.threshold[0] + tables.epsilon:
         return
     x = work.x[level]
@@ -441,7 +453,8 @@ def lower_cut(
 def only_later_ties(tables: Tables, work: Workspace, level: int, bound: float) -> bool:
     """Whether the node holds at best states that tie with the cut and come after it in a spectrum.
 
-    Energies that are multiples of a quantum cannot lie strictly between the cut's and the next one below.
+    Energies that are multiples of a quantum cannot lie strictly between the cut's and the next one
+    below.
     """
     if tables.quantum == 0.0 or not bound > work.cut_energy[0] - tables.quantum + tables.epsilon:
         return False
@@ -459,5 +472,6 @@ def only_later_ties(tables: Tables, work: Workspace, level: int, bound: float) -
             block = tables.block_of[p]
             word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
     energy = work.cut_energy[0]
-    # The cut itself may come from the heuristic start, in no pool yet: the node that holds it stays.
+    # The cut itself may come from the heuristic start, in no pool yet: the node that holds it
+    # stays.
     return precedes(energy, work.cut_word, energy, word)

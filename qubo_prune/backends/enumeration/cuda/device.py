@@ -12,7 +12,9 @@ HOST: Final = "host"
 
 
 MAX_PICKS = 347
-"""A warp that keeps track of more picks than this for each of its nodes exceeds the shared memory that every GPU has."""
+"""A warp that keeps track of more picks than this for each of its nodes exceeds the shared memory
+that every GPU has.
+"""
 
 
 DeviceId = int | Literal["host"]
@@ -31,7 +33,8 @@ class Device(Protocol):
         """Return a copy of the first entries of a device's array."""
 
     def start(self, arguments: Sequence[Any], max_picks: int) -> Callable[[], object]:
-        """Start the kernel; return what waits until it is done, up to when the arguments have to be kept.
+        """Start the kernel; return what waits until it is done, up to when the arguments have to be
+        kept.
 
         Arrays are the device's, numbers 64 bits wide. At most `LAUNCHES` may be under way.
         """

@@ -1,4 +1,6 @@
-"""Batches run on one device: launches, survivors, and what to do when there are too many of them."""
+"""Batches run on one device: launches, survivors, and what to do when there are too many of
+them.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +47,11 @@ _TASK, _ROW, _COLUMN, _PICKS = range(4)
 class DeviceEngine(Engine):
     """An `Engine` that screens on a device; for the use of one thread.
 
-    The device screens in float32, against a level in its memory, and collects what passes. Those survivors get their canonical energies
-    here, and the lowest of them lower the level of later launches. One launch runs while another's survivors are looked at and the next is
-    prepared. A launch whose survivors do not fit its buffer counts for nothing but the lower level: it is done again in two parts, down to
-    single states if it has to be.
+    The device screens in float32, against a level in its memory, and collects what passes. Those
+    survivors get their canonical energies here, and the lowest of them lower the level of later
+    launches. One launch runs while another's survivors are looked at and the next is prepared. A
+    launch whose survivors do not fit its buffer counts for nothing but the lower level: it is done
+    again in two parts, down to single states if it has to be.
 
     Parameters
     ----------
@@ -63,13 +66,15 @@ class DeviceEngine(Engine):
     def __init__(self, job: Job, device: Device | None, capacity: int = CAPACITY) -> None:
         if job.task_states > MAX_TASK_STATES:
             raise InputError(
-                f"task_states must be at most {MAX_TASK_STATES} with executor='cuda', not {job.task_states}; leave it out."
+                f"task_states must be at most {MAX_TASK_STATES} with executor='cuda', not"
+                f" {job.task_states}; leave it out."
             )
         groups = job.problem.groups
         picks = sum(min(each.count, len(each.indices) - each.count) for each in groups)
         if picks > MAX_PICKS:
             raise InputError(
-                f"executor='cuda' chooses at most {MAX_PICKS} blocks to remove or to keep, not {picks}; leave executor out."
+                f"executor='cuda' chooses at most {MAX_PICKS} blocks to remove or to keep, not"
+                f" {picks}; leave executor out."
             )
         super().__init__(job, choose_tile_size)
         tables = self._sheet_tables = make_tables(self.layout)
@@ -93,7 +98,9 @@ class DeviceEngine(Engine):
         ]
 
     def new_workspace(self) -> Workspace:
-        """Return scratch of which only the counter of states is used: the best of a batch are kept apart."""
+        """Return scratch of which only the counter of states is used: the best of a batch are kept
+        apart.
+        """
         return make_workspace(self.layout, 1, self.job.problem.num_blocks)
 
     def nbytes(self) -> int:
@@ -164,7 +171,9 @@ class DeviceEngine(Engine):
         return _Launch(part, begin, arguments, counters, buffer, wait)
 
     def _land(self, launch: _Launch, feed: Feed, best: Best, shared: Shared) -> int:
-        """Wait for a launch and take in what it found; return how many states it visited for good."""
+        """Wait for a launch and take in what it found; return how many states it visited
+        for good.
+        """
         counters = self._counters(launch)
         seconds = time.perf_counter() - launch.begin
         survivors, visited = int(counters[_SURVIVORS]), int(counters[_VISITED])

@@ -25,13 +25,14 @@ def device_ids(requested: object) -> list[DeviceId]:
     count = cupy.cuda.runtime.getDeviceCount() if cupy.cuda.is_available() else 0
     if not count:
         raise BackendUnavailableError(
-            "executor='cuda' needs an NVIDIA GPU with its driver, and CUDA shows none to this process; "
-            "see what nvidia-smi says, or leave executor out to use the processor."
+            "executor='cuda' needs an NVIDIA GPU with its driver, and CUDA shows none to this"
+            " process; see what nvidia-smi says, or leave executor out to use the processor."
         )
     wanted = count if requested is None else as_count(requested, "devices")
     if wanted > count:
         raise InputError(
-            f"devices must be at most {count}, the number of GPUs here, not {wanted}; leave it out to use all."
+            f"devices must be at most {count}, the number of GPUs here, not {wanted}; leave it out"
+            " to use all."
         )
     return list(range(wanted))
 
@@ -42,6 +43,6 @@ def check_devices(requested: object) -> None:
         return
     if isinstance(requested, str) or as_count(requested, "devices") < 1:
         raise InputError(
-            f"devices must be a number of GPUs, at least 1, or {HOST!r}, not {format_value(requested)}; "
-            "leave it out to use all."
+            f"devices must be a number of GPUs, at least 1, or {HOST!r}, not"
+            f" {format_value(requested)}; leave it out to use all."
         )

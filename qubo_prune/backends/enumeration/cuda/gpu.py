@@ -35,7 +35,8 @@ class Gpu:
         with self._device:
             module = self._cupy.RawModule(code=source(), options=_OPTIONS)
             self._kernel = module.get_function("screen")
-            # They do not wait for each other, so that a launch fills the multiprocessors that the one before has left.
+            # They do not wait for each other, so that a launch fills the multiprocessors that the
+            # one before has left.
             self._streams = cycle(
                 [self._cupy.cuda.Stream(non_blocking=True) for _ in range(LAUNCHES)]
             )

@@ -1,4 +1,6 @@
-"""The kernel compiled for this machine's processor: slow, and the way to check it where there is no GPU."""
+"""The kernel compiled for this machine's processor: slow, and the way to check it where there is no
+GPU.
+"""
 
 from __future__ import annotations
 
@@ -52,16 +54,20 @@ class Host:
     def start(self, arguments: Sequence[Any], max_picks: int) -> Callable[[], object]:  # noqa: ARG002 - memory grows by itself here
         """See `Device`."""
         values = (
-            ctypes.c_void_p(each.ctypes.data)
-            if isinstance(each, np.ndarray)
-            else ctypes.c_int64(each)
+            (
+                ctypes.c_void_p(each.ctypes.data)
+                if isinstance(each, np.ndarray)
+                else ctypes.c_int64(each)
+            )
             for each in arguments
         )
         return self._threads.submit(self._kernel, *values).result
 
 
 def compiler() -> str | None:
-    """Return the path of a C++ compiler, the one that CXX names if it does; None if there is none."""
+    """Return the path of a C++ compiler, the one that CXX names if it does; None if there
+    is none.
+    """
     named = os.environ.get("CXX")
     found = (shutil.which(name) for name in ([named] if named else _COMPILERS))
     return next(filter(None, found), None)
@@ -72,7 +78,8 @@ def _library(options: tuple[str, ...]) -> ctypes.CDLL:
     path = compiler()
     if path is None:
         raise BackendUnavailableError(
-            "devices='host' needs a C++ compiler, and there is none on the PATH; install one, or name it in CXX."
+            "devices='host' needs a C++ compiler, and there is none on the PATH; install one, or"
+            " name it in CXX."
         )
     with tempfile.TemporaryDirectory(prefix="qubo-prune-") as folder:
         text, library = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
@@ -81,7 +88,7 @@ def _library(options: tuple[str, ...]) -> ctypes.CDLL:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BackendUnavailableError(
-                f"{path} cannot compile the kernel for devices='host': {' '.join(done.stderr.split())[:500]}; "
-                "name another compiler in CXX."
+                f"{path} cannot compile the kernel for devices='host':"
+                f" {' '.join(done.stderr.split())[:500]}; name another compiler in CXX."
             )
         return ctypes.CDLL(str(library))

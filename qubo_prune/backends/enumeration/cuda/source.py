@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 
 LAUNCHES = 2
-"""So many launches are under way at a time: one runs while the results of the other are looked at and its successor is prepared."""
+"""So many launches are under way at a time: one runs while the results of the other are looked at
+and its successor is prepared.
+"""
 
 
 @cache

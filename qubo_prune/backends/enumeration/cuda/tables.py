@@ -1,7 +1,9 @@
-"""What the GPU kernel reads of a layout: one table of fields, the cross table, and the panels that refer to them.
+"""What the GPU kernel reads of a layout: one table of fields, the cross table, and the panels that
+refer to them.
 
-The *columns of F* are everything whose energy depends on the prefix in a linear way: the positions, the pairs of inner positions, the
-patterns of the tile's halves, and one column that is always 0. Row i of F is what pick i adds to each. Kernel.cu says how panels use them.
+The *columns of F* are everything whose energy depends on the prefix in a linear way: the positions,
+the pairs of inner positions, the patterns of the tile's halves, and one column that is always 0.
+Row i of F is what pick i adds to each. Kernel.cu says how panels use them.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class Tables:
     """The constant arrays of a layout as the kernel takes them."""
 
     tables: NDArray[np.float32]
-    """F, (n + 1) rows of `stride` of which the last is 0, then the cross table and a row that is 0 for inner positions, else +inf."""
+    """F, (n + 1) rows of `stride` of which the last is 0, then the cross table and a row that is 0
+    for inner positions, else +inf.
+    """
     stride: int
     start: NDArray[np.float32]
     """(stride,) the columns' energies without any pick, +inf for padding."""
@@ -61,7 +65,9 @@ class Tables:
         return int(self.panels[:, 4].max(initial=1))
 
     def states_of_node(self, remaining: int, last: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the states in the panels of nodes whose inner picks so far are `last` and above."""
+        """Return the states in the panels of nodes whose inner picks so far are `last` and
+        above.
+        """
         if remaining == self.leaf:
             states: NDArray[np.int64] = self.binomials[remaining, last]
             return states
@@ -137,7 +143,9 @@ def warp_bytes(max_picks: int) -> int:
 
 
 def lanes_along(columns: int) -> int:
-    """Return how many lanes of a warp stand side by side along so many columns; the rest share the rows."""
+    """Return how many lanes of a warp stand side by side along so many columns; the rest share the
+    rows.
+    """
     lanes = WARP
     while lanes > 1 and lanes // 2 * COLUMNS_PER_LANE >= columns:
         lanes //= 2
@@ -145,7 +153,9 @@ def lanes_along(columns: int) -> int:
 
 
 def first_row(leaf: int, column: int) -> int:
-    """Return the lowest position above a column of a leaf's panel: a position, or a pair (j, m) in the order of j, then m < j."""
+    """Return the lowest position above a column of a leaf's panel: a position, or a pair (j, m) in
+    the order of j, then m < j.
+    """
     high = column if leaf == 2 else (1 + isqrt(8 * column + 1)) // 2
     return high + 1
 

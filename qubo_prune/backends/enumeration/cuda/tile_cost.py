@@ -37,8 +37,10 @@ _GROUP = 100 + 25 * _PICKS
 """For eight nodes."""
 
 _CROSS_ENTRY = 10_000
-"""What an entry of the cross table counts: less than the instructions that a GPU could issue while the processor computes it, since such
-tables take a fraction of a second, and runs of a fraction of a second are not what a GPU is for."""
+"""What an entry of the cross table counts: less than the instructions that a GPU could issue while
+the processor computes it, since such tables take a fraction of a second, and runs of a fraction of
+a second are not what a GPU is for.
+"""
 
 
 def choose_tile_size(inner_size: int, inner_count: int, leaf: int) -> int:

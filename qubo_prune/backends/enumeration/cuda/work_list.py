@@ -53,7 +53,9 @@ class Sheet:
 
     @cached_property
     def _states_before(self) -> NDArray[np.int64]:
-        """States before each strip, and of all; roughly, since the gap after a section counts as nodes of its last strip."""
+        """States before each strip, and of all; roughly, since the gap after a section counts as
+        nodes of its last strip.
+        """
         starts = np.append(self.strips[:, 0], self.num_units * WARP)
         return np.append(0, np.cumsum(np.diff(starts) * self.strips[:, 4]))
 
@@ -115,7 +117,9 @@ class SheetMaker:
     def _prefixes(
         self, tasks: Sequence[Task]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Return `bases`, `base_energies` and `prefixes` of a sheet; rounded to float32 once all is added."""
+        """Return `bases`, `base_energies` and `prefixes` of a sheet; rounded to float32 once all is
+        added.
+        """
         start = self._tables.start.astype(np.float64)
         bases = np.empty((len(tasks), len(start)), np.float32)
         energies = np.empty(len(tasks), np.float32)
@@ -137,7 +141,9 @@ class SheetMaker:
         return bases, energies, prefixes
 
     def _strips(self, number: int, task: Task, depth: int) -> NDArray[np.int64]:
-        """Return the strips of a task's nodes at a depth, with their number of nodes in place of their first one."""
+        """Return the strips of a task's nodes at a depth, with their number of nodes in place of
+        their first one.
+        """
         root = len(task.prefix)
         segments = [self._segment(task, group) for group in self._outer if root < group.stop_depth]
         others = prod(count for *_, count in segments)
@@ -181,7 +187,9 @@ class SheetMaker:
     def _upper_picks(
         self, task: Task, depth: int, picks: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the possible last picks of nodes with so many inner picks below the prefix, and a segment for the others of each."""
+        """Return the possible last picks of nodes with so many inner picks below the prefix, and a
+        segment for the others of each.
+        """
         is_root = len(task.prefix) >= self._inner.first_depth
         first, stop = (task.first, task.stop) if is_root else (0, self._inner.stop)
         floor = self._floor[depth - 1]
@@ -191,7 +199,8 @@ class SheetMaker:
             base, count = np.zeros_like(last), np.ones_like(last)
         else:
             last = np.arange(floor, stop - upper)
-            # In colexicographic order, the subsets of the positions from last + 1 on whose highest is below `first` come first.
+            # In colexicographic order, the subsets of the positions from last + 1 on whose highest
+            # is below `first` come first.
             base = self._binomials[upper, np.maximum(first - last - 1, 0)]
             count = self._binomials[upper, stop - last - 1] - base
         return last, np.stack([last + 1, np.full_like(last, upper), base, count], axis=1)

@@ -1,4 +1,6 @@
-"""What a device is given next: the tasks of a batch as sheets, and these in parts that are each worth a launch."""
+"""What a device is given next: the tasks of a batch as sheets, and these in parts that are each
+worth a launch.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class LoadedSheet:
 
 
 class Part(NamedTuple):
-    """Units [first, stop) of a sheet; of a single unit maybe only the states whose keys lie in [first_key, stop_key)."""
+    """Units [first, stop) of a sheet; of a single unit maybe only the states whose keys lie in
+    [first_key, stop_key).
+    """
 
     loaded: LoadedSheet
     first: int
@@ -91,7 +95,9 @@ class Feed:
         self._halves: list[Part] = []
 
     def next(self, states: int) -> Part | None:
-        """Return a part of about so many states, or half of one that was split; None if the batch or its time is over."""
+        """Return a part of about so many states, or half of one that was split; None if the batch
+        or its time is over.
+        """
         if self._halves:
             return self._halves.pop()
         if not self._open or self._open[-1].handed_out:
@@ -136,7 +142,8 @@ class Feed:
             done = self._open.popleft()
             if done.visited != done.sheet.num_states:
                 raise BackendError(
-                    f"tasks of {done.sheet.num_states} states visited {done.visited} on the device; please report this."
+                    f"tasks of {done.sheet.num_states} states visited {done.visited} on the device;"
+                    " please report this."
                 )
             self.finished = done.stop_task
 

@@ -23,7 +23,8 @@ class Executor(Protocol):
         """Queue a batch; `threshold` bounds the energy of the last state wanted from above."""
 
     def results(self, timeout: float) -> list[Done]:
-        """Wait for results, `timeout` seconds at most; a batch that was lost comes back with nothing done.
+        """Wait for results, `timeout` seconds at most; a batch that was lost comes back with
+        nothing done.
 
         Raises
         ------
@@ -32,7 +33,9 @@ class Executor(Protocol):
         """
 
     def visited(self) -> int:
-        """Return how many states were visited for batches that have not come back, as far as is known."""
+        """Return how many states were visited for batches that have not come back, as far as is
+        known.
+        """
 
     def stop(self) -> None:
         """Let all batches come back soon, whether done or not."""

@@ -59,7 +59,8 @@ class Dask:
             )
         try:
             if scheduler is not None and not scheduler.startswith("inproc://"):
-                # A client takes 20 seconds to give up on an address that is none, and says so at length.
+                # A client takes 20 seconds to give up on an address that is none, and says so at
+                # length.
                 distributed.comm.get_address_host_port(scheduler, strict=True)
             self._client = distributed.Client(
                 self._cluster or scheduler, timeout=_CONNECT_SECONDS, set_as_default=False
@@ -74,7 +75,8 @@ class Dask:
         except TimeoutError:
             self._client.close()
             raise BackendUnavailableError(
-                f"the Dask scheduler at {scheduler!r} has no workers; start some, as: dask worker {scheduler}"
+                f"the Dask scheduler at {scheduler!r} has no workers; start some, as: dask worker"
+                f" {scheduler}"
             ) from None
         self._job = self._client.scatter(data, broadcast=True, hash=False)
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()

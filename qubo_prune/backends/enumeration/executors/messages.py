@@ -123,8 +123,8 @@ def decode_job(data: bytes) -> Job:
         header = json.loads(arrays["header"].tobytes())
         if header["version"] != __version__:
             raise BackendError(
-                f"a worker has qubo-prune {__version__}, but the run was started by {header['version']}; "
-                "install the same version everywhere."
+                f"a worker has qubo-prune {__version__}, but the run was started by"
+                f" {header['version']}; install the same version everywhere."
             )
         problem = Problem(
             arrays["hessian"],

@@ -36,7 +36,8 @@ class _Worker:
         results: queue.SimpleQueue[tuple[_Worker, wire.Message | None]],
         device: DeviceId | None,
     ) -> None:
-        # Not multiprocessing: it would run the user's script again in each worker. A session of its own keeps a terminal's Ctrl-C away.
+        # Not multiprocessing: it would run the user's script again in each worker. A session of its
+        # own keeps a terminal's Ctrl-C away.
         options: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -76,7 +77,8 @@ class _Worker:
 
     def _read(self) -> None:
         try:
-            # A large problem does not fit the pipe before the worker reads: the others must not wait for it.
+            # A large problem does not fit the pipe before the worker reads: the others must not
+            # wait for it.
             with contextlib.suppress(OSError):
                 wire.send(self._stdin, {"device": self.device}, self._job)
             self._ready.set()
@@ -95,7 +97,8 @@ class Processes:
     def __init__(self, engine: Engine, devices: Sequence[DeviceId | None]) -> None:
         job = engine.job
         self._num_blocks = job.problem.num_blocks
-        # The workers take the tile as it was chosen here, so that they cut the tasks in the same way.
+        # The workers take the tile as it was chosen here, so that they cut the tasks in the same
+        # way.
         self._job = wire.encode_job(
             Job(job.problem, job.capacity, job.task_states, engine.layout.tile_size)
         )
@@ -158,8 +161,8 @@ class Processes:
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
             raise BackendError(
-                f"{self._deaths} worker processes died one after the other, the last with exit code "
-                f"{worker.process.returncode}; there may not be enough memory for so many."
+                f"{self._deaths} worker processes died one after the other, the last with exit code"
+                f" {worker.process.returncode}; there may not be enough memory for so many."
             )
         if not self._stopping:
             self._workers.append(_Worker(self._job, self._results, worker.device))

@@ -1,4 +1,6 @@
-"""A worker process: reads batches from standard input, writes results to standard output, ends when its parent does."""
+"""A worker process: reads batches from standard input, writes results to standard output, ends when
+its parent does.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Rows of states: extend a prefix's tables by one pick, and screen a whole row against a threshold.
 
-These are the hot loops. They take bare arrays and have no cold branches, so that LLVM vectorises them.
+These are the hot loops. They take bare arrays and have no cold branches, so that LLVM vectorises
+them.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def screen_pairs(
     last: int,
     threshold: np.float32,
 ) -> bool:
-    """Whether any c[i] + C[i, j] + c[j], j < i < last, is below the threshold: four rows i at a time into a minimum over i."""
+    """Whether any c[i] + C[i, j] + c[j], j < i < last, is below the threshold: four rows i at a
+    time into a minimum over i.
+    """
     padded = (last + 15) // 16 * 16
     row = fields[depth, :padded]
     for j in range(padded):
@@ -123,7 +126,9 @@ def screen_triples(
     last: int,
     threshold: np.float32,
 ) -> bool:
-    """Whether any c[i] + P[i, q] + p[q], q over the pairs below i < last, is below the threshold."""
+    """Whether any c[i] + P[i, q] + p[q], q over the pairs below i < last, is below the
+    threshold.
+    """
     padded = ((last - 1) * (last - 2) // 2 + 15) // 16 * 16
     row = fields[depth, :last]
     pair = pairs[depth, :padded]

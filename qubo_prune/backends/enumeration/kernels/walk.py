@@ -1,10 +1,13 @@
-"""The enumeration kernels: walk prefixes, screen whole rows in float32, look again at the few rows that can matter.
+"""The enumeration kernels: walk prefixes, screen whole rows in float32, look again at the few rows
+that can matter.
 
-Four node shapes, by the number k of inner picks still to make (`last` is one past the highest position still allowed):
+Four node shapes, by the number k of inner picks still to make (`last` is one past the highest
+position still allowed):
 
 - k = 1: one row, ``E + c_i`` for i < last;
 - k = 2: the triangle of pairs j < i < last, ``(E + c_i) + (c_j + C_ij)``, one padded row per i;
-- k = 3: the triples, ``(E + c_i) + (p_q + P_iq)`` with q running over the pairs below i, ``p_q = c_j + c_m + C_jm`` kept like c and
+- k = 3: the triples, ``(E + c_i) + (p_q + P_iq)`` with q running over the pairs below i, ``p_q =
+  c_j + c_m + C_jm`` kept like c and
   ``P_iq = C_ij + C_im`` a constant: long rows even where few variables are left;
 - k > 3: the tile, ``t1[a] + t2[b] + X[a, b]``, and one child per i in [tile, last).
 
@@ -98,7 +101,8 @@ def walk(
     stop: int,
     with_node: bool,
 ) -> bool:
-    """Visit the states below `prefix` whose next pick lies in [first, stop), and the node's own rows if `with_node`.
+    """Visit the states below `prefix` whose next pick lies in [first, stop), and the node's own
+    rows if `with_node`.
 
     Returns False if stopped early; `work.visited[0]` counts the states in any case.
     """
@@ -201,7 +205,9 @@ def walk(
 def screen_level(
     threshold: float, constant: float, allowance: float, scale: float, margin: float
 ) -> np.float32:
-    """Return what a screened energy has to be below: the threshold less the constant, scaled, with room for all rounding."""
+    """Return what a screened energy has to be below: the threshold less the constant, scaled, with
+    room for all rounding.
+    """
     return _F32((threshold - constant + allowance) * scale + margin)
 
 
@@ -315,7 +321,9 @@ def toggle_pattern(tables: Tables, work: Workspace, pattern: int, first: int) ->
 
 @kernel
 def offer(tables: Tables, work: Workspace, shared: Shared) -> None:
-    """Evaluate the packed candidate in float64, keep it if it belongs to the best, and tighten the shared threshold."""
+    """Evaluate the packed candidate in float64, keep it if it belongs to the best, and tighten the
+    shared threshold.
+    """
     energy = packed_energy(tables.hessian, tables.linear, work.word, work.removed)
     full = work.pool_size[0] == work.pool_energies.shape[0]
     if full and not precedes(energy, work.word, work.pool_energies[0], work.pool_words[0]):

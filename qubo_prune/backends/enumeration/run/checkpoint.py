@@ -90,7 +90,9 @@ class Checkpoint:
         self._due = end + max(INTERVAL_SECONDS, (end - begin) / _LARGEST_DUTY)
 
     def save_if_due(self, ledger: Ledger) -> None:
-        """Write the file now and then; a failure, as on a full disk, is a warning and no reason to lose the run."""
+        """Write the file now and then; a failure, as on a full disk, is a warning and no reason to
+        lose the run.
+        """
         if time.monotonic() < self._due:
             return
         try:
@@ -139,13 +141,16 @@ class Checkpoint:
         for key, value in self._run.items():
             if run.get(key) != value:
                 raise InputError(
-                    f"{self._path} is the checkpoint of another run, with {key}={format_value(run.get(key))} in place "
-                    f"of {format_value(value)}; name another file, or repeat that run as it was."
+                    f"{self._path} is the checkpoint of another run, with"
+                    f" {key}={format_value(run.get(key))} in place of {format_value(value)}; name"
+                    " another file, or repeat that run as it was."
                 )
 
 
 def _identity(engine: Engine) -> dict[str, Any]:
-    """Return what has to be the same for a run to be taken up: the problem, and how it is cut into tasks."""
+    """Return what has to be the same for a run to be taken up: the problem, and how it is cut into
+    tasks.
+    """
     job, problem, layout = engine.job, engine.job.problem, engine.layout
     little_endian = np.ascontiguousarray(problem.linear, "<f8")
     order = [layout.block_of, layout.floor, layout.ceiling, layout.remaining]

@@ -1,4 +1,6 @@
-"""Hands out the tasks in batches, collects what comes back and keeps the account, whoever does the work."""
+"""Hands out the tasks in batches, collects what comes back and keeps the account, whoever does the
+work.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.02
 _BATCH_SECONDS = 0.4
-"""Time that a batch should take: long against the time to send it, short against the patience of whoever stops the run."""
+"""Time that a batch should take: long against the time to send it, short against the patience of
+whoever stops the run.
+"""
 
 _LONGEST_BATCH = 5 * _BATCH_SECONDS
 _GRACE_SECONDS = 10.0
@@ -43,7 +47,8 @@ class Coordinator:
         self._partition = partition
         self._ledger = ledger
         self._threshold = threshold
-        # The lowest range is on top, so that what was lost is done again first and few ranges are ever open.
+        # The lowest range is on top, so that what was lost is done again first and few ranges are
+        # ever open.
         self._pending: list[Range] = ledger.finished.gaps(partition.num_tasks)[::-1]
         self._todo = partition.num_states - ledger.num_finished
         self._unsent = self._todo

@@ -71,7 +71,9 @@ class Ledger:
         self.num_visited = 0
 
     def record(self, first: int, states: int, result: Result) -> None:
-        """Enter the result of a batch from task `first` on, of which so many states are finished."""
+        """Enter the result of a batch from task `first` on, of which so many states are
+        finished.
+        """
         self.finished.add(first, result.finished)
         self.num_finished += states
         self.num_visited += result.visited

@@ -1,14 +1,19 @@
-"""How a problem is laid out for exhaustive enumeration: gauge, variable order, float32 tables and the rounding margin.
+"""How a problem is laid out for exhaustive enumeration: gauge, variable order, float32 tables and
+the rounding margin.
 
-Write the objective as ``E(y) = e0 + sum_i D_i y_i + sum_{i<j} C_ij y_i y_j`` with ``C = 2Q`` off the diagonal.
+Write the objective as ``E(y) = e0 + sum_i D_i y_i + sum_{i<j} C_ij y_i y_j`` with ``C = 2Q`` off
+the diagonal.
 
-*Gauge.* A group of which more than half is removed is described by its kept set: ``x_i = 1 - y_i`` flips the sign of ``C_ij`` once per
+*Gauge.* A group of which more than half is removed is described by its kept set: ``x_i = 1 - y_i``
+flips the sign of ``C_ij`` once per
 flipped end and turns ``D_i`` into ``-(D_i + sum_{j flipped, j != i} C_ij)``.
 
-*Order.* The group with the most states is the *inner* one; its ``tile_size`` lowest variables form the tile. Prefixes choose among
+*Order.* The group with the most states is the *inner* one; its ``tile_size`` lowest variables form
+the tile. Prefixes choose among
 all the others.
 
-*Tile.* The tile is split into two halves A and B. With ``t1[a]`` (``t2[b]``) the energy of pattern a of A (b of B) in the fields of the
+*Tile.* The tile is split into two halves A and B. With ``t1[a]`` (``t2[b]``) the energy of pattern
+a of A (b of B) in the fields of the
 prefix, a state costs ``t1[a] + t2[b] + X[a, b]``; ``X`` is a constant of the problem.
 """
 
@@ -31,7 +36,9 @@ MAX_TILE_FLOATS = 1 << 22
 """Upper limit of the cross table X, in float32 values (16 MiB)."""
 
 MAX_PAIR_FLOATS = 1 << 23
-"""Upper limit of the table P of pair couplings, in float32 values (32 MiB); beyond it nodes end with pairs, not triples."""
+"""Upper limit of the table P of pair couplings, in float32 values (32 MiB); beyond it nodes end
+with pairs, not triples.
+"""
 
 _UNIT_ROUNDOFF = 2.0**-24
 _SMALLEST_FLOAT32 = 2.0**-149
@@ -39,7 +46,9 @@ _SMALLEST_FLOAT32 = 2.0**-149
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Everything the enumeration kernels read; positions 0...n-1 are the reordered free variables."""
+    """Everything the enumeration kernels read; positions 0...n-1 are the reordered free
+    variables.
+    """
 
     block_of: NDArray[np.int64]
     """(n,) original block index of each position."""
@@ -57,7 +66,9 @@ class Layout:
     couplings: NDArray[np.float32]
     """(n, P) row i holds C_ij for j < i, +inf from i on up to the padding."""
     pair_couplings: NDArray[np.float32]
-    """(n, Q) row i holds P_iq = C_ij + C_im for the pairs q = (j, m) of inner positions below i, +inf further on; empty if not used."""
+    """(n, Q) row i holds P_iq = C_ij + C_im for the pairs q = (j, m) of inner positions below i,
+    +inf further on; empty if not used.
+    """
     pair_start: NDArray[np.float32]
     """(Q,) energy of each pair on its own."""
     diagonal: NDArray[np.float32]
@@ -79,7 +90,9 @@ class Layout:
     cross_table: NDArray[np.float32]
     """X, one dense block per pair of popcount classes, the wider class along the rows."""
     blocks: NDArray[np.int64]
-    """(blocks, 7) offset in `cross_table`, 1 if the rows are B, first slot and number of rows, first slot and padded width of columns, states."""
+    """(blocks, 7) offset in `cross_table`, 1 if the rows are B, first slot and number of rows,
+    first slot and padded width of columns, states.
+    """
     block_range: NDArray[np.int64]
     """(K + 2,) blocks of a node with k picks to go: block_range[k] up to block_range[k + 1]."""
 
@@ -96,7 +109,8 @@ def make_layout(
 ) -> Layout:
     """Lay out `reduced` (at least one group); `words` is the packed state of the fixed removals.
 
-    `tile_size` overrides the cost model, which is `choose` or else the one for processors; answers do not depend on it.
+    `tile_size` overrides the cost model, which is `choose` or else the one for processors; answers
+    do not depend on it.
     """
     order, groups = _order(reduced)
     flip_group = 2 * reduced.counts > np.bincount(reduced.group_of, minlength=reduced.num_groups)
@@ -151,8 +165,8 @@ def make_layout(
 def choose_tile_size(inner_size: int, inner_count: int, leaf: int = 3) -> int:
     """Return the even tile size that the cost model expects to be fastest; 0 where none is needed.
 
-    A node with k > `leaf` picks to go costs a fixed overhead, the refresh of the half tables and C(tile, k) states; the leaves below it share
-    the rest of the states.
+    A node with k > `leaf` picks to go costs a fixed overhead, the refresh of the half tables and
+    C(tile, k) states; the leaves below it share the rest of the states.
     """
     if inner_count <= leaf:
         return 0
@@ -167,7 +181,9 @@ def choose_tile_size(inner_size: int, inner_count: int, leaf: int = 3) -> int:
 
 
 def _tile_cost(size: int, count: int, tile: int, leaf: int) -> float:
-    """Rough cycles to enumerate C(size, count) with this tile, for comparison between tiles only."""
+    """Rough cycles to enumerate C(size, count) with this tile, for comparison between tiles
+    only.
+    """
     cost = 0.0
     leaf_states = comb(size, count)
     for k in range(leaf + 1, count + 1):
@@ -182,7 +198,9 @@ def _tile_cost(size: int, count: int, tile: int, leaf: int) -> float:
 
 
 def _order(reduced: ReducedProblem) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
-    """Order the variables by group, the one with the most states first; return each group's (size, picks)."""
+    """Order the variables by group, the one with the most states first; return each group's (size,
+    picks).
+    """
     sizes = np.bincount(reduced.group_of, minlength=reduced.num_groups).tolist()
     # The removed variables are picked, or the kept ones where they are fewer.
     picks = [min(int(r), n - int(r)) for n, r in zip(sizes, reduced.counts, strict=True)]
@@ -256,9 +274,11 @@ def _power_of_two_scale(couplings: NDArray[np.float64], diagonal: NDArray[np.flo
 def _margin(couplings: NDArray[np.float64], diagonal: NDArray[np.float64], num_picks: int) -> float:
     """Bound the float32 error of any screened energy.
 
-    A state's terms sum in absolute value to at most `total`: the largest `num_picks` of ``|D_i|`` plus the largest ``num_picks - 1``
-    entries ``|C_ij|`` of the row. (Pairs are counted twice, which is safe.) Each of the values added is rounded once, and at most
-    ``4 * num_picks + 8`` additions lie between the tables and a screened energy, each off by one unit roundoff of a partial sum.
+    A state's terms sum in absolute value to at most `total`: the largest `num_picks` of ``|D_i|``
+    plus the largest ``num_picks - 1`` entries ``|C_ij|`` of the row. (Pairs are counted twice,
+    which is safe.) Each of the values added is rounded once, and at most ``4 * num_picks + 8``
+    additions lie between the tables and a screened energy, each off by one unit roundoff of a
+    partial sum.
     """
     size = len(diagonal)
     keep = min(max(num_picks - 1, 0), size - 1)
@@ -336,7 +356,9 @@ def _cross_table(
     a: _Half,
     b: _Half,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """X for every pair of classes, grouped by the number of picks, the wider class (ties: B) along the rows."""
+    """X for every pair of classes, grouped by the number of picks, the wider class (ties: B) along
+    the rows.
+    """
     cross = couplings[: a.width, a.width : tile_size]
     tables: list[NDArray[np.float32]] = []
     blocks: list[tuple[int, ...]] = []

@@ -1,8 +1,10 @@
-"""The space of states cut into tasks: deterministic, of bounded size, in a fixed order, and never listed.
+"""The space of states cut into tasks: deterministic, of bounded size, in a fixed order, and never
+listed.
 
-A task is a prefix of picks and a range for the next pick. The tasks are disjoint and cover the whole space, whoever runs them in whatever
-order; their position in the sequence identifies them. How a node is cut depends on its depth and its last pick alone, so counts are kept for
-each such pair, and any task, or the one that holds any state, is found without those before it.
+A task is a prefix of picks and a range for the next pick. The tasks are disjoint and cover the
+whole space, whoever runs them in whatever order; their position in the sequence identifies them.
+How a node is cut depends on its depth and its last pick alone, so counts are kept for each such
+pair, and any task, or the one that holds any state, is found without those before it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from qubo_prune.backends.enumeration.space.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The states below `prefix` whose next pick lies in [first, stop), and the node's own rows if `with_node`."""
+    """The states below `prefix` whose next pick lies in [first, stop), and the node's own rows if
+    `with_node`.
+    """
 
     prefix: tuple[int, ...]
     first: int
@@ -28,7 +32,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A part of a node: one task, or the tasks of the child at `first` if `last` is that child's range."""
+    """A part of a node: one task, or the tasks of the child at `first` if `last` is that child's
+    range.
+    """
 
     first: int
     stop: int
@@ -41,8 +47,8 @@ class _Piece:
 class _Level:
     """How the nodes of one depth are cut.
 
-    The pieces of a node whose picks end at `last` are the first `closed[last]`, then `open[last]` if that holds any state. The
-    cumulative lists start with 0.
+    The pieces of a node whose picks end at `last` are the first `closed[last]`, then `open[last]`
+    if that holds any state. The cumulative lists start with 0.
     """
 
     pieces: list[_Piece] = field(default_factory=list)
@@ -117,13 +123,17 @@ class Partition:
         return self._find(number, by_states=False)[2]
 
     def task_at(self, state: int) -> int:
-        """Return the number of the task that holds this state, counted in the order of tasks; `num_tasks` beyond the last."""
+        """Return the number of the task that holds this state, counted in the order of tasks;
+        `num_tasks` beyond the last.
+        """
         if state >= self.num_states:
             return self.num_tasks
         return self._find(state, by_states=True)[1]
 
     def _describe_levels(self) -> tuple[list[int], list[int], list[int], list[int]]:
-        """Per pick: end of its group, first position of its group, picks left in the group, completions by later groups."""
+        """Per pick: end of its group, first position of its group, picks left in the group,
+        completions by later groups.
+        """
         levels = len(self._floor)
         start, left, rest = [0] * levels, [0] * levels, [1] * levels
         following = 1
@@ -150,7 +160,9 @@ class Partition:
         return ceiling if ceiling >= 0 else pick
 
     def _cut(self, depth: int) -> None:
-        """Cut all nodes of a depth in one pass: those with fewer picks have the first of the pieces."""
+        """Cut all nodes of a depth in one pass: those with fewer picks have the first of the
+        pieces.
+        """
         level = self._levels[depth]
         first, last = self._floor[depth], self._highest[depth]
         k = self._remaining[depth]
@@ -182,7 +194,9 @@ class Partition:
                 states += child
 
     def _find(self, value: int, by_states: bool) -> tuple[Task, int, int]:
-        """Return the task with this number, or holding this state, its number and the states before it."""
+        """Return the task with this number, or holding this state, its number and the states before
+        it.
+        """
         prefix: tuple[int, ...] = ()
         last, number, before = self._last, 0, 0
         for level in self._levels:

@@ -1,9 +1,11 @@
-"""QAOA among the feasible states: energies, phases, swaps of an XY mixer and derivatives, without a table of any kind.
+"""QAOA among the feasible states: energies, phases, swaps of an XY mixer and derivatives, without a
+table of any kind.
 
-Amplitudes are kept as two rows, real and imaginary, in the order of combinadics: within a group, the state that removes the variables
-``c_1 < ... < c_r`` has the rank ``sum_k C(c_k, k)``, which orders states as binary numbers with variable 0 as the lowest digit. States that
-agree above some variable are then neighbours, and a swap of two variables exchanges contiguous runs. With several groups, the rank
-within the last one runs fastest.
+Amplitudes are kept as two rows, real and imaginary, in the order of combinadics: within a group,
+the state that removes the variables ``c_1 < ... < c_r`` has the rank ``sum_k C(c_k, k)``, which
+orders states as binary numbers with variable 0 as the lowest digit. States that agree above some
+variable are then neighbours, and a swap of two variables exchanges contiguous runs. With several
+groups, the rank within the last one runs fastest.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import kernel
 
 _BATCH = 1024
-_LOW = 8  # runs within so many low variables are found once per swap, not once per configuration of the others
+# Runs within so many low variables are found once per swap, not per configuration of the others.
+_LOW = 8
 _MAX_RUNS = 1 << (_LOW - 2)
 _PER_TURN = 1.0 / (2.0 * np.pi)
 _QUARTER_TURN = 0.5 * np.pi
@@ -52,7 +55,8 @@ class Space(NamedTuple):
 def all_energies(space: Space, matrix: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Write ``y'Qy`` of every state to `out` (D,); `matrix` (n, n) is ordered by group.
 
-    Picks variables from the highest of the first group downwards, with the local fields of what is picked; the last pick is a row.
+    Picks variables from the highest of the first group downwards, with the local fields of what is
+    picked; the last pick is a row.
     """
     n = matrix.shape[0]
     depth = space.counts.sum()
@@ -105,8 +109,8 @@ def all_energies(space: Space, matrix: NDArray[np.float64], out: NDArray[np.floa
 def add_phases(psi: NDArray[np.float64], energies: NDArray[np.float64], gamma: float) -> None:
     """Multiply every amplitude by exp(-i gamma E).
 
-    Sine and cosine are Taylor series of a quarter of the angle, doubled twice: no branch, so that the loop is vectorised, and the same bits on
-    every machine.
+    Sine and cosine are Taylor series of a quarter of the angle, doubled twice: no branch, so that
+    the loop is vectorised, and the same bits on every machine.
     """
     turns = gamma * _PER_TURN
     for s in range(energies.shape[0]):
@@ -155,10 +159,12 @@ def walk(
     size: int,
     found: NDArray[np.int64],
 ) -> tuple[int, int]:
-    """Write the next pairs of subtrees over `floor` variables that a swap with j connects; return their number and the new stack size.
+    """Write the next pairs of subtrees over `floor` variables that a swap with j connects; return
+    their number and the new stack size.
 
-    A node is (free variables, ones among them, rank of its first state, that of its partner's). The partner removes j, which the node keeps; it
-    is -1 as long as j itself is free. Found are (ones, rank, rank of the partner).
+    A node is (free variables, ones among them, rank of its first state, that of its partner's). The
+    partner removes j, which the node keeps; it is -1 as long as j itself is free. Found are (ones,
+    rank, rank of the partner).
     """
     count = 0
     while size > 0 and count < found.shape[0]:
@@ -197,9 +203,11 @@ def low_runs(
     runs: NDArray[np.int64],
     lengths: NDArray[np.int64],
 ) -> None:
-    """Write the runs that the swap of i < j exchanges in subtrees over `floor` variables, for every number of ones.
+    """Write the runs that the swap of i < j exchanges in subtrees over `floor` variables, for every
+    number of ones.
 
-    A run (a, b, length) says that the ranks a, a + 1, ... with i removed become b, b + 1, ... with j removed.
+    A run (a, b, length) says that the ranks a, a + 1, ... with i removed become b, b + 1, ... with
+    j removed.
     """
     for w in range(lengths.shape[0]):
         stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = floor, w, 0, -1 if j < floor else 0
@@ -242,7 +250,8 @@ def mix(
 ) -> float:
     """Apply exp(i beta (XX + YY) / 2) to every pair, in order.
 
-    Backward, undo that on `psi` and `costate`, from the last pair to the first, and return the derivative 2 Re <costate| d psi / d beta>.
+    Backward, undo that on `psi` and `costate`, from the last pair to the first, and return the
+    derivative 2 Re <costate| d psi / d beta>.
     """
     space = borrowed(shared_space)
     binomials = space.binomials

@@ -1,4 +1,5 @@
-"""Files in which quadratic models are exchanged: the formats by suffix, and reading and writing one.
+"""Files in which quadratic models are exchanged: the formats by suffix, and reading and writing
+one.
 
 Importing this package loads no library; each format imports what it needs when it is used.
 """
@@ -44,7 +45,9 @@ class Format:
     holds_labels: bool = False
 
     def read(self, path: Path, data: bytes) -> Model:
-        """Return the model in `data`, the contents of `path`; an `InputError` names the line of what is wrong."""
+        """Return the model in `data`, the contents of `path`; an `InputError` names the line of
+        what is wrong.
+        """
         reader: Callable[[Path, bytes], Model] = self._function("read")
         return reader(path, data)
 
@@ -92,10 +95,12 @@ def format_of(path: Path, name: str | None = None) -> Format:
             if each.name == name:
                 return each
         raise InputError(
-            f"there is no format {name!r}; choose one of: {', '.join(each.name for each in FORMATS)}."
+            f"there is no format {name!r}; choose one of:"
+            f" {', '.join(each.name for each in FORMATS)}."
         )
     if has_format(path):
         return _BY_SUFFIX[path.suffix.lower()]
     raise InputError(
-        f"the suffix of {path.name!r} is not that of a known format; use one of {', '.join(_BY_SUFFIX)}, or name the format."
+        f"the suffix of {path.name!r} is not that of a known format; use one of"
+        f" {', '.join(_BY_SUFFIX)}, or name the format."
     )

@@ -1,7 +1,8 @@
 """dimod's own files, BQM and CQM: binary, exact, with labels.
 
-dimod writes both. It also reads the CQM, whose archive has checksums; a damaged BQM crashes its reader, so that one is taken apart here, as the
-documentation of `dimod.BinaryQuadraticModel.to_file` describes it.
+dimod writes both. It also reads the CQM, whose archive has checksums; a damaged BQM crashes its
+reader, so that one is taken apart here, as the documentation of
+`dimod.BinaryQuadraticModel.to_file` describes it.
 """
 
 from __future__ import annotations
@@ -164,8 +165,8 @@ def from_cqm(cqm: dimod.ConstrainedQuadraticModel, where: str) -> Model:
     for variable in variables:
         if cqm.vartype(variable) is not dimod.BINARY:
             raise InputError(
-                f"{where}: variable {variable!r} is {cqm.vartype(variable).name}, but only BINARY ones are read; "
-                "convert it in dimod first."
+                f"{where}: variable {variable!r} is {cqm.vartype(variable).name}, but only BINARY"
+                " ones are read; convert it in dimod first."
             )
     position = {variable: i for i, variable in enumerate(variables)}
     linear = np.array([cqm.objective.get_linear(v) for v in variables], np.float64)
@@ -177,7 +178,8 @@ def from_cqm(cqm: dimod.ConstrainedQuadraticModel, where: str) -> Model:
         members = {position[v]: bias for v, bias in constraint.lhs.iter_linear() if bias}
         if constraint.sense.value != "==" or not constraint.lhs.is_linear():
             raise InputError(
-                f"{where}: constraint {label!r} is no linear equation; state exact counts, as x0 + x1 + x2 == 1."
+                f"{where}: constraint {label!r} is no linear equation; state exact counts, as x0 +"
+                " x1 + x2 == 1."
             )
         count = exact_count(
             list(members.values()),

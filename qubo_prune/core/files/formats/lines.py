@@ -1,4 +1,6 @@
-"""Reading lines of numbers; whatever is wrong with one is a sentence that names the file and the line."""
+"""Reading lines of numbers; whatever is wrong with one is a sentence that names the file and the
+line.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ class TextFile:
 
 
 class Entries:
-    """The entries ``i j value`` of a file, each pair once in any order, unless repetitions add up."""
+    """The entries ``i j value`` of a file, each pair once in any order, unless repetitions
+    add up.
+    """
 
     def __init__(self, file: TextFile, *, add: bool = False) -> None:
         self._file = file

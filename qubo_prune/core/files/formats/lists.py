@@ -28,7 +28,9 @@ _VARTYPE = re.compile(r"#.*?vartype\s*[:=]\s*([-\w]+)")
 
 
 def read_coo(path: Path, data: bytes) -> Model:
-    """Read dimod's COO: a line ``# vartype=BINARY`` (or SPIN), then ``i j bias`` from index 0; repetitions add up."""
+    """Read dimod's COO: a line ``# vartype=BINARY`` (or SPIN), then ``i j bias`` from index 0;
+    repetitions add up.
+    """
     file = TextFile(
         path, data, "write '# vartype=BINARY', then lines 'i j bias' with indices from 0"
     )
@@ -59,7 +61,9 @@ def read_coo(path: Path, data: bytes) -> Model:
 
 
 def write_coo(stream: IO[bytes], model: Model) -> None:
-    """Write dimod's COO, without exponents, which its reader passes over, and with every diagonal entry, which makes it know the variable."""
+    """Write dimod's COO, without exponents, which its reader passes over, and with every diagonal
+    entry, which makes it know the variable.
+    """
 
     def lines() -> Iterable[str]:
         yield "# vartype=BINARY\n"
@@ -72,11 +76,14 @@ def write_coo(stream: IO[bytes], model: Model) -> None:
 
 
 def read_qbsolv(path: Path, data: bytes) -> Model:
-    """Read a ``.qubo`` file: ``p qubo topology maxNodes nNodes nCouplers``, then nodes ``i i bias``, then couplers ``i j bias`` with i < j."""
+    """Read a ``.qubo`` file: ``p qubo topology maxNodes nNodes nCouplers``, then nodes ``i i
+    bias``, then couplers ``i j bias`` with i < j.
+    """
     file = TextFile(
         path,
         data,
-        "write 'p qubo 0 maxNodes nNodes nCouplers', then nNodes lines 'i i bias', then nCouplers lines 'i j bias' with i < j",
+        "write 'p qubo 0 maxNodes nNodes nCouplers', then nNodes lines 'i i bias', then nCouplers"
+        " lines 'i j bias' with i < j",
     )
     entries = Entries(file)
     header: tuple[int, int, int] | None = None
@@ -103,7 +110,8 @@ def read_qbsolv(path: Path, data: bytes) -> Model:
     if len(entries) != num_nodes + num_couplers:
         file.fail(
             line,
-            f"the file ends after {len(entries)} entries, and the 'p' line announces {num_nodes + num_couplers}",
+            f"the file ends after {len(entries)} entries, and the 'p' line announces"
+            f" {num_nodes + num_couplers}",
         )
     rows, columns, values = entries.arrays()
     nodes = np.sort(rows[:num_nodes])
@@ -149,7 +157,9 @@ def write_qbsolv(stream: IO[bytes], model: Model) -> None:
 
 
 def read_biqmac(path: Path, data: bytes) -> Model:
-    """Read Biq Mac's matrix: ``n m``, then m lines ``i j Q_ij`` from index 1, each pair once for both halves of the symmetric Q."""
+    """Read Biq Mac's matrix: ``n m``, then m lines ``i j Q_ij`` from index 1, each pair once for
+    both halves of the symmetric Q.
+    """
     size, entries = _read_counted(path, data, "Q_ij")
     diagonal, rows, columns, values = entries.split(size)
     return Model(symmetric(diagonal, rows, columns, 2.0 * values))
@@ -170,7 +180,9 @@ def write_biqmac(stream: IO[bytes], model: Model) -> None:
 
 
 def read_rudy(path: Path, data: bytes) -> Model:
-    """Read a rudy graph: ``n m``, then m lines ``i j weight`` from index 1. The energy is minus the weight of the cut."""
+    """Read a rudy graph: ``n m``, then m lines ``i j weight`` from index 1. The energy is minus the
+    weight of the cut.
+    """
     size, entries = _read_counted(path, data, "weight", loops=False)
     _, rows, columns, values = entries.split(size)
     matrix = symmetric(np.zeros(size), rows, columns, 2.0 * values)
@@ -180,9 +192,11 @@ def read_rudy(path: Path, data: bytes) -> Model:
 
 
 def write_rudy(stream: IO[bytes], model: Model) -> None:
-    """Write the graph of n + 1 nodes whose cuts that leave the last node on the side of the zeros weigh minus the energies.
+    """Write the graph of n + 1 nodes whose cuts that leave the last node on the side of the zeros
+    weigh minus the energies.
 
-    Its edges are Q_ij, and those to the last node minus the sums of the rows of Q (Barahona, Jünger and Reinelt 1989).
+    Its edges are Q_ij, and those to the last node minus the sums of the rows of Q (Barahona, Jünger
+    and Reinelt 1989).
     """
     rows, columns, values = upper_terms(model.matrix)
     size = len(model.matrix)

@@ -1,7 +1,8 @@
-"""LP files, as CPLEX, Gurobi, SCIP and dimod write them: a quadratic objective in binary variables, and exact counts.
+"""LP files, as CPLEX, Gurobi, SCIP and dimod write them: a quadratic objective in binary variables,
+and exact counts.
 
-dimod writes them. Its reader takes words for numbers without a word and never ends on some files, so they are read here, with the line of what is
-wrong.
+dimod writes them. Its reader takes words for numbers without a word and never ends on some files,
+so they are read here, with the line of what is wrong.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ _BOUND = re.compile(r"(?:0\s*<=?\s*)?[^\s<>=]+\s*(?:<=?\s*1|>=?\s*0)?")
 _FIXED = re.compile(r"([^\s<>=]+)\s*=\s*([^\s<>=]+)")
 _RANGE = re.compile(r"([^\s<>=]+)\s*<=?\s*([^\s<>=]+)\s*<=?\s*([^\s<>=]+)")
 _CONSTANT = "Constant"
-"""A variable fixed to 1, as Gurobi has it: for Gurobi, a number alone in the objective is the name of a variable."""
+"""A variable fixed to 1, as Gurobi has it: for Gurobi, a number alone in the objective is the name
+of a variable.
+"""
 
 
 class _Token(NamedTuple):
@@ -78,7 +81,8 @@ def read_lp(path: Path, data: bytes) -> Model:
     file = TextFile(
         path,
         data,
-        "write a quadratic objective, equations that count variables, as x0 + x1 + x2 = 1, and all variables under Binary",
+        "write a quadratic objective, equations that count variables, as x0 + x1 + x2 = 1, and all"
+        " variables under Binary",
     )
     sections, fixed = _split(file)
     names: dict[str, int] = {}
@@ -112,7 +116,9 @@ def read_lp(path: Path, data: bytes) -> Model:
 
 
 def write_lp(stream: IO[bytes], model: Model) -> None:
-    """Write an LP file of variables ``x0``, ``x1``..., named after the labels where these are numbers."""
+    """Write an LP file of variables ``x0``, ``x1``..., named after the labels where these are
+    numbers.
+    """
     import dimod
 
     counts = tuple(
@@ -127,7 +133,8 @@ def write_lp(stream: IO[bytes], model: Model) -> None:
 
 
 def lp_names(model: Model) -> list[str]:
-    """Return the names of the variables in an LP file: x and the label if all labels are numbers, else x and the position.
+    """Return the names of the variables in an LP file: x and the label if all labels are numbers,
+    else x and the position.
 
     >>> lp_names(Model(np.eye(2), labels=("7", "9"))), lp_names(Model(np.eye(2), labels=("a", "b")))
     (['x7', 'x9'], ['x0', 'x1'])
@@ -148,7 +155,9 @@ def _numbers_of(names: list[str]) -> list[str]:
 
 
 def _split(file: TextFile) -> tuple[dict[str, list[_Token]], dict[str, float]]:
-    """Return the tokens of each section that counts, and the variables that bounds fix; refuse the others unless they say nothing."""
+    """Return the tokens of each section that counts, and the variables that bounds fix; refuse the
+    others unless they say nothing.
+    """
     sections: dict[str, list[_Token]] = {}
     fixed: dict[str, float] = {}
     current = ""

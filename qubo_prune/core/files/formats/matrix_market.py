@@ -57,5 +57,6 @@ def _fail(path: Path, problem: str) -> NoReturn:
     else:
         where = str(path)
     raise InputError(
-        f"{where} cannot be read: {problem.strip()}; write a Matrix Market file of a real symmetric matrix."
+        f"{where} cannot be read: {problem.strip()}; write a Matrix Market file of a real symmetric"
+        " matrix."
     )

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from qubo_prune.core.errors import InputError
 
 MAX_VARIABLES = 16_384
-"""Most variables of a file: a matrix of so many takes 2 GB, and a file of a few bytes could ask for any number."""
+"""Most variables of a file: a matrix of so many takes 2 GB, and a file of a few bytes could ask for
+any number.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,19 +79,23 @@ def exact_count(coefficients: Iterable[float], right: float, where: str) -> int:
 
 
 def disjoint(counts: list[Counts], labels: list[str], where: str) -> tuple[Counts, ...]:
-    """Return counts by their first variable; refuse variables in several of them, or in none although there are counts."""
+    """Return counts by their first variable; refuse variables in several of them, or in none
+    although there are counts.
+    """
     owner = np.full(len(labels), -1)
     for number, each in enumerate(counts):
         taken = each.indices[owner[each.indices] >= 0]
         if taken.size:
             raise InputError(
-                f"{where}: variable {labels[taken[0]]!r} is in two constraints, {counts[owner[taken[0]]].label!r} and "
-                f"{each.label!r}, but groups must be disjoint; leave one out."
+                f"{where}: variable {labels[taken[0]]!r} is in two constraints,"
+                f" {counts[owner[taken[0]]].label!r} and {each.label!r}, but groups must be"
+                " disjoint; leave one out."
             )
         owner[each.indices] = number
         if not 0 <= each.count <= len(each.indices):
             raise InputError(
-                f"{where}: constraint {each.label!r} asks for {each.count} of {len(each.indices)} variables; correct it."
+                f"{where}: constraint {each.label!r} asks for {each.count} of {len(each.indices)}"
+                " variables; correct it."
             )
     free = np.flatnonzero(owner < 0)
     if counts and free.size:
@@ -106,7 +112,8 @@ def symmetric(
     columns: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return Q, (n, n), of ``sum_i linear_i x_i + sum_k values_k x_rows[k] x_columns[k]``, rows and columns different, repetitions added.
+    """Return Q, (n, n), of ``sum_i linear_i x_i + sum_k values_k x_rows[k] x_columns[k]``, rows and
+    columns different, repetitions added.
 
     Halving is exact unless a value is below 1e-307.
     """
@@ -120,9 +127,11 @@ def symmetric(
 def from_spins(
     matrix: NDArray[np.float64], linear: NDArray[np.float64], offset: float
 ) -> tuple[NDArray[np.float64], float]:
-    """Turn ``offset + linear's + s'Js`` over spins of -1 and 1, J = `matrix` with a zero diagonal, into Q and its offset over 0 and 1.
+    """Turn ``offset + linear's + s'Js`` over spins of -1 and 1, J = `matrix` with a zero diagonal,
+    into Q and its offset over 0 and 1.
 
-    With s = 2x - 1: ``Q_ij = 4 J_ij``, ``Q_ii = 2 linear_i - 4 sum_j J_ij`` and ``offset + sum J - sum linear``.
+    With s = 2x - 1: ``Q_ij = 4 J_ij``, ``Q_ii = 2 linear_i - 4 sum_j J_ij`` and ``offset + sum J -
+    sum linear``.
     """
     binary = 4.0 * matrix
     np.einsum("ii->i", binary)[:] = 2.0 * linear - 4.0 * matrix.sum(axis=1)
