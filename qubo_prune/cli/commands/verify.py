@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,40 +85,28 @@ def verify(
     """
     from qubo_prune.core.stopping import StopReason
     from qubo_prune.solving.proof.certificate import Certificate
-    from qubo_prune.solving.proof.verifier import verify as verify_certificate
 
+    found = _expand(files)
     single = len(files) == 1 and not files[0].is_dir()
-    certificates = {file: Certificate.load(file) for file in _expand(files)}
-    sources = {
-        file: hessian or _hessian_of(certificate, file)
-        for file, certificate in certificates.items()
-    }
     verifications: dict[Path, Verification] = {}
     with watched(quiet) as watch:
-        for file, certificate in certificates.items():
+        for file in found:
 
             def announce(sentence: str, prefix: str = "" if single else f"{file}: ") -> None:
                 if not quiet:
                     print(f"qubo-prune: {prefix}{sentence}", file=sys.stderr, flush=True)
 
-            try:
-                problem = certificate.problem(sources[file])
-            except SpectrumError as error:
-                from qubo_prune.solving.proof.verification import failure
-
-                verification = failure("problem", error, certificate.spectrum.num_proven)
-            else:
-                verification = verify_certificate(
-                    certificate,
-                    problem,
-                    time_limit=time_limit,
-                    max_states=max_states,
-                    threads=threads,
-                    seed=seed,
-                    progress=watch.progress,
-                    announce=announce,
-                )
-            verifications[file] = verification
+            verifications[file] = verification = _examine(
+                file,
+                hessian,
+                strict=single,
+                time_limit=time_limit,
+                max_states=max_states,
+                threads=threads,
+                seed=seed,
+                progress=watch.progress,
+                announce=announce,
+            )
             watch.hide()
             if not (json or quiet or single):
                 print(f"{file}: {_verdict(verification, with_findings=True)}", flush=True)
@@ -129,7 +117,7 @@ def verify(
         if json:
             print_json(verification.to_dict())
         elif not quiet:
-            _show(certificates[file], verification)
+            _show(Certificate.load(file), verification)
     elif json:
         print_json(
             {
@@ -140,10 +128,42 @@ def verify(
             }
         )
     elif not quiet:
-        print(_summary(verifications, len(certificates)))
+        print(_summary(verifications, len(found)))
     if any(verification.failed for verification in verifications.values()):
         return EXIT_FAILURE
     return max((exit_code(each.stop_reason) for each in verifications.values()), default=EXIT_DONE)
+
+
+def _examine(file: Path, hessian: str | None, *, strict: bool, **arguments: Any) -> Verification:
+    """Verify one certificate.
+
+    Parameters
+    ----------
+    file, hessian
+        The certificate, and its Hessian if the user named it.
+    strict
+        Whether bad input is raised; otherwise such a file fails, and the others are looked at.
+    **arguments
+        Of `verify`.
+    """
+    from qubo_prune.solving.proof.certificate import Certificate
+    from qubo_prune.solving.proof.verification import failure
+    from qubo_prune.solving.proof.verifier import verify as verify_certificate
+
+    step, num_proven = "format", 0
+    try:
+        certificate = Certificate.load(file)
+        step, num_proven = "problem", certificate.spectrum.num_proven
+        source = hessian or _hessian_of(certificate, file)
+        problem = certificate.problem(source)
+        borrowed = certificate.borrowed(source)
+        return verify_certificate(certificate, problem, borrowed=borrowed, **arguments)
+    except SpectrumError as error:
+        return failure(step, error, num_proven)
+    except InputError as error:
+        if strict:
+            raise
+        return failure(step, error, num_proven)
 
 
 def _expand(files: list[Path]) -> list[Path]:

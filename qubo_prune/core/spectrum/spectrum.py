@@ -167,6 +167,8 @@ class Spectrum:
         values["stop_reason"] = StopReason(self.stop_reason)
         values["ties_truncated"] = bool(self.ties_truncated)
         values["seed"] = None if self.seed is None else as_count(self.seed, "seed")
+        if self.seed is not None and self.seed < 0:
+            raise InputError(f"seed must be at least 0, not {self.seed}; give that of the run.")
         values["timings"] = {str(phase): float(time) for phase, time in self.timings.items()}
 
     @property

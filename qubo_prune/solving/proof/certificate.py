@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qubo_prune.core.errors import InputError
+from qubo_prune.core.errors import InputError, SpectrumError
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.strict_json import (
     Reader,
@@ -199,8 +199,9 @@ class Certificate:
     def problem(self, hessian: str | os.PathLike[str]) -> Problem:
         """Rebuild the problem from its Hessian.
 
-        Kinds and names, if the problem has any, come from the sidecar; where it has none, from the
-        certificate. `verify` tells whether the result is the problem that was solved.
+        Kinds and names, if the problem has any, come from the sidecar. Where that has no kinds,
+        they come from the certificate, and no names are given; see `borrowed`. `verify` tells
+        whether the result is the problem that was solved.
 
         Parameters
         ----------
@@ -214,7 +215,6 @@ class Certificate:
         SpectrumError
             If the problem of the certificate cannot be made with this Hessian.
         """
-        from qubo_prune.core.errors import SpectrumError
         from qubo_prune.core.files.hessian import load_hessian
         from qubo_prune.core.problem.problem import Problem
 
@@ -226,7 +226,7 @@ class Certificate:
                 file.hessian,
                 stated.remove,
                 kinds=stated.kinds and (file.kinds or stated.kinds),
-                names=stated.names and (file.names or stated.names),
+                names=stated.names and file.names,
                 keep=stated.keep,
                 force=stated.force,
                 only=stated.only,
@@ -236,6 +236,23 @@ class Certificate:
             )
         except InputError as error:
             raise SpectrumError(f"the problem cannot be made with this Hessian: {error}") from error
+
+    def borrowed(self, hessian: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Return which of ``kinds`` and ``names`` only the certificate has, and no sidecar.
+
+        Parameters
+        ----------
+        hessian : str or path
+            As for `problem`.
+        """
+        from qubo_prune.core.files.hessian import load_hessian
+
+        file = load_hessian(hessian)
+        return tuple(
+            what
+            for what in ("kinds", "names")
+            if getattr(self.statement, what) and not getattr(file, what)
+        )
 
     def __repr__(self) -> str:
         return f"<Certificate: {self.spectrum}>"

@@ -55,6 +55,9 @@ class Verification:
     num_proven : int
         How many of the listed states it says to be proven. With 0, nothing but the list itself
         could be checked.
+    only_claimed : tuple of str
+        The fields of the file that nothing but the file speaks for, such as ``spectrum.backend``;
+        empty if a check failed, for then nothing in it is to be believed.
     """
 
     checks: tuple[CheckResult, ...]
@@ -62,6 +65,7 @@ class Verification:
     recomputed: str
     claimed: str
     num_proven: int
+    only_claimed: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -75,8 +79,8 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether another engine found the states that are said to be proven, and the bounds, anew;
-        never if no state is.
+        """Whether both exact engines found the states that are said to be proven, and the bounds,
+        anew; never if no state is.
         """
         return (
             self.passed
@@ -100,6 +104,7 @@ class Verification:
             ],
             "recomputed": self.recomputed,
             "claimed": self.claimed,
+            "only_claimed": list(self.only_claimed),
         }
 
 
@@ -134,18 +139,34 @@ class Report:
         """Add a result."""
         self.checks.append(CheckResult(name, outcome, sentence.rstrip(".")))
 
-    def close(self, recomputed: str, claimed: str) -> Verification:
+    def close(
+        self, recomputed: str, claimed: str, only_claimed: tuple[str, ...] = ()
+    ) -> Verification:
         """Return the report."""
         return Verification(
-            tuple(self.checks), self.stop_reason, recomputed, claimed, self.num_proven
+            tuple(self.checks),
+            self.stop_reason,
+            recomputed,
+            claimed,
+            self.num_proven,
+            only_claimed,
         )
 
 
-def failure(name: str, error: SpectrumError, num_proven: int) -> Verification:
-    """Return the verification of a certificate that failed before there was a problem to hold it
-    against.
+def failure(name: str, error: Exception, num_proven: int = 0) -> Verification:
+    """Return the verification of a file that failed before there was a problem to hold it against.
+
+    Parameters
+    ----------
+    name : str
+        The check that failed; with ``format`` the file is no certificate.
+    error : Exception
+        Why, in a sentence.
+    num_proven : int
+        As of `Verification`.
     """
     report = Report(num_proven)
-    report.add("format", Outcome.PASSED, "the file is a certificate")
+    if name != "format":
+        report.add("format", Outcome.PASSED, "the file is a certificate")
     report.add(name, Outcome.FAILED, str(error))
     return report.close("nothing", "everything")

@@ -5,13 +5,12 @@ claim.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend
 from qubo_prune.backends.enumeration.plan import plan
@@ -29,14 +28,13 @@ from qubo_prune.core.spectrum.checks import (
 )
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.spectrum.status import Status
-from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.core.text import format_count
 from qubo_prune.core.validation import as_count, as_finite_float
-from qubo_prune.search.sampling import random_states, swap_neighbours
-from qubo_prune.search.starting_states import starting_states
 from qubo_prune.solving.proof.certificate import Certificate
 from qubo_prune.solving.proof.statement import Statement
 from qubo_prune.solving.proof.verification import Outcome, Report, Verification
+from qubo_prune.solving.refutation import Refuter, likely_states
 from qubo_prune.solving.solve import solve
 
 if TYPE_CHECKING:
@@ -46,12 +44,10 @@ _ORACLE = "enumeration"
 _LONG = 10**9
 """Fewer states take a second or two, as long as an estimate would."""
 
-_OPERATIONS = 2e9
-"""Additions that the sampled states may cost, roughly."""
 
-_FEWEST_SAMPLES = 1_000
-_MOST_SAMPLES = 100_000
 _SEARCH_SECONDS = 10.0
+_PATIENCE = 10.0
+"""Branch and bound may take so many times as long as enumeration and the search for states took."""
 
 
 def verify(
@@ -64,13 +60,14 @@ def verify(
     seed: int = 1,
     progress: Callable[[Progress], None] | None = None,
     announce: Callable[[str], None] | None = None,
+    borrowed: Collection[str] = ("kinds", "names"),
 ) -> Verification:
     """Check everything that can be recomputed, and say what cannot.
 
     Energies are recomputed to the last bit; order, distinctness, feasibility and the claims about
     the proof are checked. States found by a fresh search, random ones and neighbours of the listed
-    ones must not contradict the list. Where the problem has at most `max_states` states, another
-    exact engine finds them anew, and everything has to agree. Ctrl-C ends that; a second one raises
+    ones must not contradict the list. Where the problem has at most `max_states` states, both exact
+    engines find them anew, and everything has to agree. Ctrl-C ends that; a second one raises
     KeyboardInterrupt.
 
     Parameters
@@ -91,6 +88,9 @@ def verify(
         As for `solve`.
     announce : callable, optional
         Called with a sentence before anything that takes long, with an estimate.
+    borrowed : collection of str
+        Which of ``names`` and ``kinds`` `problem` has from the certificate itself, so that they
+        agree by themselves; see `Certificate.borrowed`.
 
     Raises
     ------
@@ -113,6 +113,7 @@ def verify(
     report = Report(spectrum.num_proven)
     if not _check_what_was_solved(report, certificate, problem):
         return report.close("nothing: the certificate is of another problem", "everything")
+    conclude = partial(_conclude, report, certificate, problem, borrowed)
     listed = f"the {len(spectrum)} listed states"
     report.check("count", partial(_check_count, certificate), f"{len(spectrum)} states are listed")
     for name, check, sentence in (
@@ -131,18 +132,25 @@ def verify(
     if not report.passed:
         report.skip("sampling", "the list itself is wrong")
         report.skip("completeness", "the list itself is wrong")
-        return report.close(*_conclusion(report, certificate))
-    refuter = _Refuter(spectrum, problem)
+        return conclude()
+    refuter = Refuter(spectrum, problem)
 
     def sample() -> None:
-        for states in _samples(spectrum, problem, seed, Stop(_SEARCH_SECONDS)):
+        for states in likely_states(spectrum, problem, seed, Stop(_SEARCH_SECONDS)):
             refuter.check(states)
 
     if report.check("sampling", sample, refuter.summary):
-        _solve_anew(report, certificate, problem, stop, max_states, threads, seed, announce)
+        _solve_anew(report, certificate, problem, stop, max_states, threads, progress, announce)
     else:
         report.skip("completeness", "a state that refutes the list is known already")
-    return report.close(*_conclusion(report, certificate))
+    return conclude()
+
+
+def _conclude(
+    report: Report, certificate: Certificate, problem: Problem, borrowed: Collection[str]
+) -> Verification:
+    only_claimed = _only_claimed(report, certificate, problem, borrowed)
+    return report.close(*_conclusion(report, certificate), only_claimed)
 
 
 def _check_what_was_solved(report: Report, certificate: Certificate, problem: Problem) -> bool:
@@ -157,12 +165,14 @@ def _check_what_was_solved(report: Report, certificate: Certificate, problem: Pr
 
     def same_problem() -> None:
         different = stated.differences(actual)
+        if actual.names is None and "names" in different:
+            different.remove("names")  # the Hessian's file has none to compare with
         if different:
             raise SpectrumError(
                 f"the certificate and the problem differ in {', '.join(different)}."
             )
         check_problem(certificate.spectrum, problem)
-        if certificate.spectrum.names != problem.block_names():
+        if certificate.spectrum.names != (stated.names or problem.block_names()):
             raise SpectrumError("the names of the spectrum and of the problem differ.")
 
     report.add("format", Outcome.PASSED, "the file is a certificate")
@@ -198,7 +208,7 @@ def _check_threshold(certificate: Certificate) -> None:
     if spectrum.proof.get("next_energy") != following:
         raise SpectrumError("the certificate and its spectrum differ in the next energy.")
     if following is not None:
-        if spectrum.status is not Status.PROVEN or spectrum.lower_bound != following:
+        if not _is_complete(spectrum) or spectrum.lower_bound != following:
             raise SpectrumError(
                 f"the next energy is said to be {following!r}, but the bound on it"
                 f" {spectrum.lower_bound!r}."
@@ -211,7 +221,11 @@ def _check_threshold(certificate: Certificate) -> None:
     if last is not None and spectrum.ties_truncated and spectrum.lower_bound > last:
         raise SpectrumError("ties are said to be cut off below the bound on what is cut off.")
     root, epsilon = (spectrum.proof.get(key) for key in ("root_bound", "epsilon"))
-    if isinstance(root, float) and isinstance(epsilon, float) and len(spectrum):
+    if isinstance(root, str) or isinstance(epsilon, str):
+        raise SpectrumError("root_bound and epsilon must be numbers.")
+    if root is not None and epsilon is not None and len(spectrum):
+        if epsilon < 0:
+            raise SpectrumError(f"the rounding allowance epsilon is negative, {epsilon!r}.")
         lowest = float(spectrum.energies[0])
         if root > lowest + epsilon:
             raise SpectrumError(
@@ -230,71 +244,6 @@ def _check_visited(spectrum: Spectrum) -> None:
         )
 
 
-def _samples(
-    spectrum: Spectrum, problem: Problem, seed: int, stop: Stop
-) -> Iterator[NDArray[np.bool_]]:
-    """Yield batches of feasible states to hold against the list, the likeliest to refute it
-    first.
-    """
-    if not problem.groups:
-        return
-    work = problem.num_removed**2 + problem.num_blocks
-    count = int(min(_MOST_SAMPLES, max(_FEWEST_SAMPLES, _OPERATIONS / work)))
-    rng = np.random.default_rng(seed)
-    yield from swap_neighbours(problem, spectrum.states, count, rng)
-    wanted = min(len(spectrum) + 1, problem.num_states)
-    yield starting_states(problem, wanted, seed, stop)
-    yield from random_states(problem, count // 10, rng)
-
-
-class _Refuter:
-    """Holds feasible states against a list and what is claimed about it."""
-
-    def __init__(self, spectrum: Spectrum, problem: Problem) -> None:
-        self._problem = problem
-        self._listed = {state.tobytes() for state in spectrum.states}
-        self._bound = spectrum.lower_bound
-        self._last_energy, self._last_state = -np.inf, b""
-        if spectrum.num_proven:
-            self._last_energy = float(spectrum.energies[spectrum.num_proven - 1])
-            self._last_state = spectrum.states[spectrum.num_proven - 1].tobytes()
-        self._count = 0
-
-    def check(self, states: NDArray[np.bool_]) -> None:
-        """Raise `SpectrumError` if one of these states (B, N) should be in the list, or contradicts
-        its bound.
-        """
-        self._count += len(states)
-        energies = self._problem.energies(states)
-        for index in np.flatnonzero((energies <= self._last_energy) | (energies < self._bound)):
-            state, energy = states[index].tobytes(), float(energies[index])
-            if state in self._listed:
-                continue
-            found = (
-                f"the state that removes {np.flatnonzero(states[index]).tolist()} has energy"
-                f" {energy!r}"
-            )
-            # Of two tied states the one that removes the lowest differing block comes first: as
-            # bytes it is the greater.
-            if (-energy, state) > (-self._last_energy, self._last_state):
-                raise SpectrumError(
-                    f"{found} and is missing from the list, said to be complete up to"
-                    f" {self._last_energy!r}."
-                )
-            if energy < self._bound:
-                raise SpectrumError(
-                    f"{found} and is not listed, but no such state is said to lie below"
-                    f" {self._bound!r}."
-                )
-
-    def summary(self) -> str:
-        """Say that nothing was refuted."""
-        return (
-            f"{format_count(self._count)} states, found by a fresh search, at random and next to"
-            " the listed ones, contradict nothing"
-        )
-
-
 def _solve_anew(
     report: Report,
     certificate: Certificate,
@@ -302,69 +251,93 @@ def _solve_anew(
     stop: Stop,
     max_states: float,
     threads: int | None,
-    seed: int,
+    progress: Callable[[Progress], None] | None,
     announce: Callable[[str], None] | None,
 ) -> None:
-    """Find the spectrum again with another engine, or failing that with the same one in another
-    way.
+    """Find the spectrum again, with both engines if it can be enumerated.
+
+    Which engine the certificate is from is nothing but a word in it. Two engines that agree need
+    not believe that word; one alone might be the very code that is to be checked.
     """
     spectrum = certificate.spectrum
-    name = DEFAULT_BACKEND if spectrum.backend == _ORACLE else _ORACLE
-    small = problem.num_states <= max_states
     size = format_count(problem.num_states)
     if not _claim(spectrum):
         report.skip("completeness", "the certificate claims no proof")
         return
+    small = problem.num_states <= max_states
     if not small:
-        if spectrum.backend == DEFAULT_BACKEND or stop.time_limit is None:
-            report.skip(
-                "completeness",
-                f"{size} states are too many to enumerate (at most {max_states:g}; see max_states"
-                " and time_limit)",
-            )
+        report.skip(
+            "completeness",
+            f"{size} states are too many to enumerate (at most {max_states:g}; see max_states and"
+            " time_limit)",
+        )
         if stop.time_limit is None:
             return
-        name = DEFAULT_BACKEND
-    repeated = name == spectrum.backend
-    backend = get_backend(name, threads=threads)
-    if repeated:
-        backend = _otherwise(backend, spectrum)
-        seed = (spectrum.seed or 0) + 1
+    engines = [_otherwise(get_backend(DEFAULT_BACKEND, threads=threads), spectrum)]
+    if small:
+        engines.insert(0, get_backend(_ORACLE, threads=threads))
     num_states = max(1, len(spectrum))
     if announce is not None and problem.num_states >= _LONG:
         estimate = "how long it takes cannot be said beforehand"
         if stop.time_limit is not None:
             estimate = f"for {stop.time_limit:g} s at most"
-        elif name == _ORACLE:
+        elif small:
             estimate = _estimate(problem, num_states, threads)
-        announce(f"solving it anew by {name}: {size} states, {estimate}")
-    reference = solve(problem, num_states=num_states, backend=backend, seed=seed, stop=stop)
-    report.stop_reason = reference.stop_reason
-    check = "repetition" if repeated else "completeness"
-    by = (
-        f"{name}, with another seed, other bounds per node and {_threads(backend)}: the same code,"
-        " so a weak check,"
-        if repeated
-        else f"{name}, another engine,"
-    )
-    if reference.status is Status.PROVEN:
-        finding = (
-            "finds the claimed states, energies and bounds, to the last bit"
-            if spectrum.num_proven
-            else "finds no state that contradicts the claimed bound"
+        names = " and ".join(each.name for each in engines)
+        announce(f"solving it anew by {names}: {size} states, {estimate}")
+    found: list[Spectrum] = []
+    for engine in engines:
+        if found and stop.time_limit is None:
+            # Branch and bound has no estimate; where it is far behind, enumeration stands alone.
+            patience = _PATIENCE * (_SEARCH_SECONDS + found[0].timings["total"])
+            stop = Stop(patience, None, progress)
+        found.append(
+            solve(
+                problem,
+                num_states=num_states,
+                backend=engine,
+                seed=(spectrum.seed or 0) + 1,
+                stop=stop,
+            )
         )
-        report.check(check, partial(_compare, certificate, reference), f"{by} {finding}")
+        report.stop_reason = found[-1].stop_reason
+        if report.stop_reason is StopReason.INTERRUPTED:
+            break
+    _hold_against(report, certificate, problem, found)
+
+
+def _hold_against(
+    report: Report, certificate: Certificate, problem: Problem, found: Sequence[Spectrum]
+) -> None:
+    """Compare a certificate with what was found anew, as far as that is proven."""
+    spectrum = certificate.spectrum
+    proven = [each for each in found if each.status is Status.PROVEN]
+    check = "completeness" if len(proven or found) > 1 else "repetition"
+    if not proven:
+        for each in found:
+            try:
+                Refuter(spectrum, problem).check(each.states)
+            except SpectrumError as error:
+                report.add(check, Outcome.FAILED, str(error))
+                return
+        stopped = " and ".join(
+            f"{each.backend} stopped ({each.stop_reason.value})" for each in found
+        )
+        report.skip(check, f"{stopped} without a proof; what was found contradicts nothing")
         return
-    try:
-        _Refuter(spectrum, problem).check(reference.states)
-    except SpectrumError as error:
-        report.add(check, Outcome.FAILED, str(error))
-    else:
-        report.skip(
-            check,
-            f"{by} was stopped ({reference.stop_reason.value}) with {reference.num_proven} states"
-            " proven; what it found contradicts nothing",
-        )
+    by = " and ".join(each.backend for each in proven)
+    by += ", two engines," if len(proven) > 1 else ", perhaps the same code, so a weak check,"
+    finding = (
+        "found the claimed states, energies and bounds, to the last bit"
+        if spectrum.num_proven
+        else "found no state that contradicts the claimed bound"
+    )
+
+    def compare() -> None:
+        for each in proven:
+            _compare(certificate, each)
+
+    report.check(check, compare, f"{by} {finding}")
 
 
 def _estimate(problem: Problem, num_states: int, threads: int | None) -> str:
@@ -377,7 +350,7 @@ def _estimate(problem: Problem, num_states: int, threads: int | None) -> str:
 
 
 def _otherwise(backend: Backend, spectrum: Spectrum) -> Backend:
-    """Return branch and bound with other settings than those that the certificate was made with."""
+    """Return branch and bound with other settings than those that the certificate names."""
     solver: Any = backend
     steps = spectrum.proof.get("max_steps")
     used = spectrum.proof.get("threads")
@@ -388,10 +361,6 @@ def _otherwise(backend: Backend, spectrum: Spectrum) -> Backend:
         threads=solver.threads or (1 if used != 1 else 2),
     )
     return found
-
-
-def _threads(backend: Any) -> str:
-    return "1 thread" if backend.threads == 1 else f"{backend.threads} threads"
 
 
 def _compare(certificate: Certificate, reference: Spectrum) -> None:
@@ -417,7 +386,7 @@ def _compare(certificate: Certificate, reference: Spectrum) -> None:
             f"no state outside the list is said to lie below {spectrum.lower_bound!r}, but one has"
             f" energy {outside!r}."
         )
-    if spectrum.status is Status.PROVEN:
+    if _is_complete(spectrum):
         if spectrum.ties_truncated != reference.ties_truncated:
             raise SpectrumError(
                 f"ties are {'' if reference.ties_truncated else 'not '}cut off, unlike the"
@@ -427,10 +396,18 @@ def _compare(certificate: Certificate, reference: Spectrum) -> None:
             raise SpectrumError(f"the next energy is {outside!r}, not {certificate.next_energy!r}.")
 
 
+def _is_complete(spectrum: Spectrum) -> bool:
+    """Whether every listed state is said to be proven, so that ties at the end are known."""
+    return 0 < len(spectrum) == spectrum.num_proven
+
+
 def _conclusion(report: Report, certificate: Certificate) -> tuple[str, str]:
     """Return what is known and what is only claimed, in words."""
     spectrum = certificate.spectrum
-    facts = "how the proof was made (bounds of nodes, tree statistics, timings, versions, date)"
+    facts = (
+        "which engine made the proof and how (bounds of nodes, tree statistics, timings, versions,"
+        " date)"
+    )
     if not report.passed:
         return "that the certificate is wrong", "whatever no check passed"
     listed = (
@@ -442,15 +419,42 @@ def _conclusion(report: Report, certificate: Certificate) -> tuple[str, str]:
     claim = _claim(spectrum)
     if not claim:
         return listed, facts
-    complete = (
-        report.checks[-1].outcome is Outcome.PASSED and report.checks[-1].name == "completeness"
-    )
-    if complete:
-        return (
-            f"{listed}; and {claim}, by another engine than the certificate's",
-            facts,
-        )
+    if _solved_anew(report):
+        return f"{listed}; and {claim}, by engines that do not depend on the certificate's", facts
     return f"{listed}; and the states sampled refute nothing", f"{claim}; {facts}"
+
+
+def _solved_anew(report: Report) -> bool:
+    last = report.checks[-1]
+    return last.name == "completeness" and last.outcome is Outcome.PASSED
+
+
+def _only_claimed(
+    report: Report, certificate: Certificate, problem: Problem, borrowed: Collection[str]
+) -> tuple[str, ...]:
+    """Return the fields of the file that nothing but the file speaks for."""
+    if not report.passed:
+        return ()
+    spectrum = certificate.spectrum
+    fields = [
+        *("created", "versions", "platform", "hessian"),
+        *(f"spectrum.{key}" for key in ("backend", "seed", "timings", "statistics")),
+        *(f"spectrum.{key}" for key in ("num_evaluated", "native_status", "stop_reason")),
+        *(f"spectrum.proof.{key}" for key in spectrum.proof if key != "next_energy"),
+    ]
+    if spectrum.status is not Status.PROVEN:
+        fields.append("spectrum.status")
+    if not (_solved_anew(report) and _is_complete(spectrum)):
+        fields.append("spectrum.ties_truncated")
+        if certificate.next_energy is not None:
+            fields += ["next_energy", "spectrum.proof.next_energy"]
+    if not _solved_anew(report) and _claim(spectrum):
+        fields += ["spectrum.num_proven", "spectrum.lower_bound", "spectrum.status"]
+    if "names" in borrowed or problem.names is None:
+        fields += ["problem.names", "spectrum.names"]
+    if "kinds" in borrowed:
+        fields.append("problem.kinds")
+    return tuple(dict.fromkeys(fields))
 
 
 def _claim(spectrum: Spectrum) -> str:
