@@ -112,7 +112,8 @@ def test_what_enumeration_says_of_its_proof(problem, tmp_path):
     assert 1e-7 < proof["screening_margin"] < 1e-2
     assert 1e-16 < proof["epsilon"] < 1e-10
     again = solve(problem, num_states=12, backend="enumeration", options=options)
-    assert again.proof == {**proof, "visited_before": problem.num_states}
+    before = {"visited_before": problem.num_states, "rests_on": "the checkpoint c"}
+    assert again.proof == {**proof, **before}
     assert verify(Certificate.of(problem, again), problem).complete
 
 

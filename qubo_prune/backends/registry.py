@@ -34,6 +34,18 @@ _PREFIXES = (("ocean:", "qubo_prune.backends.ocean.backend", "named_backend"),)
 """What the name of a backend starts with whose rest says more, and who makes the class of it."""
 
 
+def is_built_in(backend: type[Backend]) -> bool:
+    """Whether a backend is part of this package, so that its proofs rest on nobody else's word.
+
+    Examples
+    --------
+    >>> is_built_in(backend_class("tabu")), is_built_in(Backend)
+    (True, False)
+    """
+    home = backend.__module__, backend.__name__
+    return any(home == (module, attribute) for _, module, attribute in _BUILT_INS)
+
+
 def backend_names() -> tuple[str, ...]:
     """Return the names of all backends: built-ins first, then those that other packages registered.
 
@@ -70,10 +82,10 @@ def backend_class(name: str) -> type[Backend]:
         if name == built_in:
             found: type[Backend] = getattr(import_module(module), attribute)
             return found
-    if name.startswith("ocean:"):
-        from qubo_prune.backends.ocean.backend import named_backend
-
-        return named_backend(name)
+    for prefix, module, function in _PREFIXES:
+        if name.startswith(prefix):
+            named: type[Backend] = getattr(import_module(module), function)(name)
+            return named
     point = _outside().get(name)
     if point is None:
         raise InputError(

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.core.errors import BackendError
+from qubo_prune.backends.registry import is_built_in
+from qubo_prune.core.errors import BackendError, SpectrumError
 from qubo_prune.core.files.strict_json import is_fact
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.order import lexicographic_order
@@ -14,6 +15,11 @@ from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.stopping import Stop, StopReason
 from qubo_prune.core.validation import as_states
+from qubo_prune.solving.refutation import Refuter, likely_states
+
+_EFFORT = 0.1
+_SECONDS = 1.0
+"""A proof that rests on somebody's word is held against what is found in so short a time."""
 
 _FIELDS = (
     ("lower_bound", float),
@@ -52,6 +58,8 @@ def certified(
     outside = min([outside, *energies[num_states : num_states + 1].tolist()])
     ties = len(states) > num_states and energies[num_states] == energies[num_states - 1]
     proof = dict(raw.proof)
+    if proves and not is_built_in(type(solver)):
+        proof.setdefault("rests_on", f"the word of {type(solver).__module__}")
     if known > num_states:
         proof["next_energy"] = float(energies[num_states])
     states, energies = states[:num_states], energies[:num_states]
@@ -130,6 +138,32 @@ def check_claims(problem: Problem, name: str, raw: RawResult, num_states: int) -
             f"backend {name!r} says that it returned the {raw.num_complete} lowest states, but "
             f"returned {num_states}."
         )
+
+
+def check_word(problem: Problem, spectrum: Spectrum, seed: int) -> None:
+    """Refuse a proof that rests on somebody's word where a short search refutes it.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was solved.
+    spectrum : Spectrum
+        Its `proof` says under ``rests_on`` whose word it is, if anybody's.
+    seed : int
+        Seed of the search.
+    """
+    word = spectrum.proof.get("rests_on")
+    if word is None or not (spectrum.num_proven or spectrum.lower_bound > -np.inf):
+        return
+    refuter = Refuter(spectrum, problem)
+    try:
+        for states in likely_states(spectrum, problem, seed, Stop(_SECONDS), _EFFORT):
+            refuter.check(states)
+    except SpectrumError as error:
+        raise BackendError(
+            f"backend {spectrum.backend!r} claims a proof that rests on {word}, and it is false: "
+            f"{error}"
+        ) from error
 
 
 def check_against_known(problem: Problem, spectrum: Spectrum, known: NDArray[np.bool_]) -> None:

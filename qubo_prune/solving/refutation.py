@@ -22,15 +22,27 @@ _MOST_SAMPLES = 100_000
 
 
 def likely_states(
-    spectrum: Spectrum, problem: Problem, seed: int, stop: Stop
+    spectrum: Spectrum, problem: Problem, seed: int, stop: Stop, effort: float = 1.0
 ) -> Iterator[NDArray[np.bool_]]:
-    """Yield batches of feasible states to hold against the list, the likeliest to refute it
-    first.
+    """Yield batches of feasible states to hold against the list, the likeliest to refute it first.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        The list.
+    problem : Problem
+        What it is of.
+    seed : int
+        Seed of the search and of the random states.
+    stop : Stop
+        Cuts the search short.
+    effort : float
+        Neighbours and random states relative to what takes about a second.
     """
     if not problem.groups:
         return
     work = problem.num_removed**2 + problem.num_blocks
-    count = int(min(_MOST_SAMPLES, max(_FEWEST_SAMPLES, _OPERATIONS / work)))
+    count = int(min(_MOST_SAMPLES, max(_FEWEST_SAMPLES, effort * _OPERATIONS / work)))
     rng = np.random.default_rng(seed)
     yield from swap_neighbours(problem, spectrum.states, count, rng)
     wanted = min(len(spectrum) + 1, problem.num_states)

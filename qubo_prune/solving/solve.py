@@ -27,7 +27,7 @@ from qubo_prune.solving.arguments import (
     checked_warm_start,
     require_problem,
 )
-from qubo_prune.solving.checking import certified, check_against_known
+from qubo_prune.solving.checking import certified, check_against_known, check_word
 
 
 def solve(
@@ -126,6 +126,7 @@ def solve(
     spectrum = certified(problem, solver, raw, wanted, stop, seed, seconds)
     if known is not None:
         check_against_known(problem, spectrum, known)
+    check_word(problem, spectrum, seed)
     return spectrum
 
 

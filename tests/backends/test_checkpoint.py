@@ -242,7 +242,7 @@ def test_a_problem_with_one_state_needs_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
-    from qubo_prune.cli import main
+    from qubo_prune.cli.main import main
 
     path = tmp_path / "run.checkpoint"
     command = ["solve", "bytelm-40-block", "--remove", "8", "--quiet", "--checkpoint", str(path)]

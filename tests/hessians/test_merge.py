@@ -214,7 +214,7 @@ def test_gradients_of_samples_that_are_refused(tmp_path):
 
 
 def test_the_command_merges(tmp_path, gradients, capsys):
-    from qubo_prune.cli import main
+    from qubo_prune.cli.main import main
 
     shards = [str(path) for path in write_shards(tmp_path / "in", gradients)]
     out = tmp_path / "all.npy"

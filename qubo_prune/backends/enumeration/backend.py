@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -206,6 +207,9 @@ class Enumeration(Backend):
             "screening_margin": engine.layout.margin / engine.layout.scale,
             "epsilon": engine.allowance,
         }
+        if earlier:
+            # Its checksum finds damage, not malice: whoever can write the file can sign it.
+            facts["rests_on"] = f"the checkpoint {Path(self.checkpoint or '').name}"
         if self.executor == "cuda":
             facts["devices"] = "host" if self.devices == "host" else num_devices
         elif self.scheduler is None:

@@ -195,7 +195,9 @@ class Spectrum:
             if self.ties_truncated
             else ""
         )
-        return f"{self.status.advice}{proven} {REASONS[self.stop_reason]} {bound}{ties}"
+        word = self.proof.get("rests_on")
+        rests = f" What is proven rests on {word}." if word is not None else ""
+        return f"{self.status.advice}{proven} {REASONS[self.stop_reason]} {bound}{ties}{rests}"
 
     def __len__(self) -> int:
         return len(self.states)
