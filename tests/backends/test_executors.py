@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from qubo_prune.backends.enumeration.backend import Enumeration
 from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, Result, nothing_done
 from qubo_prune.backends.enumeration.executors import processes
+from qubo_prune.backends.enumeration.executors.dask_cluster import Dask
 from qubo_prune.backends.enumeration.executors.messages import decode_job, encode_job
 from qubo_prune.backends.enumeration.executors.threads import Threads
 from qubo_prune.backends.enumeration.run.coordinator import Coordinator
@@ -353,11 +355,12 @@ def test_no_orphans_when_the_run_is_killed() -> None:
 
 
 @needs_dask
-def test_a_killed_dask_worker_is_replaced() -> None:
+@pytest.mark.parametrize("workers", [2, 1], ids=["one of two", "the last one"])
+def test_a_killed_dask_worker_is_replaced(workers: int) -> None:
     problem = Problem.load("bytelm-40-branch", remove=7)
     killed: list[int] = []
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
 
         def kill(progress: Progress) -> None:
@@ -379,6 +382,51 @@ def test_a_killed_dask_worker_is_replaced() -> None:
         )
     assert killed
     assert_same(found, enumerate_all(problem))
+
+
+@needs_dask
+def test_a_cluster_that_stays_empty_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "qubo_prune.backends.enumeration.executors.dask_cluster._REJOIN_SECONDS", 1.0
+    )
+    problem = Problem.load("bytelm-40-branch", remove=7)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+
+        def leave(progress: Progress) -> None:
+            if progress.fraction is not None and progress.fraction > 0.1:
+                cluster.scale(0)
+
+        with pytest.raises(BackendError, match="the last Dask worker has gone, and none came"):
+            solve(
+                problem,
+                num_states=50,
+                backend="enumeration",
+                progress=leave,
+                options={
+                    "executor": "dask",
+                    "scheduler": cluster.scheduler_address,
+                    "task_states": 3_000_000,
+                },
+            )
+
+
+@needs_dask
+def test_batches_lost_together_are_one_loss() -> None:
+    """As when a worker dies that had many of them."""
+
+    class Lost:
+        status = "cancelled"
+
+    executor = object.__new__(Dask)
+    executor._losses = 0
+    executor._client = SimpleNamespace(nthreads=lambda: {"tcp://a": 1})
+    executor._job = SimpleNamespace(status="finished")
+    for _ in range(3):
+        executor._look_into([Lost()] * 20)
+    with pytest.raises(BackendError, match="the Dask workers failed: cancelled"):
+        executor._look_into([Lost()])
 
 
 @needs_dask

@@ -20,6 +20,10 @@ _COUNT_SECONDS = 1.0
 """Workers come and go; they are counted again after this time."""
 
 _MOST_LOSSES = 3
+"""So many times in a row, batches may be lost without any result between them."""
+
+_REJOIN_SECONDS = 60.0
+"""So long a run waits for a worker once the last one has gone."""
 
 _engine_lock = threading.Lock()
 
@@ -78,7 +82,11 @@ class Dask:
                 f"the Dask scheduler at {scheduler!r} has no workers; start some, as: dask worker"
                 f" {scheduler}"
             ) from None
-        self._job = self._client.scatter(data, broadcast=True, hash=False)
+        self._data = data
+        self._job: Any = None
+        self._scatter()
+        self._held_back: list[tuple[Batch, float]] = []
+        self._alone_since: float | None = None
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._futures: dict[Any, Batch] = {}
         self._losses = 0
@@ -94,25 +102,65 @@ class Dask:
 
     def submit(self, batch: Batch, threshold: float) -> None:
         """See `Executor`."""
+        if self._alone_since is not None:
+            self._held_back.append((batch, threshold))
+            return
         future = self._client.submit(run_remotely, self._job, batch, threshold, pure=False)
         self._futures[future] = batch
         future.add_done_callback(self._results.put)
 
     def results(self, timeout: float) -> list[Done]:
         """See `Executor`."""
+        if self._alone_since is not None:
+            self._rejoin(self._alone_since, timeout)
         done: list[Done] = []
+        lost: list[Any] = []
         for future in take(self._results, timeout):
             batch = self._futures.pop(future)
             if future.status == "finished":
                 self._losses = 0
                 done.append((batch, future.result()))
-                continue
-            self._losses += 1
-            error = future.exception() if future.status == "error" else None
-            if isinstance(error, BackendError) or self._losses > _MOST_LOSSES:
-                raise BackendError(f"the Dask workers failed: {error or future.status}")
-            done.append((batch, nothing_done(batch)))
+            else:
+                lost.append(future)
+                done.append((batch, nothing_done(batch)))
+        if lost:
+            self._look_into(lost)
         return done
+
+    def _look_into(self, lost: list[Any]) -> None:
+        """Find out why batches came back undone; those of one moment are one loss."""
+        errors = [each.exception() for each in lost if each.status == "error"]
+        reason = next((each for each in errors if isinstance(each, BackendError)), None)
+        if reason is None and self._client.nthreads() and self._job.status == "finished":
+            self._losses += 1
+            if self._losses <= _MOST_LOSSES:
+                return
+            reason = errors[0] if errors else lost[0].status
+        if reason is not None:
+            raise BackendError(f"the Dask workers failed: {reason}")
+        # The problem went with the last worker that had it.
+        self._alone_since = time.monotonic()
+
+    def _rejoin(self, since: float, timeout: float) -> None:
+        """Go on as soon as there is a worker again."""
+        if not self._client.nthreads():
+            waited = time.monotonic() - since
+            if waited > _REJOIN_SECONDS:
+                raise BackendError(
+                    "the last Dask worker has gone, and none came in its place for"
+                    f" {_REJOIN_SECONDS:g} s; start some and run again, with --checkpoint to go on"
+                    " from where it was."
+                )
+            time.sleep(min(timeout, _COUNT_SECONDS))
+            return
+        self._scatter()
+        self._alone_since = None
+        held_back, self._held_back = self._held_back, []
+        for batch, threshold in held_back:
+            self.submit(batch, threshold)
+
+    def _scatter(self) -> None:
+        self._job = self._client.scatter(self._data, broadcast=True, hash=False)
 
     def visited(self) -> int:
         """See `Executor`."""
