@@ -423,7 +423,7 @@ def test_labels_mask_token_ids(tmp_path):
         ("t.jsonl", '{"messages": [{"role": "bard", "content": "x"}]}', "unknown role 'bard'; use one of system, user"),
         ("t.jsonl", '{"messages": [{"role": "user", "content": [1]}]}', "without a text and its role"),
         ("t.jsonl", '{"messages": ["x"]}', "without a text and its role"),
-        ("t.jsonl", '{"messages": {"a": 1}}', "must hold token ids as a list of integers"),
+        ("t.jsonl", '{"messages": {"a": 1}}', "must hold a list of messages, not {'a': 1}"),
         ("t.jsonl", '{"input_ids": [1, 2.5]}', "must hold token ids as a list of integers"),
         ("t.jsonl", '{"input_ids": [1, -2]}', "negative token id -2"),
         ("t.jsonl", '{"input_ids": [1, 2], "attention_mask": [1]}', "1 attention_mask for 2 token ids"),

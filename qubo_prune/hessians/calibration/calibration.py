@@ -8,6 +8,7 @@ table 10) and the default here.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
 from qubo_prune.hessians.calibration import chat
-from qubo_prune.hessians.calibration.sources import Window, open_source
+from qubo_prune.hessians.calibration.rows import UnusableRowError, require_characters
+from qubo_prune.hessians.calibration.sources import NoTokenizerError, Window, open_source
 
 __all__ = ["Calibration", "load_calibration"]
 
@@ -30,6 +32,10 @@ _COLUMNS = ("input_ids", "messages", "conversations", "text")
 
 _NOT_COUNTED = -100
 """What a label is where the loss ignores a token, as everywhere in transformers and torch."""
+
+_CHATS = ("messages", "conversations")
+_PROBE = 1000
+"""Characters of a text that are enough to see what the tokenizer puts before it."""
 
 _TOO_SHORT = "fewer than 2 tokens"
 _NOTHING_COUNTED = "no token counted"
@@ -119,14 +125,16 @@ def load_calibration(
     r"""Draw calibration samples, without replacement, and turn them into tokens.
 
     A row is a chat (``messages`` with ``role`` and ``content``, or ``conversations`` with ``from``
-    and ``value``), a text (``text``) or token ids (``input_ids``, with an optional
-    ``attention_mask``); the first of these columns that it has decides. A file ``.txt``, and a
-    ``.npy`` of one dimension, is cut into consecutive windows of `sequence_length` tokens, and
-    windows are drawn. Everything else is one sample per row, cut off at `sequence_length` tokens.
+    and ``value``; also as JSON in a string), a text (``text``) or token ids (``input_ids``, with an
+    optional ``attention_mask``); the first of these columns that it has decides. A file ``.txt``,
+    and a ``.npy`` of one dimension, is cut into consecutive windows of `sequence_length` tokens,
+    and windows are drawn. Everything else is one sample per row, cut off at `sequence_length`
+    tokens.
 
-    Rows with fewer than two tokens, with no token that counts, or that the chat template refuses
-    are passed over; others take their place, and the description counts them. Where fewer usable
-    rows are there than asked for, all are taken.
+    Rows with fewer than two tokens, with no token that counts, that the chat template refuses, or
+    that are not what they should be (no text, half a character, a message of an unknown role or in
+    parts...) are passed over; others take their place, and the description counts them by reason.
+    Where fewer usable rows are there than asked for, all are taken.
 
     Parameters
     ----------
@@ -185,19 +193,23 @@ def load_calibration(
     samples: list[_Sample] = []
     indices: list[int] = []
     skipped: Counter[str] = Counter()
+    sentence = ""
     for index in _order(len(rows), _at_least(seed, 0, "seed")):
         if len(samples) == wanted:
             break
-        sample = reader.read(rows[index], rows.where(index))
-        if isinstance(sample, str):
-            skipped[sample] += 1
+        try:
+            sample = reader.read(rows[index], rows.where(index))
+        except UnusableRowError as error:
+            skipped[error.reason] += 1
+            sentence = sentence or str(error)
         else:
             samples.append(sample)
             indices.append(index)
     if not samples:
+        remedy = f"give other data{' or leave the prompt unmasked' if mask_prompt else ''}."
         raise InputError(
-            f"of the {len(rows)} rows none gives a sample ({_reasons(skipped)}); give other data"
-            f"{' or leave the prompt unmasked' if mask_prompt else ''}."
+            f"of the {len(rows)} rows none gives a sample ({_reasons(skipped)}); "
+            f"{sentence or remedy}"
         )
     described |= {
         "rows": len(rows),
@@ -247,43 +259,78 @@ class _Reader:
     def window(self) -> Window:
         """Return how texts without rows are cut."""
         if self.tokenizer is None:
-            return Window(self.length, None, np.empty(0, np.int64))
-        probe = self.tokenizer("a", return_special_tokens_mask=True)
-        before = np.argmin(probe["special_tokens_mask"])
-        return Window(self.length, self._encode, np.array(probe["input_ids"][:before], np.int64))
+            return Window(self.length, None, lambda _text: np.empty(0, np.int64))
+        return Window(self.length, self._encode, self._prefix)
 
-    def read(self, row: Mapping[str, Any], where: str) -> _Sample | str:
-        """Return the sample of a row, or why it has none."""
-        value = row[self._column(row, where)]
+    def read(self, row: Mapping[str, Any], where: str) -> _Sample:
+        """Return the sample of a row.
+
+        Raises
+        ------
+        UnusableRowError
+            If it has none.
+        """
+        column = self._column(row, where)
+        kind, value = self._kind(column, row[column], where)
         lost = 0
-        if isinstance(value, str):
-            kind, (tokens, targets) = "text", self._read_text(value, where)
-        elif _is_chat(value):
-            kind = "chat"
+        if kind == "text":
+            tokens, targets = self._read_text(value, where)
+        elif kind == "chat":
             try:
                 tokens, targets, lost = self._read_chat(chat.as_messages(value, where), where)
-            except chat.TemplateRefusedError:
-                return _REFUSED
+            except chat.TemplateRefusedError as error:
+                raise UnusableRowError(_REFUSED, "") from error
         else:
-            kind, (tokens, targets) = "tokens", self._read_tokens(value, row, where)
+            tokens, targets = self._read_tokens(value, row, where)
         truncated = len(tokens) > self.length
         tokens, targets = tokens[: self.length], targets[: self.length].copy()
         if len(tokens) < 2:
-            return _TOO_SHORT
+            raise UnusableRowError(_TOO_SHORT, "")
         targets[0] = False
-        return (
-            _Sample(tokens, targets, kind, truncated, lost) if targets.any() else _NOTHING_COUNTED
-        )
+        if not targets.any():
+            raise UnusableRowError(_NOTHING_COUNTED, "")
+        return _Sample(tokens, targets, kind, truncated, lost)
 
     def _column(self, row: Mapping[str, Any], where: str) -> str:
         candidates = _COLUMNS if self.text_field is None else (self.text_field,)
         for name in candidates:
             if row.get(name) is not None:
                 return name
-        raise InputError(
+        empty = [name for name in candidates if name in row]
+        if empty:
+            raise UnusableRowError(
+                f"no {empty[0]}", f"{where} has nothing in {empty[0]}; give other data."
+            )
+        raise UnusableRowError(
+            f"no {' or '.join(candidates)}",
             f"{where} has no {' or '.join(candidates)}, only"
-            f" {', '.join(map(str, row)) or 'nothing'}; name the column with text_field."
+            f" {', '.join(map(str, row)) or 'nothing'}; name the column with text_field.",
         )
+
+    def _kind(self, column: str, value: Any, where: str) -> tuple[str, Any]:
+        """Return what a column holds: what its name says, or for another one what it looks like."""
+        if column in _CHATS:
+            return "chat", _parsed(value, column, where) if isinstance(value, str) else value
+        if column == "input_ids":
+            return "tokens", value
+        if column == "text" or isinstance(value, str):
+            if not isinstance(value, str):
+                raise UnusableRowError(
+                    f"{column} is no text",
+                    f"{where} must hold a text in {column}, not {format_value(value)}; name"
+                    " another column with text_field.",
+                )
+            return "text", value
+        return ("chat" if _is_chat(value) else "tokens"), value
+
+    def _prefix(self, text: str) -> NDArray[np.int64]:
+        """Return the special tokens before a text, found on its own beginning: another text may
+        hold characters that the tokenizer does not know.
+        """
+        probe = self.tokenizer(text.strip()[:_PROBE], return_special_tokens_mask=True)
+        special = np.array(probe["special_tokens_mask"], np.bool_)
+        before = 0 if special.all() else int(special.argmin())
+        return np.array(probe["input_ids"][:before], np.int64)
 
     def _encode(self, text: str) -> NDArray[np.int64]:
         encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
@@ -296,6 +343,7 @@ class _Reader:
                 " leave it off."
             )
         self._require_tokenizer("text", where)
+        text = require_characters(text, where)
         tokens = np.array(self.tokenizer(text, verbose=False)["input_ids"], np.int64)
         return tokens, np.ones(len(tokens), np.bool_)
 
@@ -332,7 +380,10 @@ class _Reader:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         tokens = _as_integers(value, "token ids", where)
         if tokens.min(initial=0) < 0:
-            raise InputError(f"{where} holds the negative token id {tokens.min()}; correct it.")
+            raise UnusableRowError(
+                "a negative token id",
+                f"{where} holds the negative token id {tokens.min()}; correct it.",
+            )
         targets = np.ones(len(tokens), np.bool_)
         if self.mask_prompt:
             if row.get("labels") is None:
@@ -348,15 +399,24 @@ class _Reader:
 
     def _require_tokenizer(self, what: str, where: str) -> None:
         if self.tokenizer is None:
-            raise InputError(
-                f"{where} is {what}, which only a tokenizer turns into tokens; pass tokenizer=, or"
-                " token ids as input_ids."
-            )
+            raise NoTokenizerError(f"{where} is {what}")
 
 
 def _is_chat(value: Any) -> bool:
     """Say whether a value is a list of messages; an empty list counts as no tokens."""
-    return isinstance(value, Sequence) and len(value) > 0 and not isinstance(value[0], int)
+    return isinstance(value, Sequence) and len(value) > 0 and isinstance(value[0], Mapping)
+
+
+def _parsed(text: str, column: str, where: str) -> Any:
+    """Return the chat that a column holds as JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnusableRowError(
+            f"{column} is a text that is not JSON",
+            f"{where} holds a text in {column} that is not JSON ({error}); put a list of messages"
+            " there, or prose into a column text.",
+        ) from error
 
 
 def _as_integers(value: Any, what: str, where: str, length: int | None = None) -> NDArray[np.int64]:
@@ -366,14 +426,22 @@ def _as_integers(value: Any, what: str, where: str, length: int | None = None) -
         array = np.empty((0, 0))
     if array.size == 0 and array.ndim == 1:
         array = array.astype(np.int64)
+    if isinstance(value, Sequence) and value and isinstance(value[0], list | np.ndarray):
+        raise UnusableRowError(
+            f"nested {what}",
+            f"{where} holds lists in its list of {what}, {format_value(value)}; give one flat list"
+            " for each row, without a dimension for the batch.",
+        )
     if array.ndim != 1 or array.dtype.kind not in "biu":
-        raise InputError(
+        raise UnusableRowError(
+            f"{what} that are no list of integers",
             f"{where} must hold {what} as a list of integers, not {format_value(value)};"
-            " correct it."
+            " correct it.",
         )
     if length not in (None, len(array)):
-        raise InputError(
-            f"{where} has {len(array)} {what} for {length} token ids; give one for each."
+        raise UnusableRowError(
+            f"{what} of another length",
+            f"{where} has {len(array)} {what} for {length} token ids; give one for each.",
         )
     return array.astype(np.int64)
 

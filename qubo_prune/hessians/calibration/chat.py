@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
+from qubo_prune.hessians.calibration.rows import UnusableRowError, require_characters
 
 ROLES = {
     "system": "system",
@@ -61,28 +61,40 @@ class Rendered(NamedTuple):
 def as_messages(value: Any, where: str) -> list[dict[str, str]]:
     """Return a chat as messages with the keys ``role`` and ``content``, from those or from ``from``
     and ``value``.
+
+    Raises
+    ------
+    UnusableRowError
+        If it is none.
     """
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise InputError(
-            f"{where} must hold a list of messages, not {format_value(value)}; correct it."
+        raise UnusableRowError(
+            "not a list of messages",
+            f"{where} must hold a list of messages, not {format_value(value)}; correct it.",
         )
     return [_as_message(each, where) for each in value]
 
 
 def _as_message(message: Any, where: str) -> dict[str, str]:
+    role = content = None
     if isinstance(message, Mapping):
         role = message.get("role", message.get("from"))
         content = message.get("content", message.get("value"))
-        if isinstance(role, str) and role not in ROLES:
-            raise InputError(
-                f"{where} has a message of the unknown role {format_value(role)}; use one of"
-                f" {', '.join(ROLES)}."
-            )
-        if isinstance(role, str) and isinstance(content, str):
-            return {"role": ROLES[role], "content": content}
-    raise InputError(
+    if isinstance(role, str) and role not in ROLES:
+        raise UnusableRowError(
+            "a message of an unknown role",
+            f"{where} has a message of the unknown role {format_value(role)}; use one of"
+            f" {', '.join(ROLES)}.",
+        )
+    if isinstance(role, str) and isinstance(content, str):
+        return {"role": ROLES[role], "content": require_characters(content, where)}
+    reason = "a message without a text and its role"
+    if isinstance(role, str) and isinstance(content, list):
+        reason = "a message in parts"
+    raise UnusableRowError(
+        reason,
         f"{where} has a message without a text and its role, {format_value(message)}; "
-        "give every message a role and a content (or from and value), both strings."
+        "give every message a role and a content (or from and value), both strings.",
     )
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_array
 from qubo_prune.core.text import format_value
+from qubo_prune.hessians.calibration.rows import UnusableRowError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".parquet", ".npy")
 """What the names of files that can be read end in."""
@@ -39,14 +40,31 @@ class Window(NamedTuple):
         Tokens of a window.
     encode : callable or None
         Turns a text into token ids without special tokens; None without a tokenizer.
-    prefix : (p,) int64
-        What the tokenizer puts before every text, such as the begin-of-sequence token; part of each
-        window of a text.
+    prefix : callable
+        Returns what the tokenizer puts before a text, such as the begin-of-sequence token; part of
+        each window of it.
     """
 
     length: int
     encode: Callable[[str], NDArray[np.int64]] | None
-    prefix: NDArray[np.int64]
+    prefix: Callable[[str], NDArray[np.int64]]
+
+
+class NoTokenizerError(InputError):
+    """Texts were given, and no tokenizer.
+
+    Parameters
+    ----------
+    what : str
+        Where the text is, as ``line 3 of a.jsonl is text``.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}, which only a tokenizer turns into tokens; pass tokenizer=, or token ids as"
+            " input_ids."
+        )
+        self.what = what
 
 
 class Rows(Protocol):
@@ -238,17 +256,14 @@ def _open_json(path: Path) -> Rows:
 
 def _open_text(path: Path, window: Window) -> Rows:
     if window.encode is None:
-        raise InputError(
-            f"{path} holds text, which only a tokenizer turns into tokens; "
-            "pass tokenizer=, or token ids as input_ids."
-        )
+        raise NoTokenizerError(f"{path} holds text")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not UTF-8 text (byte {error.start}); convert it to UTF-8."
         ) from error
-    return _Windows(path, window.encode(text), window.prefix, window.length)
+    return _Windows(path, window.encode(text), window.prefix(text), window.length)
 
 
 def _open_tokens(path: Path, window: Window) -> Rows:
@@ -361,10 +376,12 @@ def _as_row(value: Any, where: str) -> Mapping[str, Any]:
     if isinstance(value, str):
         return {"text": value}
     if isinstance(value, list | np.ndarray):
-        return {"input_ids": value}
-    raise InputError(
+        is_chat = len(value) > 0 and isinstance(value[0], Mapping)
+        return {"messages" if is_chat else "input_ids": value}
+    raise UnusableRowError(
+        "neither an object nor a text nor token ids",
         f"{where} must be a JSON object, a string or a list of token ids, not"
-        f" {format_value(value)}; correct it."
+        f" {format_value(value)}; correct it.",
     )
 
 
