@@ -145,7 +145,7 @@ def extract(
     (True, (3, 3))
     """
     from qubo_prune.hessians.gates.gates import find_gates
-    from qubo_prune.hessians.language_model import checkpointed, describe
+    from qubo_prune.hessians.language_model import check_length, checkpointed, describe
 
     out = require_new_file(out)
     batch_size = as_count(batch_size, "batch_size")
@@ -153,6 +153,7 @@ def extract(
         raise InputError(f"batch_size must be at least 1, not {batch_size}; give 1 or more.")
     stop = Stop(time_limit=time_limit, progress=progress)
     samples = calibration if shard is None else calibration.shard(*shard)
+    check_length(model, max(map(len, samples.tokens)))
     gates = find_gates(model, granularity, layers=layers)
     described = describe(model)
     run = {

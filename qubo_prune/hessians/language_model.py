@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_count
 from qubo_prune.core.version import __version__
 
 if TYPE_CHECKING:
@@ -23,8 +27,51 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 _FINGERPRINT_ENTRIES = 64
 
+_POINTER = b"version https://git-lfs"
+_LAYER = re.compile(r"(.*?\.\d+)\.")
+_POSITIONS = re.compile(r"pos|wpe")
+_SHOWN = 5
+_SURPLUS = "qubo_prune_surplus_weights"
+"""Attribute of a loaded model that holds the names of weights that it does not use."""
+
 _LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError)
 """What transformers raises for what it cannot find, reach, recognise or read."""
+
+
+def check_config(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> None:
+    """Find out what is wrong with a model's folder or name before its weights are read.
+
+    Parameters
+    ----------
+    name, revision, trust_remote_code
+        As of `load_model`.
+
+    Raises
+    ------
+    InputError
+        If torch and transformers are not installed, there is no such model, its configuration
+        cannot be read or contradicts itself, or would run code from the hub.
+    """
+    transformers = _transformers()
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "config.json").exists():
+        is_adapter = (folder / "adapter_config.json").exists()
+        raise InputError(
+            f"the folder {name!r} holds an adapter, not a model; merge it into its model first, as"
+            " peft's merge_and_unload does."
+            if is_adapter
+            else f"the folder {name!r} has no config.json, so it is no model that transformers"
+            " loads; check the path."
+        )
+    with _said_of(name):
+        described, _ = transformers.PretrainedConfig.get_config_dict(name, revision=revision)
+        if not trust_remote_code:
+            _refuse_hub_kernels(name, described)
+        transformers.AutoConfig.from_pretrained(
+            name, revision=revision, trust_remote_code=trust_remote_code
+        )
 
 
 def load_tokenizer(
@@ -79,25 +126,122 @@ def load_model(
     Raises
     ------
     InputError
-        If torch and transformers are not installed, or the model cannot be loaded.
+        If torch and transformers are not installed, the model cannot be loaded, or its checkpoint
+        lacks weights, which would be random. Weights that it has and the model does not use are a
+        warning, and in the sidecar of what is computed.
     """
     require_dtype(dtype)
     transformers = _transformers()
-    try:
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+    check_config(name, revision=revision, trust_remote_code=trust_remote_code)
+    _refuse_pointers(name)
+    with _said_of(name):
+        loaded, report = transformers.AutoModelForCausalLM.from_pretrained(
             name,
             dtype=dtype,
             device_map=device_map,
             revision=revision,
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
         )
-    except _LOADING_ERRORS as error:
+    missing = sorted(report["missing_keys"])
+    if missing:
         raise InputError(
-            f"the model {name!r} cannot be loaded ({' '.join(str(error).split()):.300}); "
-            "check its name or folder, the network and --trust-remote-code."
+            f"the checkpoint of {name!r} lacks {_listed(missing)}, which would be random; correct"
+            " its config.json (num_hidden_layers?) or complete the weights."
+        )
+    surplus = sorted(report["unexpected_keys"])
+    if surplus:
+        warnings.warn(
+            f"the checkpoint of {name!r} holds {_listed(surplus)}, which the model as configured"
+            " does not use",
+            UserWarning,
+            stacklevel=2,
+        )
+        setattr(loaded, _SURPLUS, surplus)
+    model: PreTrainedModel = loaded.eval()
+    return model
+
+
+@contextmanager
+def _said_of(name: str) -> Iterator[None]:
+    """Turn whatever loading raises into one line about the model."""
+    try:
+        yield
+    except InputError:
+        raise
+    # Each library below transformers has errors of its own, and of some the base is Exception.
+    except Exception as error:
+        raise InputError(
+            f"the model {name!r} cannot be loaded ({type(error).__name__}:"
+            f" {' '.join(str(error).split()):.300}); check its name or folder, the network, the"
+            " device and --trust-remote-code."
         ) from error
-    loaded: PreTrainedModel = model.eval()
-    return loaded
+
+
+def _refuse_hub_kernels(name: str, described: Any) -> None:
+    """Refuse a configuration that names an attention kernel of the hub, which is code to run."""
+    if not isinstance(described, dict):
+        return
+    for key, value in described.items():
+        if isinstance(value, dict):
+            _refuse_hub_kernels(name, value)
+        elif key.removeprefix("_") == "attn_implementation" and "/" in str(value):
+            raise InputError(
+                f"the configuration of {name!r} asks for the attention kernel {value!r} of the hub,"
+                " which is code; allow it with --trust-remote-code, or take it out."
+            )
+
+
+def _refuse_pointers(name: str) -> None:
+    """Refuse a folder whose weights were not fetched, only the small files that stand for them."""
+    for path in sorted(Path(name).glob("*.safetensors")) + sorted(Path(name).glob("*.bin")):
+        with path.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                raise InputError(
+                    f"{path} is a pointer of Git LFS, not the weights; fetch them, as with"
+                    " git lfs pull."
+                )
+
+
+def _listed(keys: Sequence[str]) -> str:
+    """Say which weights, by layer where they are of layers."""
+    layers = {match[1]: None for key in keys if (match := _LAYER.match(key))}
+    others = [key for key in keys if not _LAYER.match(key)]
+    what = [*layers, *others]
+    shown = ", ".join(what[:_SHOWN]) + (
+        f" and {len(what) - _SHOWN} more" if len(what) > _SHOWN else ""
+    )
+    return f"{shown} ({format_count(len(keys))} tensor{'s' if len(keys) > 1 else ''})"
+
+
+def check_length(model: PreTrainedModel, longest: int) -> None:
+    """Refuse samples that reach beyond a learned table of positions.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Models that compute their positions have no such table, and no limit here.
+    longest : int
+        Tokens of the longest sample.
+
+    Raises
+    ------
+    InputError
+        If the table is shorter.
+    """
+    from torch import nn
+
+    limit = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    if not isinstance(limit, int) or longest <= limit:
+        return
+    for path, module in model.named_modules():
+        # Some tables have a few rows more, for padding.
+        is_table = isinstance(module, nn.Embedding) and 0 <= module.num_embeddings - limit <= 2
+        if is_table and _POSITIONS.search(path.rpartition(".")[2]):
+            raise InputError(
+                f"a sample has {longest} tokens, but the positions of {type(model).__name__} end at"
+                f" {limit}; use --sequence-length {limit}."
+            )
 
 
 def require_dtype(dtype: str) -> None:
@@ -134,7 +278,7 @@ def fingerprint(model: PreTrainedModel) -> str:
 
 def describe(model: PreTrainedModel) -> dict[str, Any]:
     """Return what a sidecar says about a model."""
-    described = {
+    described: dict[str, Any] = {
         "model": model.name_or_path or type(model).__name__,
         "model_class": type(model).__name__,
         "model_fingerprint": fingerprint(model),
@@ -145,6 +289,9 @@ def describe(model: PreTrainedModel) -> dict[str, Any]:
             **{library: version(library) for library in ("torch", "transformers", "numpy")},
         },
     }
+    surplus = getattr(model, _SURPLUS, None)
+    if surplus:
+        described["surplus_weights"] = surplus
     revision = getattr(model.config, "_commit_hash", None)
     return described if revision is None else {**described, "model_revision": revision}
 

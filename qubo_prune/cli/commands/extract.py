@@ -19,6 +19,7 @@ from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
+    from qubo_prune.hessians.calibration.calibration import Calibration
     from qubo_prune.hessians.extraction import Extraction
 
 Model = Annotated[
@@ -148,28 +149,43 @@ def extract(
     require_writable(out.parent)
 
     from qubo_prune.hessians.calibration.calibration import load_calibration
+    from qubo_prune.hessians.calibration.sources import NoTokenizerError
     from qubo_prune.hessians.extraction import extract as run
     from qubo_prune.hessians.extraction import require_new_file
-    from qubo_prune.hessians.language_model import load_model, load_tokenizer, require_dtype
+    from qubo_prune.hessians.language_model import (
+        check_config,
+        load_model,
+        load_tokenizer,
+        require_dtype,
+    )
 
     if quiet or not sys.stderr.isatty():
         _silence_libraries()
     # What can be wrong is found out before the model, which may take minutes, is loaded.
     require_new_file(out)
     require_dtype(dtype)
+    check_config(model, revision=revision, trust_remote_code=trust_remote_code)
     tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
-    calibration = load_calibration(
-        data[0] if len(data) == 1 else data,
-        tokenizer,
-        num_samples=samples,
-        sequence_length=sequence_length,
-        seed=seed,
-        split=split,
-        config=config,
-        text_field=text_field,
-        mask_prompt=mask_prompt,
-        revision=data_revision,
-    )
+    try:
+        calibration = load_calibration(
+            data[0] if len(data) == 1 else data,
+            tokenizer,
+            num_samples=samples,
+            sequence_length=sequence_length,
+            seed=seed,
+            split=split,
+            config=config,
+            text_field=text_field,
+            mask_prompt=mask_prompt,
+            revision=data_revision,
+        )
+    except NoTokenizerError as error:
+        raise InputError(
+            f"the model {model!r} comes with no tokenizer that can be loaded, but {error.what};"
+            " add its tokenizer.json, or give token ids as input_ids."
+        ) from error
+    if not quiet:
+        _tell_of_rows(calibration)
     loaded = load_model(
         model,
         dtype=dtype,
@@ -197,6 +213,21 @@ def extract(
     elif not quiet:
         print(_sentence(extraction))
     return EXIT_DONE if extraction.complete else exit_code(extraction.stop_reason)
+
+
+def _tell_of_rows(calibration: Calibration) -> None:
+    """Say on stderr how many rows gave no sample, and whether too few did."""
+    described = calibration.description
+    skipped = ", ".join(f"{count} {reason}" for reason, count in described["skipped"].items())
+    wanted = described["requested_samples"]
+    if len(calibration) < wanted:
+        print(
+            f"qubo-prune: only {len(calibration)} of {wanted} samples asked for, from"
+            f" {described['rows']} rows" + (f"; passed over: {skipped}" if skipped else ""),
+            file=sys.stderr,
+        )
+    elif skipped:
+        print(f"qubo-prune: rows passed over: {skipped}", file=sys.stderr)
 
 
 def _silence_libraries() -> None:
