@@ -20,6 +20,7 @@ from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.gradients import gradients_path, save_gradients
 from qubo_prune.core.files.hessian import save_hessian
+from qubo_prune.core.files.lock import locked
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.core.validation import as_count
 from qubo_prune.core.version import __version__
@@ -165,25 +166,30 @@ def extract(
         "gradient_checkpointing": gradient_checkpointing,
         "package_version": __version__,
     }
-    rows = GradientRows(out.with_suffix(".partial.npz"), run, len(samples), len(gates), batch_size)
-    # Longest first: little padding, and if memory runs out, it does so at once.
-    lengths = [len(tokens) for tokens in samples.tokens]
-    order = np.argsort(np.negative(lengths), kind="stable")
-    before = rows.num_done
-    with stop.interruptible(), checkpointed(model, gradient_checkpointing):
-        while rows.num_done < len(samples) and not stop.should_stop():
-            _add_batch(gates, samples, order, rows)
-            done = rows.num_done - before
-            stop.report(done, rows.num_done / len(samples), "differentiating")
-    stop.raise_failure()
-    rate = (rows.num_done - before) / stop.elapsed
-    if rows.num_done < len(samples):
-        rows.save()
-    else:
-        checked = _check_dtype(gates, samples, order, rows, check_dtype)
-        sidecar = _sidecar(described, gates, calibration, samples, shard, checked)
-        _write(out, rows, order, sidecar, with_gradients)
-        rows.delete()
+    # Two runs would write the same unfinished rows, and the later one would replace the Hessian.
+    with locked(out.with_suffix(".partial.lock"), f"extracting to {out}"):
+        require_new_file(out)
+        rows = GradientRows(
+            out.with_suffix(".partial.npz"), run, len(samples), len(gates), batch_size
+        )
+        # Longest first: little padding, and if memory runs out, it does so at once.
+        lengths = [len(tokens) for tokens in samples.tokens]
+        order = np.argsort(np.negative(lengths), kind="stable")
+        before = rows.num_done
+        with stop.interruptible(), checkpointed(model, gradient_checkpointing):
+            while rows.num_done < len(samples) and not stop.should_stop():
+                _add_batch(gates, samples, order, rows)
+                done = rows.num_done - before
+                stop.report(done, rows.num_done / len(samples), "differentiating")
+        stop.raise_failure()
+        rate = (rows.num_done - before) / stop.elapsed
+        if rows.num_done < len(samples):
+            rows.save()
+        else:
+            checked = _check_dtype(gates, samples, order, rows, check_dtype)
+            sidecar = _sidecar(described, gates, calibration, samples, shard, checked)
+            _write(out, rows, order, sidecar, with_gradients)
+            rows.delete()
     return Extraction(
         path=out,
         num_done=rows.num_done,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class GradientRows:
         self._path = path
         self._run: dict[str, Any] = json.loads(json.dumps(run))
         self._written = time.monotonic()
+        self._warned = False
         if path.exists():
             self._load()
 
@@ -66,7 +68,7 @@ class GradientRows:
         self.losses[self.num_done : stop] = losses
         self.num_done = stop
         if time.monotonic() - self._written >= INTERVAL_SECONDS:
-            self.save()
+            self._save_if_possible()
 
     def save(self) -> None:
         """Write the file, completely or not at all."""
@@ -85,6 +87,20 @@ class GradientRows:
             {self._path: lambda stream: np.savez(stream, allow_pickle=False, **arrays)}
         )
         self._written = time.monotonic()
+
+    def _save_if_possible(self) -> None:
+        """Write the file; a failure, as on a full disk, is a warning and no reason to lose hours of
+        work.
+        """
+        try:
+            self.save()
+        except InputError as error:
+            self._written = time.monotonic()
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"what is done so far is not kept: {error}", RuntimeWarning, stacklevel=2
+                )
 
     def delete(self) -> None:
         """Remove the file, once what it holds is elsewhere."""

@@ -367,7 +367,7 @@ def test_a_killed_command_goes_on_to_the_same_bits(saved: Path, tmp_path: Path) 
     assert main(arguments(saved, whole, "--batch-size", "1", "--quiet")) == 0
     slow = (
         "import sys, time, qubo_prune.hessians.unfinished_rows as rows\n"
-        "from qubo_prune.cli import main\n"
+        "from qubo_prune.cli.main import main\n"
         "rows.INTERVAL_SECONDS, add = 0.0, rows.GradientRows.add\n"
         "rows.GradientRows.add = lambda *given: (add(*given), time.sleep(0.2))\n"
         "sys.exit(main(sys.argv[1:]))\n"
