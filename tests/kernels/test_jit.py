@@ -57,7 +57,7 @@ def kernel_sources() -> list[str]:
     sources = [
         source.relative_to(PACKAGE).as_posix()
         for source in PACKAGE.rglob("*.py")
-        if re.search(r"^@(\w*kernel|intrinsic)\b", source.read_text("utf-8"), re.MULTILINE)
+        if re.search(r"^@(\w*kernel|inlined|intrinsic)\b", source.read_text("utf-8"), re.MULTILINE)
     ]
     assert "search/kernels/pool.py" in sources
     assert any(source.startswith("backends/") for source in sources)

@@ -30,11 +30,23 @@ def kernel(function: _Function) -> _Function:
 
     Fast-math stays off: energies are compared bit for bit.
     """
+    return _compiled(function, "never")
+
+
+def inlined(function: _Function) -> _Function:
+    """Compile `function` like a `kernel`, and copy it into every kernel that calls it.
+
+    For a step of a hot loop that takes a tuple: a call would pass every array of it, word by word.
+    """
+    return _compiled(function, "always")
+
+
+def _compiled(function: _Function, inline: str) -> _Function:
     directory = cache_directory()
     previous = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(directory)
     try:
-        compiled: _Function = numba.njit(nogil=True, cache=True)(function)
+        compiled: _Function = numba.njit(nogil=True, cache=True, inline=inline)(function)
     finally:
         numba.config.CACHE_DIR = previous
     return compiled

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.kernels.borrow import borrowed
-from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.core.kernels.jit import inlined, kernel
 from qubo_prune.search.kernels.landscape import (
     ANCHOR_INTERVAL,
     Landscape,
@@ -18,6 +18,7 @@ from qubo_prune.search.kernels.landscape import (
     swap,
 )
 from qubo_prune.search.kernels.swap_pool import (
+    Sides,
     SwapPool,
     Walker,
     find_sides,
@@ -70,11 +71,10 @@ def tabu_walk(
     """
     landscape, pool, walker = borrowed(landscape_), borrowed(pool_), borrowed(walker_)
     y, fields, tabu_until = walker.y, walker.fields, walker.tabu_until
-    word, neighbour = walker.word, walker.neighbour
     tabu_until[:] = 0
-    start_word(landscape, y, word)
+    start_word(landscape, y, walker.word)
     energy = start_fields(landscape, y, fields)
-    offer_state(landscape, pool, known, word, energy)
+    offer_state(landscape, pool, known, walker.word, energy)
     lowest = energy
     walker.best[:] = y
     harvesting = False
@@ -82,50 +82,17 @@ def tabu_walk(
     for step in range(1, steps + 1):
         if halt[0] or evaluated[0] >= last:
             break
-        change = np.inf  # half of it
-        out = into = np.int64(-1)
         aspired = 0.5 * (lowest - energy - landscape.tolerance)
-        room = 0.5 * (pool.cut[0] - energy) if harvesting else -np.inf
-        for g in range(landscape.counts.shape[0]):
-            sides = find_sides(landscape, walker, g, step)
-            if sides.free_row >= 0:
-                # The swaps of one good row tell how good a swap has to be to be worth a look.
-                row = landscape.matrix[sides.free_row]
-                for j in range(landscape.group_start[g], landscape.group_stop[g]):
-                    found = sides.sign * fields[j] - sides.highest_free_row - row[j]
-                    is_column = y[j] != y[sides.free_row]
-                    if found < change and is_column and tabu_until[j] < step:
-                        change = found
-                        out, into = sides.free_row, j
-            limit = max(room, min(aspired, change))
-            free_limit = change if change < np.inf else -np.inf  # inf: nothing is free
-            num_rows, num_columns = list_sides(landscape, walker, g, step, sides, free_limit, limit)
-            evaluated[0] += (num_rows + 1) * num_columns
-            interest = max(change, room)
-            for k in range(num_rows):
-                i = walker.rows[k]
-                value = walker.row_values[k]
-                row = landscape.matrix[i]
-                for c in range(num_columns):
-                    found = walker.column_values[c] - value - row[walker.columns[c]]
-                    if found < interest:
-                        j = walker.columns[c]
-                        free = tabu_until[i] < step and tabu_until[j] < step
-                        if found < change and (free or found < aspired):
-                            change = found
-                            out, into = i, j
-                        if found < room:
-                            reached = energy + 2.0 * found
-                            offer_neighbour(landscape, pool, known, word, neighbour, i, j, reached)
-                            room = 0.5 * (pool.cut[0] - energy)
-                        interest = max(change, room)
+        change, out, into = best_swap(
+            landscape, pool, known, walker, step, energy, aspired, harvesting, evaluated
+        )
         if out < 0:
             tabu_until[:] = 0
             continue
         if y[into]:
             out, into = into, out
         harvesting = harvesting or change >= 0.0
-        swap(landscape, y, word, fields, out, into)
+        swap(landscape, y, walker.word, fields, out, into)
         energy += 2.0 * change
         if step % ANCHOR_INTERVAL == 0:
             energy = start_fields(landscape, y, fields)
@@ -135,5 +102,78 @@ def tabu_walk(
         if energy < lowest:
             lowest = energy
             walker.best[:] = y
-        offer_state(landscape, pool, known, word, energy)
+        offer_state(landscape, pool, known, walker.word, energy)
     return lowest
+
+
+@inlined
+def best_swap(
+    landscape: Landscape,
+    pool: SwapPool,
+    known: NDArray[np.uint64],
+    walker: Walker,
+    step: int,
+    energy: float,
+    aspired: float,
+    harvesting: bool,
+    evaluated: NDArray[np.int64],
+) -> tuple[float, int, int]:
+    """Return the best swap that is free, or leads below what is aspired to: half its change of the
+    energy and its two variables (infinity and -1 if there is none).
+
+    The neighbours that the pool has room for are offered to it on the way if `harvesting`.
+    """
+    tabu_until = walker.tabu_until
+    change = np.inf
+    out, into = -1, -1
+    room = 0.5 * (pool.cut[0] - energy) if harvesting else -np.inf
+    for g in range(landscape.counts.shape[0]):
+        sides = find_sides(landscape, walker, g, step)
+        if sides.free_row >= 0:
+            # The swaps of one good row tell how good a swap has to be to be worth a look.
+            found, j = best_of_row(landscape, walker, g, step, sides)
+            if found < change:
+                change = found
+                out, into = sides.free_row, j
+        limit = max(room, min(aspired, change))
+        free_limit = change if change < np.inf else -np.inf  # inf: nothing is free
+        num_rows, num_columns = list_sides(landscape, walker, g, step, sides, free_limit, limit)
+        evaluated[0] += (num_rows + 1) * num_columns
+        interest = max(change, room)
+        for k in range(num_rows):
+            i = walker.rows[k]
+            value = walker.row_values[k]
+            row = landscape.matrix[i]
+            for c in range(num_columns):
+                found = walker.column_values[c] - value - row[walker.columns[c]]
+                if found < interest:
+                    j = walker.columns[c]
+                    free = tabu_until[i] < step and tabu_until[j] < step
+                    if found < change and (free or found < aspired):
+                        change = found
+                        out, into = i, j
+                    if found < room:
+                        reached = energy + 2.0 * found
+                        offer_neighbour(
+                            landscape, pool, known, walker.word, walker.neighbour, i, j, reached
+                        )
+                        room = 0.5 * (pool.cut[0] - energy)
+                    interest = max(change, room)
+    return change, out, into
+
+
+@inlined
+def best_of_row(
+    landscape: Landscape, walker: Walker, g: int, step: int, sides: Sides
+) -> tuple[float, int]:
+    """Return half the change of the best free swap with a group's best free row, and its column."""
+    y, fields, tabu_until = walker.y, walker.fields, walker.tabu_until
+    row = landscape.matrix[sides.free_row]
+    change, column = np.inf, -1
+    for j in range(landscape.group_start[g], landscape.group_stop[g]):
+        found = sides.sign * fields[j] - sides.highest_free_row - row[j]
+        is_column = y[j] != y[sides.free_row]
+        if found < change and is_column and tabu_until[j] < step:
+            change = found
+            column = j
+    return change, column

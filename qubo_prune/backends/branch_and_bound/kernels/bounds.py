@@ -16,10 +16,13 @@ and no solver tolerance is trusted: pairwise steps only move x to where this bou
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.core.kernels.borrow import borrowed
+from qubo_prune.core.kernels.jit import inlined, kernel
 
 FREE = 2
 SETTLING_STEPS = 8
@@ -28,88 +31,118 @@ from there.
 """
 
 
+class Node(NamedTuple):
+    """What a bound reads and moves: views that begin at `first`, the first free position.
+
+    Only `matrix` and `outside` are whole, so that the compiler knows their rows to be contiguous.
+    """
+
+    first: int
+    matrix: NDArray[np.float64]
+    outside: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    group_of: NDArray[np.int64]
+    fixed: NDArray[np.int8]
+    remaining: NDArray[np.int64]
+    free: NDArray[np.int64]
+    x: NDArray[np.float64]
+    fields: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    updates: NDArray[np.int64]
+    gradient: NDArray[np.float64]
+    up_bar: NDArray[np.float64]
+    down_bar: NDArray[np.float64]
+    scratch: NDArray[np.float64]
+    cut: NDArray[np.float64]
+
+
 @kernel
-def relax(
-    matrix: NDArray[np.float64],
-    shifts: NDArray[np.float64],
-    group_of: NDArray[np.int64],
-    outside: NDArray[np.float64],
-    fixed: NDArray[np.int8],
-    remaining: NDArray[np.int64],
-    free: NDArray[np.int64],
-    x: NDArray[np.float64],
-    fields: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-    up_bar: NDArray[np.float64],
-    down_bar: NDArray[np.float64],
-    scratch: NDArray[np.float64],
-    cut: NDArray[np.float64],
-    energy: NDArray[np.float64],
-    updates: NDArray[np.int64],
-    first: int,
-    limit: float,
-    max_steps: int,
-) -> float:
+def relax(node: Node, limit: float, max_steps: int) -> float:
     """Take pairwise steps until the bound exceeds `limit`, cannot do so any more, or stops rising;
     return the last bound.
 
-    All arrays but `matrix` and `outside` begin at position `first`, the first free one. Leaves the
-    gradient of the last point and the cut of each group behind.
+    Leaves the gradient of the last point and the cut of each group behind.
     """
-    n = x.shape[0]
-    value = energy[0]
-    for j in range(n):
-        value += shifts[j] * x[j] * (1.0 - x[j])
-        gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
-        # What cannot be raised (lowered) is barred by an infinite term.
-        up_bar[j] = 0.0 if fixed[j] == FREE and x[j] < 1.0 else np.inf
-        down_bar[j] = 0.0 if fixed[j] == FREE and x[j] > 0.0 else np.inf
-    bound = -np.inf
+    node = borrowed(node)
+    value = convexify(node)
     for step in range(max_steps + 1):
-        # The pair of one group with the steepest descent.
-        up, down, gap = -1, -1, 0.0
-        for g in range(free.shape[0]):
-            if free[g] == 0:
-                continue
-            lowest, highest = extremes(gradient, up_bar, down_bar, outside[g, first:])
-            cut[g, 0] = lowest
-            cut[g, 1] = highest
-            if highest - lowest > gap:
-                gap = highest - lowest
-                up = position_of(gradient, up_bar, outside[g, first:], lowest)
-                down = position_of(gradient, down_bar, outside[g, first:], highest)
+        up, down, gap = steepest_pair(node)
         # The bound is at most `value`, so it is worth computing only above the limit or at the end.
         last = step == max_steps or up < 0 or (value <= limit and step >= SETTLING_STEPS)
         if value > limit and (last or step % 4 == 3):
-            bound = value + dual_minimum(group_of, fixed, remaining, free, x, gradient, cut)
+            bound = value + dual_minimum(node)
             if bound > limit:
                 return bound
         if last:
-            return value + linear_minimum(group_of, fixed, remaining, x, gradient, scratch, cut)
-        up_row = matrix[first + up, first:]
-        down_row = matrix[first + down, first:]
-        bare = up_row[up] + down_row[down] - 2.0 * up_row[down]
-        curvature = bare - shifts[up] - shifts[down]
-        length = min(1.0 - x[up], x[down])
-        if 2.0 * curvature * length > gap:
-            length = gap / (2.0 * curvature)
-        energy[0] += length * (fields[up] - fields[down] + length * bare)
-        value -= length * (gap - curvature * length)
-        x[up] = 1.0 if length == 1.0 - x[up] else x[up] + length
-        x[down] = 0.0 if length == x[down] else x[down] - length
-        up_bar[up] = 0.0 if x[up] < 1.0 else np.inf
-        down_bar[up] = 0.0
-        up_bar[down] = 0.0
-        down_bar[down] = 0.0 if x[down] > 0.0 else np.inf
-        twice = 2.0 * length
-        for j in range(n):
-            fields[j] += twice * (up_row[j] - down_row[j])
-        for j in range(n):
-            gradient[j] += twice * (up_row[j] - down_row[j])
-        gradient[up] = fields[up] + shifts[up] * (1.0 - 2.0 * x[up])
-        gradient[down] = fields[down] + shifts[down] * (1.0 - 2.0 * x[down])
-        updates[0] += 1
-    return bound
+            break
+        value -= pairwise_step(node, up, down, gap)
+    return value + linear_minimum(node)
+
+
+@inlined
+def convexify(node: Node) -> float:
+    """Return q(x); sets the gradient g, and bars what cannot be raised (lowered) by an infinite
+    term.
+    """
+    fixed, shifts, x, fields = node.fixed, node.shifts, node.x, node.fields
+    gradient, up_bar, down_bar = node.gradient, node.up_bar, node.down_bar
+    value = node.energy[0]
+    for j in range(x.shape[0]):
+        value += shifts[j] * x[j] * (1.0 - x[j])
+        gradient[j] = fields[j] + shifts[j] * (1.0 - 2.0 * x[j])
+        up_bar[j] = 0.0 if fixed[j] == FREE and x[j] < 1.0 else np.inf
+        down_bar[j] = 0.0 if fixed[j] == FREE and x[j] > 0.0 else np.inf
+    return value
+
+
+@inlined
+def steepest_pair(node: Node) -> tuple[int, int, float]:
+    """Return what to raise and what to lower, two of one group, and the gap of their gradients (-1,
+    -1 and 0 if no pair descends).
+    """
+    gradient, up_bar, down_bar, cut = node.gradient, node.up_bar, node.down_bar, node.cut
+    up, down, gap = -1, -1, 0.0
+    for g in range(node.free.shape[0]):
+        if node.free[g] == 0:
+            continue
+        outside = node.outside[g, node.first :]
+        lowest, highest = extremes(gradient, up_bar, down_bar, outside)
+        cut[g, 0] = lowest
+        cut[g, 1] = highest
+        if highest - lowest > gap:
+            gap = highest - lowest
+            up = position_of(gradient, up_bar, outside, lowest)
+            down = position_of(gradient, down_bar, outside, highest)
+    return up, down, gap
+
+
+@inlined
+def pairwise_step(node: Node, up: int, down: int, gap: float) -> float:
+    """Shift as much of x from `down` to `up` as lowers q most; return by how much."""
+    shifts, x, fields, gradient = node.shifts, node.x, node.fields, node.gradient
+    up_row = node.matrix[node.first + up, node.first :]
+    down_row = node.matrix[node.first + down, node.first :]
+    bare = up_row[up] + down_row[down] - 2.0 * up_row[down]
+    curvature = bare - shifts[up] - shifts[down]
+    length = min(1.0 - x[up], x[down])
+    if 2.0 * curvature * length > gap:
+        length = gap / (2.0 * curvature)
+    node.energy[0] += length * (fields[up] - fields[down] + length * bare)
+    x[up] = 1.0 if length == 1.0 - x[up] else x[up] + length
+    x[down] = 0.0 if length == x[down] else x[down] - length
+    node.up_bar[up] = 0.0 if x[up] < 1.0 else np.inf
+    node.down_bar[up] = 0.0
+    node.up_bar[down] = 0.0
+    node.down_bar[down] = 0.0 if x[down] > 0.0 else np.inf
+    twice = 2.0 * length
+    for j in range(x.shape[0]):
+        fields[j] += twice * (up_row[j] - down_row[j])
+    for j in range(x.shape[0]):
+        gradient[j] += twice * (up_row[j] - down_row[j])
+    gradient[up] = fields[up] + shifts[up] * (1.0 - 2.0 * x[up])
+    gradient[down] = fields[down] + shifts[down] * (1.0 - 2.0 * x[down])
+    node.updates[0] += 1
+    return length * (gap - curvature * length)
 
 
 @kernel
@@ -168,23 +201,17 @@ def position_of(
     return j
 
 
-@kernel
-def dual_minimum(
-    group_of: NDArray[np.int64],
-    fixed: NDArray[np.int8],
-    remaining: NDArray[np.int64],
-    free: NDArray[np.int64],
-    x: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-    cut: NDArray[np.float64],
-) -> float:
+@inlined
+def dual_minimum(node: Node) -> float:
     """Bound `linear_minimum` from below without a selection: for any level per group, g'y >= r
     level + sum min(0, g_j - level).
     """
+    fixed, group_of, x = node.fixed, node.group_of, node.x
+    gradient, cut = node.gradient, node.cut
     total = 0.0
-    for g in range(remaining.shape[0]):
-        if free[g] > 0:
-            total += remaining[g] * (0.5 * (cut[g, 0] + cut[g, 1]))
+    for g in range(node.remaining.shape[0]):
+        if node.free[g] > 0:
+            total += node.remaining[g] * (0.5 * (cut[g, 0] + cut[g, 1]))
     for j in range(x.shape[0]):
         if fixed[j] == FREE:
             g = group_of[j]
@@ -192,21 +219,15 @@ def dual_minimum(
     return total
 
 
-@kernel
-def linear_minimum(
-    group_of: NDArray[np.int64],
-    fixed: NDArray[np.int8],
-    remaining: NDArray[np.int64],
-    x: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-    scratch: NDArray[np.float64],
-    cut: NDArray[np.float64],
-) -> float:
+@inlined
+def linear_minimum(node: Node) -> float:
     """Minimise over feasible y the change g'(y - x); leaves each group's two middle gradients in
     `cut`.
     """
+    fixed, group_of, x = node.fixed, node.group_of, node.x
+    gradient, scratch = node.gradient, node.scratch
     total = 0.0
-    for g in range(remaining.shape[0]):
+    for g in range(node.remaining.shape[0]):
         count = 0
         for j in range(x.shape[0]):
             if fixed[j] == FREE and group_of[j] == g:
@@ -215,7 +236,7 @@ def linear_minimum(
                 total -= gradient[j] * x[j]
         if count == 0:
             continue
-        wanted = remaining[g]
+        wanted = node.remaining[g]
         select_smallest(scratch, count, wanted)
         highest = scratch[0]
         for k in range(wanted):
@@ -224,8 +245,8 @@ def linear_minimum(
         lowest = scratch[wanted]
         for k in range(wanted, count):
             lowest = min(lowest, scratch[k])
-        cut[g, 0] = highest
-        cut[g, 1] = lowest
+        node.cut[g, 0] = highest
+        node.cut[g, 1] = lowest
     return total
 
 
@@ -253,26 +274,19 @@ def select_smallest(values: NDArray[np.float64], count: int, wanted: int) -> Non
             return
 
 
-@kernel
-def fix_by_reduced_cost(
-    fixed: NDArray[np.int8],
-    group_of: NDArray[np.int64],
-    gradient: NDArray[np.float64],
-    cut: NDArray[np.float64],
-    first: int,
-    bound: float,
-    limit: float,
-) -> bool:
+@inlined
+def fix_by_reduced_cost(node: Node, bound: float, limit: float) -> bool:
     """Fix what no state below the limit can have otherwise: moving j across the cut costs |g_j -
     g_cut| more.
 
     Returns whether anything was fixed.
     """
+    fixed, gradient, cut = node.fixed, node.gradient, node.cut
     count = 0
-    for j in range(first, fixed.shape[0]):
+    for j in range(fixed.shape[0]):
         if fixed[j] != FREE:
             continue
-        g = group_of[j]
+        g = node.group_of[j]
         if bound + (gradient[j] - cut[g, 0]) > limit:
             fixed[j] = 0
             count += 1

@@ -1,7 +1,7 @@
 """The branch-and-bound kernel: depth-first search below one node, with a safe bound at every node.
 
 Positions 0...n-1 are the variables in branching order; `x` holds fixed variables at 0 or 1 and free
-ones in [0, 1]. The bounds are in `kernel_bounds`.
+ones in [0, 1]. The bounds are in `bounds`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE, fix_by_reduced_cost, relax
+from qubo_prune.backends.branch_and_bound.kernels.bounds import (
+    FREE,
+    Node,
+    fix_by_reduced_cost,
+    relax,
+)
 from qubo_prune.core.kernels.borrow import borrowed
-from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.core.kernels.jit import inlined, kernel
 from qubo_prune.search.kernels.pool import copy_word, packed_energy, precedes, push
 
 PRUNED, LEAF, OPEN = 0, 1, 2
@@ -304,41 +309,44 @@ def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int
     if is_small(work, level):
         enumerate_leaf(tables, work, shared, level)
         return LEAF
-    first = work.first[level]
     limit = shared.threshold[0] + tables.epsilon
-    bound = relax(
-        tables.matrix,
-        tables.shifts[first // tables.stride, first:],
-        tables.group_of[first:],
-        tables.outside,
-        work.fixed[level, first:],
-        work.remaining[level],
-        work.free[level],
-        work.x[level, first:],
-        work.fields[level, first:],
-        work.gradient[first:],
-        work.up_bar[first:],
-        work.down_bar[first:],
-        work.scratch,
-        work.cut,
-        work.energy[level : level + 1],
-        work.updates[level : level + 1],
-        first,
-        limit,
-        tables.max_steps,
-    )
+    node = node_at(tables, work, level)
+    bound = relax(node, limit, tables.max_steps)
     work.bound[level] = max(bound, work.bound[max(level - 1, 0)])
     if work.bound[level] > limit or only_later_ties(tables, work, level, bound):
         return PRUNED
-    if fix_by_reduced_cost(
-        work.fixed[level], tables.group_of, work.gradient, work.cut, first, bound, limit
-    ):
+    if fix_by_reduced_cost(node, bound, limit):
         if not begin_node(tables, work, level):
             return PRUNED
         if is_small(work, level):
             enumerate_leaf(tables, work, shared, level)
             return LEAF
     return OPEN
+
+
+@inlined
+def node_at(tables: Tables, work: Workspace, level: int) -> Node:
+    """Return the views of a level's node, from its first free position on."""
+    first = work.first[level]
+    return Node(
+        first,
+        tables.matrix,
+        tables.outside,
+        tables.shifts[first // tables.stride, first:],
+        tables.group_of[first:],
+        work.fixed[level, first:],
+        work.remaining[level],
+        work.free[level],
+        work.x[level, first:],
+        work.fields[level, first:],
+        work.energy[level : level + 1],
+        work.updates[level : level + 1],
+        work.gradient[first:],
+        work.up_bar[first:],
+        work.down_bar[first:],
+        work.scratch,
+        work.cut,
+    )
 
 
 @kernel

@@ -31,7 +31,7 @@ from qubo_prune.backends.enumeration.kernels.rows import (
     screen_triples,
 )
 from qubo_prune.core.kernels.borrow import borrowed
-from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.core.kernels.jit import inlined, kernel
 from qubo_prune.search.kernels.pool import packed_energy, precedes, push
 
 _F32 = np.float32
@@ -109,96 +109,110 @@ def walk(
     tables = borrowed(tables)
     work = borrowed(work)
     shared = borrowed(shared)
-    floor, ceiling, remaining = tables.floor, tables.ceiling, tables.remaining
-    couplings, field_a, field_b = tables.couplings, tables.field_a, tables.field_b
-    pair_couplings = tables.pair_couplings
-    tile_stop, cross_table = tables.tile_stop, tables.cross_table
-    blocks, block_range = tables.blocks, tables.block_range
-    constant, allowance = tables.constant, tables.allowance
-    scale, margin = tables.scale, tables.margin
-    energy, fields, pairs = work.energy, work.fields, work.pairs
-    tile_a, tile_b = work.tile_a, work.tile_b
-    picks, cursor, limit, best = work.picks, work.cursor, work.limit, work.best
-    visited, threshold, stopping = work.visited, shared.threshold, shared.stop
     root = prefix.shape[0]
-    depth = 0
-    fresh = with_node and root == 0
-    cursor[0] = first
-    limit[0] = stop
+    for depth in range(root):
+        pick(tables, work, depth, prefix[depth])
+    if with_node:
+        visit_node(tables, work, shared, root)
+    depth = root
+    work.cursor[root] = first
+    work.limit[root] = stop
     while True:
-        if fresh:
-            fresh = False
-            k = remaining[depth]
-            last = ceiling[depth] if ceiling[depth] >= 0 else picks[depth - 1]
-            level = screen_level(threshold[0], constant, allowance, scale, margin)
-            if k == 1:
-                visited[0] += last
-                if screen_row(fields, depth, last, level - energy[depth]):
-                    collect_row(tables, work, shared, depth, last)
-            elif k == 2:
-                visited[0] += last * (last - 1) // 2
-                if screen_pairs(fields, couplings, best, depth, last, level - energy[depth]):
-                    collect_pairs(tables, work, shared, depth, last)
-            elif k == 3 and floor[depth] < 0:
-                visited[0] += last * (last - 1) * (last - 2) // 6
-                if screen_triples(
-                    fields, pairs, pair_couplings, best, depth, last, level - energy[depth]
-                ):
-                    collect_triples(tables, work, shared, depth, last)
-            else:
-                for b in range(block_range[k], block_range[k + 1]):
-                    visited[0] += blocks[b, 6]
-                    rows, columns = tile_a, tile_b
-                    if blocks[b, 1] == 1:
-                        rows, columns = tile_b, tile_a
-                    if screen_block(
-                        cross_table,
-                        blocks[b, 0],
-                        rows,
-                        blocks[b, 2],
-                        blocks[b, 3],
-                        columns,
-                        blocks[b, 4],
-                        blocks[b, 5],
-                        best,
-                        depth,
-                        level,
-                    ):
-                        collect_block(tables, work, shared, depth, b)
-        if depth < root:
-            i = prefix[depth]
-        else:
-            i = cursor[depth]
-            if i >= limit[depth]:
-                if depth == root:
-                    return True
-                depth -= 1
-                continue
-            cursor[depth] = i + 1
-            if stopping[0]:
-                return False
-        own = fields[depth, i]
-        picks[depth] = i
-        energy[depth + 1] = energy[depth] + own
-        extend_row(fields, couplings, depth, i)
-        extend_pairs(pairs, pair_couplings, depth, i)
-        if tile_stop[depth + 1, 0] > 0:
-            extend_tile(tile_a, field_a, depth, i, tile_stop[depth + 1, 0], own)
-            extend_tile(tile_b, field_b, depth, i, tile_stop[depth + 1, 1], _F32(0.0))
-        depth += 1
-        if depth < root:
+        i = work.cursor[depth]
+        if i >= work.limit[depth]:
+            if depth == root:
+                return True
+            depth -= 1
             continue
-        if depth == root:
-            cursor[depth] = first
-            limit[depth] = stop
-            fresh = with_node
-        else:
-            fresh = remaining[depth] > 0
-            cursor[depth] = 0
-            limit[depth] = 0
-            if floor[depth] >= 0:
-                cursor[depth] = floor[depth]
-                limit[depth] = ceiling[depth] if ceiling[depth] >= 0 else picks[depth - 1]
+        work.cursor[depth] = i + 1
+        if shared.stop[0]:
+            return False
+        pick(tables, work, depth, i)
+        depth += 1
+        if tables.remaining[depth] > 0:
+            visit_node(tables, work, shared, depth)
+        work.cursor[depth] = 0
+        work.limit[depth] = 0
+        if tables.floor[depth] >= 0:
+            work.cursor[depth] = tables.floor[depth]
+            work.limit[depth] = last_at(tables, work, depth)
+
+
+@inlined
+def pick(tables: Tables, work: Workspace, depth: int, i: int) -> None:
+    """Extend the prefix and its tables by position i."""
+    own = work.fields[depth, i]
+    work.picks[depth] = i
+    work.energy[depth + 1] = work.energy[depth] + own
+    extend_row(work.fields, tables.couplings, depth, i)
+    extend_pairs(work.pairs, tables.pair_couplings, depth, i)
+    stop_a, stop_b = tables.tile_stop[depth + 1, 0], tables.tile_stop[depth + 1, 1]
+    if stop_a > 0:
+        extend_tile(work.tile_a, tables.field_a, depth, i, stop_a, own)
+        extend_tile(work.tile_b, tables.field_b, depth, i, stop_b, _F32(0.0))
+
+
+@inlined
+def last_at(tables: Tables, work: Workspace, depth: int) -> int:
+    """Return one past the highest position that a pick may have at this depth."""
+    ceiling = tables.ceiling[depth]
+    return ceiling if ceiling >= 0 else work.picks[depth - 1]
+
+
+@inlined
+def visit_node(tables: Tables, work: Workspace, shared: Shared, depth: int) -> None:
+    """Count and screen a node's own states, by its shape, and look again if any passes."""
+    fields, best, visited = work.fields, work.best, work.visited
+    k = tables.remaining[depth]
+    last = last_at(tables, work, depth)
+    level = current_level(tables, shared)
+    room = level - work.energy[depth]
+    if k == 1:
+        visited[0] += last
+        if screen_row(fields, depth, last, room):
+            collect_row(tables, work, shared, depth, last)
+    elif k == 2:
+        visited[0] += last * (last - 1) // 2
+        if screen_pairs(fields, tables.couplings, best, depth, last, room):
+            collect_pairs(tables, work, shared, depth, last)
+    elif k == 3 and tables.floor[depth] < 0:
+        visited[0] += last * (last - 1) * (last - 2) // 6
+        if screen_triples(fields, work.pairs, tables.pair_couplings, best, depth, last, room):
+            collect_triples(tables, work, shared, depth, last)
+    else:
+        visit_tile(tables, work, shared, depth, level)
+
+
+@inlined
+def visit_tile(
+    tables: Tables, work: Workspace, shared: Shared, depth: int, level: np.float32
+) -> None:
+    """Count and screen the blocks of a node's tile, and look again at those with a state that
+    passes.
+    """
+    k = tables.remaining[depth]
+    for b in range(tables.block_range[k], tables.block_range[k + 1]):
+        start, rows_are_b = tables.blocks[b, 0], tables.blocks[b, 1]
+        first_row, count = tables.blocks[b, 2], tables.blocks[b, 3]
+        first_column, width = tables.blocks[b, 4], tables.blocks[b, 5]
+        work.visited[0] += tables.blocks[b, 6]
+        rows, columns = work.tile_a, work.tile_b
+        if rows_are_b == 1:
+            rows, columns = work.tile_b, work.tile_a
+        if screen_block(
+            tables.cross_table,
+            start,
+            rows,
+            first_row,
+            count,
+            columns,
+            first_column,
+            width,
+            work.best,
+            depth,
+            level,
+        ):
+            collect_block(tables, work, shared, depth, b)
 
 
 @kernel
