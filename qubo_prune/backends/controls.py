@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -52,7 +52,7 @@ class RandomStates(Backend):
     capabilities: ClassVar[Capability] = _CONTROL
 
     def __post_init__(self) -> None:
-        at_least_one(self.num_samples, "num_samples")
+        as_count(self.num_samples, "num_samples", least=1)
 
     def run(
         self,

@@ -19,7 +19,7 @@ from qubo_prune.backends.base import Availability, Backend, Capability, RawResul
 from qubo_prune.backends.common.libraries import library_availability
 from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
 from qubo_prune.core.text import format_value
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads, run_workers
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Gurobi(Backend):
 
     def __post_init__(self) -> None:
         num_threads(self.threads)
-        at_least_one(self.max_ties, "max_ties")
+        as_count(self.max_ties, "max_ties", least=1)
         if self.formulation not in FORMULATIONS:
             raise InputError(
                 f"formulation must be one of {', '.join(FORMULATIONS)}, not"

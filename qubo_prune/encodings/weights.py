@@ -97,7 +97,8 @@ def smallest_penalty(
     >>> smallest_penalty(problem, num_states=1, solve=solve)
     array([2.])
     """
-    num_states = min(_at_least_one(num_states), problem.num_states)
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    num_states = min(num_states, problem.num_states)
     if not problem.groups:
         return np.zeros(0)
     floors = _Floors(problem, spectra, partial(solve, **arguments))
@@ -150,7 +151,8 @@ def safe_penalty(
     >>> bool(safe_penalty(problem) > smallest_penalty(problem, solve=solve)[0])
     True
     """
-    num_states = min(_at_least_one(num_states), problem.num_states)
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    num_states = min(num_states, problem.num_states)
     if not problem.groups:
         return 0.0
     reduced = problem.reduced()
@@ -204,7 +206,8 @@ def estimated_penalty(
     >>> round(float(estimated_penalty(problem) / smallest_penalty(problem, solve=solve)[0]), 2)
     1.01
     """
-    num_states = min(_at_least_one(num_states), problem.num_states)
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    num_states = min(num_states, problem.num_states)
     states = _lowest_found(problem, num_states, seed, stop or Stop())
     top = float(problem.energies(states[-1])[0])
     sizes = np.bincount(problem.reduced().group_of, minlength=len(problem.groups))
@@ -322,13 +325,6 @@ def _kinds(problem: Problem) -> list[str]:
     """Return the kind of each group; it matters only where counts are asked for by kind."""
     kinds = problem.kinds or ("",) * problem.num_blocks
     return [kinds[group.indices[0]] for group in problem.groups]
-
-
-def _at_least_one(num_states: int) -> int:
-    count = as_count(num_states, "num_states")
-    if count < 1:
-        raise InputError(f"num_states must be at least 1, not {count}; ask for one state or more.")
-    return count
 
 
 def _last_of(problem: Problem, spectrum: Spectrum, num_states: int) -> float:

@@ -336,6 +336,13 @@ def test_too_many_states_are_refused_before_the_launch() -> None:
     assert len(solve(random_problem(10, 5), backend="qaoa", options={"max_amplitudes": 252}))
 
 
+def test_angles_are_refused_for_numbers_out_of_range() -> None:
+    for arguments in ({"p": -1}, {"starts": 0}, {"seed": -1}):
+        [what] = arguments
+        with pytest.raises(InputError, match=f"{what} must be at least"):
+            optimize_angles(random_problem(6, 3), **arguments)
+
+
 def test_memory_is_what_the_limit_says() -> None:
     problem = random_problem(20, 6)
     options = {"p": 2, "shots": 10}

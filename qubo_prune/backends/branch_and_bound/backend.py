@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class BranchAndBound(Backend):
 
     def __post_init__(self) -> None:
         num_threads(self.threads)
-        at_least_one(self.max_steps, "max_steps")
-        at_least_one(self.anchor_interval, "anchor_interval")
+        as_count(self.max_steps, "max_steps", least=1)
+        as_count(self.anchor_interval, "anchor_interval", least=1)
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""

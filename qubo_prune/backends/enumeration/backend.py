@@ -15,7 +15,7 @@ from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.core.defaults import EXECUTORS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
-from qubo_prune.core.validation import as_count, at_least_one
+from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Enumeration(Backend):
     def __post_init__(self) -> None:
         num_threads(self.threads)
         if self.task_states is not None:
-            at_least_one(self.task_states, "task_states")
+            as_count(self.task_states, "task_states", least=1)
         if self.tile_size is not None:
             tile_size = as_count(self.tile_size, "tile_size")
             if tile_size < 0 or tile_size % 2:

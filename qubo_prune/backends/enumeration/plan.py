@@ -12,7 +12,7 @@ import numpy as np
 
 from qubo_prune.backends.enumeration.backend import Enumeration
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.validation import as_count, as_finite_float, at_least_one
+from qubo_prune.core.validation import as_count, as_finite_float
 from qubo_prune.search.threads import num_threads
 
 if TYPE_CHECKING:
@@ -137,12 +137,12 @@ def plan(
     """
     from qubo_prune.backends.enumeration import assembly
 
-    wanted = _at_least_one(num_states, "num_states")
+    wanted = as_count(num_states, "num_states", least=1)
     measured = rate is None
     on_host = executor == "cuda" and devices == "host"
     count = None
     if devices is not None and not on_host:
-        count = at_least_one(devices, "devices")
+        count = as_count(devices, "devices", least=1)
     elif on_host or (rate is not None and scheduler is None):
         count = 1
     if rate is not None:
@@ -216,13 +216,6 @@ def plan(
         checkpoint_bytes=checkpoint_bytes,
         device_bytes=device_bytes,
     )
-
-
-def _at_least_one(value: object, what: str) -> int:
-    count = as_count(value, what)
-    if count < 1:
-        raise InputError(f"{what} must be at least 1, not {count}; ask for one or more.")
-    return count
 
 
 def _quotient(count: int, rate: float) -> float:

@@ -18,7 +18,7 @@ from qubo_prune.core.errors import BackendError, InputError
 from qubo_prune.core.files.formats.dimod_files import make_bqm
 from qubo_prune.core.files.formats.quadratic_model import Model
 from qubo_prune.core.text import format_value
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 from qubo_prune.encodings import decode, estimated_penalty, penalty_qubo
 from qubo_prune.encodings.penalty import as_penalties, penalty_facts
 from qubo_prune.search.repair import Harvest
@@ -87,7 +87,7 @@ class SamplerBackend(Backend):
     def __post_init__(self) -> None:
         for what in ("num_reads", "reads_per_call"):
             if getattr(self, what) is not None:
-                at_least_one(getattr(self, what), what)
+                as_count(getattr(self, what), what, least=1)
         if not isinstance(self.repair, bool):
             raise InputError(f"repair must be true or false, not {format_value(self.repair)}.")
         if not isinstance(self.sampler_options, Mapping):

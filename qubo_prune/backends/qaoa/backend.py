@@ -21,12 +21,12 @@ from qubo_prune.backends.common.libraries import library_availability
 from qubo_prune.backends.qaoa.angles import Angles
 from qubo_prune.backends.qaoa.circuit import decode_counts, to_circuit
 from qubo_prune.backends.qaoa.mixers import MIXERS, check_mixer
-from qubo_prune.backends.qaoa.optimizer import check_depth, optimize, optimize_angles
+from qubo_prune.backends.qaoa.optimizer import optimize, optimize_angles
 from qubo_prune.backends.qaoa.simulator import Simulation, Simulator, simulate
 from qubo_prune.backends.qaoa.subspace import FEWER_STATES, MAX_AMPLITUDES, Subspace
 from qubo_prune.core.errors import BackendUnavailableError, InputError
 from qubo_prune.core.text import format_count, format_value
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -120,15 +120,15 @@ class QAOA(Backend):
             )
         check_mixer(self.mixer)
         for what in ("shots", "starts", "max_amplitudes", "iterations"):
-            at_least_one(getattr(self, what), what)
+            as_count(getattr(self, what), what, least=1)
         if not isinstance(self.repair, bool):
             raise InputError(f"repair must be true or false, not {format_value(self.repair)}.")
         if self.variant == "xy":
-            check_depth(self.p)
+            as_count(self.p, "p", least=0)
             if self.penalty is not None:
                 raise InputError("penalty goes with variant='penalty', not 'xy'; leave it out.")
         else:
-            at_least_one(self.p, "p")
+            as_count(self.p, "p", least=1)
             # What the class says holds for its default; a frozen dataclass refuses plain
             # assignment.
             self.__dict__["capabilities"] = type(self).capabilities & ~Capability.NATIVE_CONSTRAINT

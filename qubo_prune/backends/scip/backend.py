@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
 from qubo_prune.backends.common.libraries import library_availability
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -57,7 +57,7 @@ class Scip(Backend):
     )
 
     def __post_init__(self) -> None:
-        at_least_one(self.max_ties, "max_ties")
+        as_count(self.max_ties, "max_ties", least=1)
 
     @classmethod
     def availability(cls) -> Availability:

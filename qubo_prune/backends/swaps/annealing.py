@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qubo_prune.backends.swaps.heuristic import SwapHeuristic
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
-from qubo_prune.core.validation import as_count, as_finite_float, at_least_one
+from qubo_prune.core.validation import as_count, as_finite_float
 
 if TYPE_CHECKING:
     from qubo_prune.backends.swaps.rounds import Work
@@ -105,13 +105,9 @@ class Annealing(SwapHeuristic):
                 f"method must be one of {', '.join(METHODS)}, not {format_value(self.method)}."
             )
         if self.sweeps is not None:
-            at_least_one(self.sweeps, "sweeps")
-        replicas = as_count(self.replicas, "replicas")
-        if replicas < 2:
-            raise InputError(
-                f"replicas must be at least 2, not {replicas}; use method='annealing' for one"
-                " chain."
-            )
+            as_count(self.sweeps, "sweeps", least=1)
+        remedy = "use method='annealing' for one chain"
+        as_count(self.replicas, "replicas", least=2, remedy=remedy)
         for what in ("hot", "cold"):
             _check_temperature(getattr(self, what), what)
         if self.hot is not None and self.cold is not None and self.hot < self.cold:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class SwapHeuristic(Backend):
     def __post_init__(self) -> None:
         num_threads(self.threads)
         for what in ("walks", "rounds", "patience"):
-            at_least_one(getattr(self, what), what)
+            as_count(getattr(self, what), what, least=1)
         if not isinstance(self.completion, bool):
             raise InputError(
                 f"completion must be true or false, not {format_value(self.completion)}."

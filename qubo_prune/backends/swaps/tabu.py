@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.swaps.heuristic import SwapHeuristic
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.backends.swaps.rounds import Work
@@ -67,9 +67,9 @@ class Tabu(SwapHeuristic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least_one(self.tenure, "tenure")
+        as_count(self.tenure, "tenure", least=1)
         if self.steps is not None:
-            at_least_one(self.steps, "steps")
+            as_count(self.steps, "steps", least=1)
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""

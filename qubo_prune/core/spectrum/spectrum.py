@@ -152,9 +152,7 @@ class Spectrum:
         values["names"] = as_names(self.names, self.num_blocks)
         values["remove"] = as_remove(self.remove)
         for what in ("num_proven", "num_evaluated", "num_states_total"):
-            values[what] = as_count(values[what], what)
-            if values[what] < 0:
-                raise InputError(f"{what} must not be negative, but is {values[what]}; count up.")
+            values[what] = as_count(values[what], what, least=0, remedy="count up")
         if self.num_proven > len(states):
             raise InputError(
                 f"num_proven must be at most the number of states, {len(states)}, not "

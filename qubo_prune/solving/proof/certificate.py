@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError, SpectrumError
-from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_counts,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FORMAT = "qubo-prune certificate"
 FORMAT_VERSION = 1
+SUFFIXES = (".json",)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -146,7 +147,8 @@ class Certificate:
         InputError
             If the suffix is another one or the file cannot be written.
         """
-        path = check_suffix(Path(path))
+        path = Path(path)
+        check_suffix(path, SUFFIXES, "a certificate")
         text = json.dumps(self.to_dict(), allow_nan=False) + "\n"
         write_atomically({path: lambda stream: stream.write(text.encode())})
 
@@ -256,13 +258,6 @@ class Certificate:
 
     def __repr__(self) -> str:
         return f"<Certificate: {self.spectrum}>"
-
-
-def check_suffix(path: Path) -> Path:
-    """Return the path of a certificate if it ends in ``.json``."""
-    if path.suffix.lower() != ".json":
-        raise InputError(f"a certificate must end in .json, not {path.name!r}; rename it.")
-    return path
 
 
 def _versions() -> dict[str, str]:
