@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
@@ -27,6 +26,7 @@ from qubo_prune.core.files.strict_json import (
 from qubo_prune.core.files.strict_json import as_large_integer as as_large
 from qubo_prune.core.spectrum.files import from_dict, to_dict
 from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.version import versions
 from qubo_prune.solving.proof.statement import Statement
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Certificate:
             last_energy=float(spectrum.energies[-1]) if len(spectrum) else None,
             next_energy=next_energy if isinstance(next_energy, float) else None,
             hessian=None if hessian is None else Path(hessian).name,
-            versions=_versions(),
+            versions=versions("qubo_prune", "python", "numpy", "numba"),
             platform=platform.platform(),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -258,15 +258,6 @@ class Certificate:
 
     def __repr__(self) -> str:
         return f"<Certificate: {self.spectrum}>"
-
-
-def _versions() -> dict[str, str]:
-    from qubo_prune.core.version import __version__
-
-    versions = {"qubo_prune": __version__, "python": platform.python_version()}
-    for library in ("numpy", "numba"):
-        versions[library] = importlib.metadata.version(library)
-    return versions
 
 
 def _as_tuple(values: list[str] | None) -> tuple[str, ...] | None:
