@@ -35,6 +35,7 @@ from qubo_prune.encodings.bounds import (
     rounding,
 )
 from qubo_prune.search.repair import repair
+from qubo_prune.search.starting_states import starting_states
 
 _MARGIN = 1e-6
 """A safe penalty exceeds its bound by this part, for solvers round too."""
@@ -349,8 +350,6 @@ def _upper_bound(problem: Problem, num_states: int) -> float:
 
 def _lowest_found(problem: Problem, num_states: int, seed: int, stop: Stop) -> NDArray[np.bool_]:
     """Return low states, lowest first, shape (K', N), found by swaps."""
-    from qubo_prune.search.starting_states import starting_states
-
     if not problem.groups:
         return problem.state(problem.fixed_removed)[None]
     return starting_states(problem, num_states, seed, stop)

@@ -19,10 +19,11 @@ from threadpoolctl import threadpool_limits
 from qubo_prune import InputError, Problem, Status, Stop, StopReason, get_backend, solve
 from qubo_prune.backends.base import Capability
 from qubo_prune.backends.qaoa import MIXERS, Angles, optimize_angles, simulate
+from qubo_prune.backends.qaoa.limits import BYTES_PER_AMPLITUDE
 from qubo_prune.backends.qaoa.mixers import layers, ordered_pairs
 from qubo_prune.backends.qaoa.optimizer import optimize
 from qubo_prune.backends.qaoa.simulator import Simulator
-from qubo_prune.backends.qaoa.subspace import BYTES_PER_AMPLITUDE, Subspace
+from qubo_prune.backends.qaoa.subspace import Subspace
 from qubo_prune.testing import CHECKS
 from qubo_prune.testing.harness import Recorder
 from qubo_prune.testing.problems import Case, cases

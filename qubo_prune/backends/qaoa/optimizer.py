@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import minimize
 
 from qubo_prune.backends.qaoa.angles import Angles
+from qubo_prune.backends.qaoa.limits import MAX_AMPLITUDES
 from qubo_prune.backends.qaoa.mixers import check_mixer
 from qubo_prune.backends.qaoa.simulator import Simulator, Vector
-from qubo_prune.backends.qaoa.subspace import MAX_AMPLITUDES, Subspace
+from qubo_prune.backends.qaoa.subspace import Subspace
 from qubo_prune.core.stopping import Stop
 from qubo_prune.core.validation import as_count
 
@@ -84,8 +86,6 @@ class _Search:
         return Optimum(self._best[1], self._num_evaluations)
 
     def _deepen(self, depth: int) -> None:
-        from scipy.optimize import minimize
-
         value, x = self._best
         first = interpolated(x) if depth > 1 else np.full(2, _RAMP / 2)
         self._best = (

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
 from qubo_prune.backends.common.libraries import library_availability
+from qubo_prune.backends.common.preparation import load_energies
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.validation import as_count
 
@@ -51,9 +52,7 @@ class Scip(Backend):
         | Capability.WARM_START
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
-        | Capability.TIME_LIMIT
-        | Capability.CANCEL
-        | Capability.PROGRESS
+        | Capability.LIMITED
     )
 
     def __post_init__(self) -> None:
@@ -67,8 +66,6 @@ class Scip(Backend):
     def prepare(self) -> None:
         """Import pyscipopt and load the kernel that computes energies."""
         import pyscipopt  # noqa: F401
-
-        from qubo_prune.backends.common.preparation import load_energies
 
         load_energies()
 
