@@ -308,7 +308,7 @@ class _Floors:
                 " those of the same kinds."
             )
         else:
-            changes = [found[kind] - asked[kind] for kind in _kinds(self._problem)]
+            changes = [found[kind] - asked[kind] for kind in self._problem.group_labels()]
         return tuple((self._reduced.counts + changes).tolist())
 
 
@@ -316,16 +316,10 @@ def _with_counts(problem: Problem, change: NDArray[np.int64]) -> Problem:
     """Return the problem with other counts of its groups."""
     if isinstance(problem.remove, int):
         return problem.with_remove(problem.remove + int(change.sum()))
-    changes = dict(zip(_kinds(problem), change.tolist(), strict=True))
+    changes = dict(zip(problem.group_labels(), change.tolist(), strict=True))
     return problem.with_remove(
         {kind: count + changes.get(kind, 0) for kind, count in problem.remove.items()}
     )
-
-
-def _kinds(problem: Problem) -> list[str]:
-    """Return the kind of each group; it matters only where counts are asked for by kind."""
-    kinds = problem.kinds or ("",) * problem.num_blocks
-    return [kinds[group.indices[0]] for group in problem.groups]
 
 
 def _last_of(problem: Problem, spectrum: Spectrum, num_states: int) -> float:
