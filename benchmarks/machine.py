@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any
+
+from qubo_prune.core.version import versions
+
+_LIBRARIES = (
+    "qubo-prune",
+    "numpy",
+    "numba",
+    "gurobipy",
+    "pyscipopt",
+    "qiskit",
+    "qiskit-aer",
+    "torch",
+    "transformers",
+)
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -21,28 +34,12 @@ def machine() -> dict[str, Any]:
     if cpuinfo.exists():
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
-    versions = {}
-    for package in (
-        "qubo-prune",
-        "numpy",
-        "numba",
-        "gurobipy",
-        "pyscipopt",
-        "qiskit",
-        "qiskit-aer",
-        "torch",
-        "transformers",
-    ):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": model,
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": versions(*_LIBRARIES),
     }
 
 

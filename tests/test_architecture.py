@@ -29,10 +29,22 @@ FLOORS = (
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
 
+CHOOSERS = {
+    ("backends", "enumeration", "assembly"),
+    ("backends", "enumeration", "executors", "worker_process"),
+}
+"""Load what does the work once it is known who does."""
+
+
 def imports(path: Path) -> set[tuple[str, ...]]:
     """Return the modules of this package that a file imports anywhere, also in functions."""
+    return imports_of(ast.parse(path.read_text("utf-8")), path)
+
+
+def imports_of(tree: ast.AST, path: Path) -> set[tuple[str, ...]]:
+    """Return the modules of this package that a part of a file imports."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path} imports relatively"
             for alias in node.names:
@@ -107,6 +119,18 @@ def folders_apart(
         here[: depth + 1] if len(here) > depth else None,
         there[: depth + 1] if len(there) > depth else None,
     )
+
+
+@pytest.mark.parametrize(
+    "module",
+    [each for each in MODULES if each[0] == "backends" and each not in CHOOSERS],
+    ids="/".join,
+)
+def test_a_backend_loads_what_it_runs_on_by_one_import(module: tuple[str, ...]) -> None:
+    path = PACKAGE.joinpath(*module).with_suffix(".py")
+    tree = ast.parse(path.read_text("utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert len({target for each in functions for target in imports_of(each, path)}) <= 1
 
 
 def test_compiled_code_lives_in_kernels() -> None:

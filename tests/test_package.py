@@ -75,3 +75,14 @@ def test_importing_loads_no_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     heavy = {"dimod", "matplotlib", "numba", "numpy", "rich", "scipy", "typer"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_listing_the_backends_loads_no_solver() -> None:
+    code = (
+        "import sys; from qubo_prune.backends import availability_of, backend_names\n"
+        "for name in backend_names(): availability_of(name)\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    heavy = {"dimod", "gurobipy", "numba", "pyscipopt", "qiskit", "scipy"}
+    assert not heavy & set(done.stdout.split())

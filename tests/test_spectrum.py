@@ -138,14 +138,14 @@ def test_arrays_are_copied(problem):
         ({"energies": np.full(10, np.nan)}, r"energies must be finite"),
         ({"energies": np.full(10, 1j)}, r"energies must hold real numbers"),
         ({"num_proven": 11}, r"num_proven must be at most the number of states, 10, not 11"),
-        ({"num_proven": -1}, r"num_proven must not be negative, but is -1"),
+        ({"num_proven": -1}, r"num_proven must be at least 0, not -1"),
         ({"num_proven": 1.0}, r"num_proven must be an integer, not 1\.0"),
         ({"lower_bound": math.nan}, r"lower_bound must not be NaN"),
         ({"names": ("a",)}, r"names must have one entry per block, 7, not 1"),
         ({"remove": 1.5}, r"remove must be an integer"),
         ({"seed": "x"}, r"seed must be an integer, not 'x'"),
-        ({"num_evaluated": -1}, r"num_evaluated must not be negative"),
-        ({"num_states_total": -1}, r"num_states_total must not be negative"),
+        ({"num_evaluated": -1}, r"num_evaluated must be at least 0"),
+        ({"num_states_total": -1}, r"num_states_total must be at least 0"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused(problem, changes, message):
@@ -467,7 +467,7 @@ HOSTILE = [
     (put("num_proven", 10.0), "num_proven has a wrong value, 10.0"),
     (put("num_proven", True), "num_proven has a wrong value, True"),
     (put("num_proven", 11), "num_proven must be at most the number of states"),
-    (put("num_proven", -1), "num_proven must not be negative"),
+    (put("num_proven", -1), "num_proven must be at least 0"),
     (put("num_proven", 3), "the status is proven, but only 3 of 10 states are"),
     (put("lower_bound", None), "lower_bound has a wrong value, None"),
     (put("lower_bound", "inf"), "lower_bound has a wrong value, 'inf'"),
@@ -510,7 +510,7 @@ HOSTILE = [
     (put("names", list("abcdefa")), "names must be distinct"),
     (put_in("names", 1, 7), "names has a wrong value"),
     (put_in("names", 1, ""), r"names\[1\] must be a non-empty string"),
-    (put("num_evaluated", -1), "num_evaluated must not be negative"),
+    (put("num_evaluated", -1), "num_evaluated must be at least 0"),
     (put("timings", []), "timings has a wrong value"),
     (put("timings", {"search": "1"}), "timings has a wrong value"),
     (put("seed", 1.5), "seed has a wrong value, 1.5"),
@@ -629,7 +629,7 @@ def test_random_damage_never_escapes_as_another_error(tmp_path, spectrum, suffix
 
 @pytest.mark.parametrize("name", ["s.txt", "s", "s.npy", ".json"])
 def test_other_suffixes_are_refused(tmp_path, spectrum, name):
-    with pytest.raises(InputError, match=r"must end in \.json or \.npz, not '.*'; choose"):
+    with pytest.raises(InputError, match=r"must end in \.json or \.npz, not '.*'; rename"):
         spectrum.save(tmp_path / name)
     with pytest.raises(InputError, match=r"must end in \.json or \.npz"):
         Spectrum.load(tmp_path / name)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qubo_prune.backends.controls import Greedy as Greedy
     from qubo_prune.backends.controls import RandomStates as RandomStates
     from qubo_prune.backends.enumeration.backend import Enumeration as Enumeration
-    from qubo_prune.backends.gurobi import Gurobi as Gurobi
+    from qubo_prune.backends.gurobi.backend import Gurobi as Gurobi
     from qubo_prune.backends.ocean.backend import OceanAnnealing as OceanAnnealing
     from qubo_prune.backends.ocean.backend import OceanBackend as OceanBackend
     from qubo_prune.backends.ocean.backend import OceanDescent as OceanDescent
@@ -47,7 +47,7 @@ _HOMES = {
     "Capability": "qubo_prune.backends.base",
     "Enumeration": "qubo_prune.backends.enumeration.backend",
     "Greedy": "qubo_prune.backends.controls",
-    "Gurobi": "qubo_prune.backends.gurobi",
+    "Gurobi": "qubo_prune.backends.gurobi.backend",
     "OceanAnnealing": "qubo_prune.backends.ocean.backend",
     "OceanBackend": "qubo_prune.backends.ocean.backend",
     "OceanDescent": "qubo_prune.backends.ocean.backend",

@@ -41,6 +41,8 @@ class Capability(enum.Flag):
     """Stops soon after it is cancelled with what it found."""
     PROGRESS = enum.auto()
     """Reports progress while it runs."""
+    LIMITED = TIME_LIMIT | CANCEL | PROGRESS
+    """The last three: what a backend has that asks its `Stop` again and again."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.backends.common.preparation import warm_up
+from qubo_prune.core.spectrum.order import lexicographic_order
+from qubo_prune.core.validation import as_count
+from qubo_prune.search.sampling import random_states
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -19,13 +22,7 @@ if TYPE_CHECKING:
 
 _BATCH = 10_000
 
-_CONTROL = (
-    Capability.SEEDED
-    | Capability.NATIVE_CONSTRAINT
-    | Capability.TIME_LIMIT
-    | Capability.CANCEL
-    | Capability.PROGRESS
-)
+_CONTROL = Capability.SEEDED | Capability.NATIVE_CONSTRAINT | Capability.LIMITED
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class RandomStates(Backend):
     capabilities: ClassVar[Capability] = _CONTROL
 
     def __post_init__(self) -> None:
-        at_least_one(self.num_samples, "num_samples")
+        as_count(self.num_samples, "num_samples", least=1)
 
     def run(
         self,
@@ -63,9 +60,6 @@ class RandomStates(Backend):
         warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - chance knows no start
     ) -> RawResult:
         """Draw states until there are enough or `stop` says so; see `Backend.run`."""
-        from qubo_prune.core.spectrum.order import lexicographic_order
-        from qubo_prune.search.sampling import random_states
-
         rng = np.random.default_rng(seed)
         kept = np.zeros((0, problem.num_blocks), np.bool_)
         highest = np.inf
@@ -112,8 +106,6 @@ class Greedy(Backend):
 
     def prepare(self) -> None:
         """Load the kernels of the swaps, or compile them the first time."""
-        from qubo_prune.backends.common.preparation import warm_up
-
         warm_up(Greedy)
 
     def run(

@@ -19,7 +19,7 @@ _BUILT_INS = (
     ("enumeration", "qubo_prune.backends.enumeration.backend", "Enumeration"),
     ("tabu", "qubo_prune.backends.swaps.tabu", "Tabu"),
     ("annealing", "qubo_prune.backends.swaps.annealing", "Annealing"),
-    ("gurobi", "qubo_prune.backends.gurobi", "Gurobi"),
+    ("gurobi", "qubo_prune.backends.gurobi.backend", "Gurobi"),
     ("ocean-tabu", "qubo_prune.backends.ocean.backend", "OceanTabu"),
     ("ocean-annealing", "qubo_prune.backends.ocean.backend", "OceanAnnealing"),
     ("ocean-descent", "qubo_prune.backends.ocean.backend", "OceanDescent"),

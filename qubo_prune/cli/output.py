@@ -43,9 +43,10 @@ def exit_code(reason: StopReason) -> int:
 
 def require_spectrum_file(path: Path) -> None:
     """Raise InputError unless a spectrum can be written to `path`; called before hours of work."""
-    from qubo_prune.core.spectrum.files import check_suffix
+    from qubo_prune.core.files.disk import check_suffix
+    from qubo_prune.core.spectrum.files import SUFFIXES
 
-    check_suffix(path)
+    check_suffix(path, SUFFIXES, "a spectrum file")
     _require_file(path, "--out")
 
 
@@ -53,9 +54,10 @@ def require_certificate_file(path: Path) -> None:
     """Raise InputError unless a certificate can be written to `path`; called before hours
     of work.
     """
-    from qubo_prune.solving.proof.certificate import check_suffix
+    from qubo_prune.core.files.disk import check_suffix
+    from qubo_prune.solving.proof.certificate import SUFFIXES
 
-    check_suffix(path)
+    check_suffix(path, SUFFIXES, "a certificate")
     _require_file(path, "--certificate")
 
 

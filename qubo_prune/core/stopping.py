@@ -13,7 +13,6 @@ from types import FrameType
 from typing import NamedTuple
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_count
 from qubo_prune.core.validation import as_count, as_finite_float
 
 __all__ = ["Progress", "Stop", "StopReason"]
@@ -96,12 +95,8 @@ class Stop:
                     "leave it out for no limit."
                 )
         if max_evaluations is not None:
-            max_evaluations = as_count(max_evaluations, "max_evaluations")
-            if max_evaluations <= 0:
-                raise InputError(
-                    f"max_evaluations must be at least 1, not {format_count(max_evaluations)}; "
-                    "leave it out for no limit."
-                )
+            remedy = "leave it out for no limit"
+            max_evaluations = as_count(max_evaluations, "max_evaluations", least=1, remedy=remedy)
         if progress is not None and not callable(progress):
             raise InputError(
                 f"progress must be callable, not {type(progress).__name__}; "

@@ -24,17 +24,42 @@ MAX_MAGNITUDE = float(np.finfo(np.float64).max) / 16
 _ROWS_AT_A_TIME = 256
 
 
-def as_count(value: object, what: str) -> int:
-    """Return an integer of any integer type; bools and floats are refused."""
-    if not isinstance(value, bool | np.bool_):
-        try:
-            return operator.index(value)  # type: ignore[arg-type]
-        except TypeError:
-            pass
-    raise InputError(
-        f"{what} must be an integer, not {format_value(value)} ({type(value).__name__}); "
-        "give a whole number."
-    )
+def as_count(
+    value: object,
+    what: str,
+    *,
+    least: int | None = None,
+    most: int | None = None,
+    remedy: str = "leave it out for the default",
+) -> int:
+    """Return an integer of any integer type, from `least` to `most`; bools and floats are refused.
+
+    `remedy` is what to do about a number out of range; the default suits an option that has one.
+
+    Examples
+    --------
+    >>> as_count(np.int64(3), "num_states", least=1)
+    3
+    >>> as_count(-1, "seed", least=0, remedy="choose another one")
+    Traceback (most recent call last):
+        ...
+    qubo_prune.core.errors.InputError: seed must be at least 0, not -1; choose another one.
+    """
+    try:
+        # Bools are integers to Python.
+        count = operator.index(None if isinstance(value, bool | np.bool_) else value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(
+            f"{what} must be an integer, not {format_value(value)} ({type(value).__name__}); "
+            "give a whole number."
+        ) from None
+    if (least is None or least <= count) and (most is None or count <= most):
+        return count
+    if least is None:
+        limits = f"at most {most}"
+    else:
+        limits = f"at least {least}" if most is None else f"between {least} and {most}"
+    raise InputError(f"{what} must be {limits}, not {format_value(count)}; {remedy}.")
 
 
 def as_remove(remove: int | Mapping[str, int]) -> int | dict[str, int]:
@@ -44,14 +69,6 @@ def as_remove(remove: int | Mapping[str, int]) -> int | dict[str, int]:
             kind: as_count(count, f"remove[{format_value(kind)}]") for kind, count in remove.items()
         }
     return as_count(remove, "remove")
-
-
-def at_least_one(value: object, what: str) -> int:
-    """Return an option that counts something, checked."""
-    count = as_count(value, what)
-    if count < 1:
-        raise InputError(f"{what} must be at least 1, not {count}; leave it out for the default.")
-    return count
 
 
 def as_finite_float(value: object, what: str) -> float:

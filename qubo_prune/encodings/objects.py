@@ -32,20 +32,9 @@ def to_model(problem: Problem, penalties: ArrayLike | None = None) -> Model:
         return Model(qubo.matrix, qubo.offset, labels)
     counts = tuple(
         Counts(label, np.flatnonzero(reduced.group_of == number), int(reduced.counts[number]))
-        for number, label in enumerate(group_labels(problem))
+        for number, label in enumerate(problem.group_labels())
     )
     return Model(reduced.matrix, reduced.offset, labels, counts)
-
-
-def group_labels(problem: Problem) -> list[str]:
-    """Return a name for each group: its kind where counts are asked for by kind, else ``remove``.
-
-    >>> group_labels(Problem(np.eye(4), {"mlp": 1}, kinds=["mlp", "attention"] * 2))
-    ['mlp']
-    """
-    if isinstance(problem.remove, int) or problem.kinds is None:
-        return ["remove" for _ in problem.groups]
-    return [problem.kinds[group.indices[0]] for group in problem.groups]
 
 
 def to_bqm(

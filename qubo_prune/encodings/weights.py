@@ -35,6 +35,7 @@ from qubo_prune.encodings.bounds import (
     rounding,
 )
 from qubo_prune.search.repair import repair
+from qubo_prune.search.starting_states import starting_states
 
 _MARGIN = 1e-6
 """A safe penalty exceeds its bound by this part, for solvers round too."""
@@ -97,7 +98,8 @@ def smallest_penalty(
     >>> smallest_penalty(problem, num_states=1, solve=solve)
     array([2.])
     """
-    num_states = min(_at_least_one(num_states), problem.num_states)
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    num_states = min(num_states, problem.num_states)
     if not problem.groups:
         return np.zeros(0)
     floors = _Floors(problem, spectra, partial(solve, **arguments))
@@ -150,7 +152,8 @@ def safe_penalty(
     >>> bool(safe_penalty(problem) > smallest_penalty(problem, solve=solve)[0])
     True
     """
-    num_states = min(_at_least_one(num_states), problem.num_states)
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    num_states = min(num_states, problem.num_states)
     if not problem.groups:
         return 0.0
     reduced = problem.reduced()
@@ -204,7 +207,8 @@ def estimated_penalty(
     >>> round(float(estimated_penalty(problem) / smallest_penalty(problem, solve=solve)[0]), 2)
     1.01
     """
-    num_states = min(_at_least_one(num_states), problem.num_states)
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    num_states = min(num_states, problem.num_states)
     states = _lowest_found(problem, num_states, seed, stop or Stop())
     top = float(problem.energies(states[-1])[0])
     sizes = np.bincount(problem.reduced().group_of, minlength=len(problem.groups))
@@ -304,7 +308,7 @@ class _Floors:
                 " those of the same kinds."
             )
         else:
-            changes = [found[kind] - asked[kind] for kind in _kinds(self._problem)]
+            changes = [found[kind] - asked[kind] for kind in self._problem.group_labels()]
         return tuple((self._reduced.counts + changes).tolist())
 
 
@@ -312,23 +316,10 @@ def _with_counts(problem: Problem, change: NDArray[np.int64]) -> Problem:
     """Return the problem with other counts of its groups."""
     if isinstance(problem.remove, int):
         return problem.with_remove(problem.remove + int(change.sum()))
-    changes = dict(zip(_kinds(problem), change.tolist(), strict=True))
+    changes = dict(zip(problem.group_labels(), change.tolist(), strict=True))
     return problem.with_remove(
         {kind: count + changes.get(kind, 0) for kind, count in problem.remove.items()}
     )
-
-
-def _kinds(problem: Problem) -> list[str]:
-    """Return the kind of each group; it matters only where counts are asked for by kind."""
-    kinds = problem.kinds or ("",) * problem.num_blocks
-    return [kinds[group.indices[0]] for group in problem.groups]
-
-
-def _at_least_one(num_states: int) -> int:
-    count = as_count(num_states, "num_states")
-    if count < 1:
-        raise InputError(f"num_states must be at least 1, not {count}; ask for one state or more.")
-    return count
 
 
 def _last_of(problem: Problem, spectrum: Spectrum, num_states: int) -> float:
@@ -353,8 +344,6 @@ def _upper_bound(problem: Problem, num_states: int) -> float:
 
 def _lowest_found(problem: Problem, num_states: int, seed: int, stop: Stop) -> NDArray[np.bool_]:
     """Return low states, lowest first, shape (K', N), found by swaps."""
-    from qubo_prune.search.starting_states import starting_states
-
     if not problem.groups:
         return problem.state(problem.fixed_removed)[None]
     return starting_states(problem, num_states, seed, stop)

@@ -152,9 +152,8 @@ def diagnose(
     (40, ())
     """
     file = file if isinstance(file, HessianFile) else load_hessian(file)
-    for value, least, what in ((lowest, 1, "lowest"), (resamples, 2, "resamples")):
-        if as_count(value, what) < least:
-            raise InputError(f"{what} must be at least {least}, not {value}; correct it.")
+    lowest = as_count(lowest, "lowest", least=1)
+    resamples = as_count(resamples, "resamples", least=2)
     problem = Problem(
         file.hessian,
         0 if remove is None else remove,

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.disk import check_suffix
 from qubo_prune.core.files.gradients import gradients_path, save_gradients
-from qubo_prune.core.files.hessian import save_hessian
+from qubo_prune.core.files.hessian import SUFFIXES, save_hessian
 from qubo_prune.core.files.lock import locked
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.core.validation import as_count
@@ -149,9 +150,7 @@ def extract(
     from qubo_prune.hessians.language_model import check_length, checkpointed, describe
 
     out = require_new_file(out)
-    batch_size = as_count(batch_size, "batch_size")
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, not {batch_size}; give 1 or more.")
+    batch_size = as_count(batch_size, "batch_size", least=1)
     stop = Stop(time_limit=time_limit, progress=progress)
     samples = calibration if shard is None else calibration.shard(*shard)
     check_length(model, max(map(len, samples.tokens)))
@@ -230,8 +229,7 @@ def require_new_file(out: str | Path) -> Path:
     work.
     """
     path = Path(out)
-    if path.suffix != ".npy":
-        raise InputError(f"a Hessian file must end in .npy, not {path.name!r}; rename it.")
+    check_suffix(path, SUFFIXES, "a Hessian file")
     if path.exists():
         raise InputError(
             f"{path} exists, and extraction replaces nothing; delete it or name another file."

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_count, format_value
+from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
 from qubo_prune.hessians.gates.gates import Gates, frozen
 from qubo_prune.hessians.gates.head import base_hidden_states, input_device, token_embedding
@@ -169,13 +169,8 @@ def _batch(
 def _chunk(vocabulary: int, chunk_tokens: int | None) -> int:
     if chunk_tokens is None:
         return max(1, CHUNK_LOGITS // vocabulary)
-    size = as_count(chunk_tokens, "chunk_tokens")
-    if size < 1:
-        raise InputError(
-            f"chunk_tokens must be at least 1, not {format_count(size)}; "
-            "leave it out to let the memory decide."
-        )
-    return size
+    remedy = "leave it out to let the memory decide"
+    return as_count(chunk_tokens, "chunk_tokens", least=1, remedy=remedy)
 
 
 def _check_finite(

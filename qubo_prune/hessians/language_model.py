@@ -5,18 +5,16 @@ gradients need.
 from __future__ import annotations
 
 import hashlib
-import platform
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_count
-from qubo_prune.core.version import __version__
+from qubo_prune.core.version import versions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -283,11 +281,7 @@ def describe(model: PreTrainedModel) -> dict[str, Any]:
         "model_class": type(model).__name__,
         "model_fingerprint": fingerprint(model),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "versions": {
-            "python": platform.python_version(),
-            "qubo-prune": __version__,
-            **{library: version(library) for library in ("torch", "transformers", "numpy")},
-        },
+        "versions": versions("python", "qubo-prune", "torch", "transformers", "numpy"),
     }
     surplus = getattr(model, _SURPLUS, None)
     if surplus:

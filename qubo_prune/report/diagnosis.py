@@ -8,8 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import write_atomically
+from qubo_prune.core.files.disk import check_suffix, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +38,7 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
         If the format is unknown or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix not in FORMATS:
-        raise InputError(f"a plot must end in {', '.join(FORMATS)}, not {path.name!r}; rename it.")
+    suffix = check_suffix(path, FORMATS, "a plot")
 
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -57,12 +55,12 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
         _draw_states(diagnosis.stability, figure.add_subplot(grid[2, :]))
     figure.suptitle(f"{diagnosis.file.path.stem}: {diagnosis.file.num_blocks} blocks")
     # Without dates and random names, so that the same diagnosis is the same file.
-    date = {".pdf": "CreationDate", ".svg": "Date"}.get(path.suffix)
+    date = {".pdf": "CreationDate", ".svg": "Date"}.get(suffix)
     metadata = {date: None} if date else {}
 
     def write(stream: IO[bytes]) -> None:
         with rc_context({"svg.hashsalt": path.stem}):
-            figure.savefig(stream, format=path.suffix[1:], dpi=150, metadata=metadata)
+            figure.savefig(stream, format=suffix[1:], dpi=150, metadata=metadata)
 
     write_atomically({path: write})
 

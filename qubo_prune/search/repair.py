@@ -43,7 +43,8 @@ def repair(problem: Problem, states: ArrayLike, num_states: int = 100) -> NDArra
     >>> repair(problem, [[1, 1, 1]], num_states=1)
     array([[False,  True,  True]])
     """
-    harvest = Harvest(problem, as_count(num_states, "num_states"))
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    harvest = Harvest(problem, num_states)
     harvest.add(as_states(states, problem.num_blocks), Stop())
     return harvest.states()
 

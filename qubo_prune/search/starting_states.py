@@ -6,14 +6,13 @@ Nothing here is proven; an exact engine only takes an upper bound on its K-th en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from qubo_prune.core.problem.problem import Problem
-    from qubo_prune.core.stopping import Stop
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.stopping import Stop
+from qubo_prune.search.kernels.landscape import random_state
+from qubo_prune.search.swap_search import Lane, SwapSearch, default_steps
 
 _STARTS = 8
 
@@ -31,9 +30,6 @@ def starting_states(
     Deterministic in `seed`. `problem` must have at least one group. Stops early, with fewer or
     worse states, when `stop` says so.
     """
-    from qubo_prune.search.kernels.landscape import random_state
-    from qubo_prune.search.swap_search import Lane, SwapSearch, default_steps
-
     search = SwapSearch(problem, num_states, _STARTS, seed, stop, counted=False)
     if warm_start is not None:
         search.offer(search.variables_of(warm_start))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 
 _POLL_SECONDS = 0.02
 
@@ -21,7 +21,7 @@ def num_threads(requested: object) -> int:
     if requested is None:
         affinity = getattr(os, "sched_getaffinity", None)  # Linux only
         return len(affinity(0)) if affinity else multiprocessing.cpu_count()
-    return at_least_one(requested, "threads")
+    return as_count(requested, "threads", least=1)
 
 
 def run_workers(

@@ -97,14 +97,8 @@ def solve(
     [3, 10, 23, 33, 37, 46, 47, 61]
     """
     require_problem(problem)
-    num_states = as_count(num_states, "num_states")
-    if num_states < 1:
-        raise InputError(
-            f"num_states must be at least 1, not {num_states}; ask for one state or more."
-        )
-    seed = as_count(seed, "seed")
-    if seed < 0:
-        raise InputError(f"seed must be at least 0, not {seed}; choose another one.")
+    num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
+    seed = as_count(seed, "seed", least=0, remedy="choose another one")
     stop = as_stop(stop, time_limit, max_evaluations, progress)
     known = None
     if warm_start is not None:

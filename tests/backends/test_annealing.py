@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.instances import make_instance
 from qubo_prune import InputError, Problem, Status, Stop, StopReason, get_backend, solve
-from qubo_prune.backends.swaps.annealing import METHODS, Annealing, temperature_range
+from qubo_prune.backends.swaps.annealing import METHODS, Annealing
+from qubo_prune.backends.swaps.annealing_walks import temperature_range
 from qubo_prune.search.arrays import make_chains, make_landscape, make_pool
 from qubo_prune.search.kernels.annealing import Chains, metropolis, start_chain, temper
 from qubo_prune.search.kernels.landscape import Landscape, random_state

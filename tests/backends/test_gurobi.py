@@ -133,7 +133,7 @@ def test_the_licence_that_would_be_used_is_told(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("GRB_LICENSE_FILE", raising=False)
-    monkeypatch.setattr("qubo_prune.backends.gurobi.sys.platform", "darwin")
+    monkeypatch.setattr("qubo_prune.backends.gurobi.licence.sys.platform", "darwin")
     assert "at most 200 blocks" in found.availability().detail
     (tmp_path / "gurobi.lic").write_text("")
     assert found.availability().detail.endswith("with a licence file")

@@ -19,10 +19,11 @@ from threadpoolctl import threadpool_limits
 from qubo_prune import InputError, Problem, Status, Stop, StopReason, get_backend, solve
 from qubo_prune.backends.base import Capability
 from qubo_prune.backends.qaoa import MIXERS, Angles, optimize_angles, simulate
+from qubo_prune.backends.qaoa.limits import BYTES_PER_AMPLITUDE
 from qubo_prune.backends.qaoa.mixers import layers, ordered_pairs
 from qubo_prune.backends.qaoa.optimizer import optimize
 from qubo_prune.backends.qaoa.simulator import Simulator
-from qubo_prune.backends.qaoa.subspace import BYTES_PER_AMPLITUDE, Subspace
+from qubo_prune.backends.qaoa.subspace import Subspace
 from qubo_prune.testing import CHECKS
 from qubo_prune.testing.harness import Recorder
 from qubo_prune.testing.problems import Case, cases
@@ -334,6 +335,13 @@ def test_too_many_states_are_refused_before_the_launch() -> None:
     with pytest.raises(InputError, match=r"252 feasible states, which takes 16 kB.*is 251"):
         solve(random_problem(10, 5), backend="qaoa", options={"max_amplitudes": 251})
     assert len(solve(random_problem(10, 5), backend="qaoa", options={"max_amplitudes": 252}))
+
+
+def test_angles_are_refused_for_numbers_out_of_range() -> None:
+    for arguments in ({"p": -1}, {"starts": 0}, {"seed": -1}):
+        [what] = arguments
+        with pytest.raises(InputError, match=f"{what} must be at least"):
+            optimize_angles(random_problem(6, 3), **arguments)
 
 
 def test_memory_is_what_the_limit_says() -> None:

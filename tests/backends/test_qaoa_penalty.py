@@ -18,8 +18,8 @@ from qubo_prune import (
     get_backend,
     solve,
 )
-from qubo_prune.backends import qaoa
 from qubo_prune.backends.base import Capability
+from qubo_prune.backends.qaoa import backend as qaoa
 from qubo_prune.encodings import estimated_penalty, penalty_qubo
 from qubo_prune.testing import CHECKS
 from qubo_prune.testing.problems import cases

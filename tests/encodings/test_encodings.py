@@ -419,6 +419,11 @@ def test_what_safe_penalty_refuses() -> None:
 # Repair
 
 
+def test_repair_is_asked_for_one_state_or_more() -> None:
+    with pytest.raises(InputError, match="num_states must be at least 1, not 0; ask for one"):
+        repair(PROBLEM, PROBLEM.state([]), num_states=0)
+
+
 @settings(max_examples=60)
 @given(problem=problems(), seed=st.integers(0, 1000))
 def test_repaired_states_are_feasible_distinct_and_in_order(problem: Problem, seed: int) -> None:

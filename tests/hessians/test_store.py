@@ -385,6 +385,11 @@ def test_nothing_is_written_for_bad_input(tmp_path, name, hessian, sidecar, mess
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_suffix_may_be_in_capitals(tmp_path):
+    save_hessian(tmp_path / "H.NPY", np.eye(3), names=["a", "b", "c"])
+    assert load_hessian(tmp_path / "H.NPY").names == ("a", "b", "c")
+
+
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_failure_in_the_middle_leaves_the_old_files(saved, monkeypatch, failing):
     before = {entry.name: entry.read_bytes() for entry in saved.parent.iterdir()}

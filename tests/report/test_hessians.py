@@ -57,7 +57,7 @@ def test_matrices_without_correlations_or_eigenvalues(tmp_path):
 
 
 def test_plots_that_are_refused(diagnosis, tmp_path):
-    with pytest.raises(InputError, match=r"must end in .png, .pdf, .svg, not 'plot.gif'; rename"):
+    with pytest.raises(InputError, match=r"must end in .png, .pdf or .svg, not 'plot.gif'; rename"):
         plot_diagnosis(diagnosis, tmp_path / "plot.gif")
     with pytest.raises(InputError, match="cannot be written"):
         plot_diagnosis(diagnosis, tmp_path / "no" / "plot.png")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from qubo_prune.backends.base import Availability
+from qubo_prune.core.version import versions
 
 
 def library_availability(module: str, distribution: str, extra: str) -> Availability:
@@ -31,10 +31,10 @@ def library_availability(module: str, distribution: str, extra: str) -> Availabi
             detail=f"{distribution} is not installed",
             install=f"pip install 'qubo-prune[{extra}]'",
         )
-    try:
-        return Availability(detail=f"{distribution} {version(distribution)}")
-    except PackageNotFoundError:  # a copy on the path, without metadata
+    found = versions(distribution)
+    if not found:  # a copy on the path, without metadata
         return Availability(detail=f"{distribution}, of unknown version")
+    return Availability(detail=f"{distribution} {found[distribution]}")
 
 
 def _is_found(module: str) -> bool:

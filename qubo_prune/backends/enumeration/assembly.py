@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class Options(Protocol):
-    """What an engine and its workers depend on; the fields of `Enumeration`, which
-    documents them.
-    """
+    """The fields of `Enumeration`, which documents them."""
 
+    @property
+    def task_states(self) -> int | None: ...  # noqa: D102
+    @property
+    def tile_size(self) -> int | None: ...  # noqa: D102
+    @property
+    def checkpoint(self) -> str | os.PathLike[str] | None: ...  # noqa: D102
     @property
     def threads(self) -> int | None: ...  # noqa: D102
     @property

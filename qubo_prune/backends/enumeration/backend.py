@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.backends.common.preparation import warm_up
+from qubo_prune.backends.enumeration.cuda.device import check_devices
 from qubo_prune.core.defaults import EXECUTORS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
-from qubo_prune.core.validation import as_count, at_least_one
+from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads
 
 if TYPE_CHECKING:
-    from qubo_prune.backends.enumeration.engine import Engine
     from qubo_prune.core.problem.problem import Problem
     from qubo_prune.core.stopping import Stop
 
@@ -79,15 +78,13 @@ class Enumeration(Backend):
         | Capability.GPU
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
-        | Capability.TIME_LIMIT
-        | Capability.CANCEL
-        | Capability.PROGRESS
+        | Capability.LIMITED
     )
 
     def __post_init__(self) -> None:
         num_threads(self.threads)
         if self.task_states is not None:
-            at_least_one(self.task_states, "task_states")
+            as_count(self.task_states, "task_states", least=1)
         if self.tile_size is not None:
             tile_size = as_count(self.tile_size, "tile_size")
             if tile_size < 0 or tile_size % 2:
@@ -111,8 +108,6 @@ class Enumeration(Backend):
                     f"devices goes with executor='cuda', not {self.executor!r}; ask for that, or"
                     " leave devices out."
                 )
-            from qubo_prune.backends.enumeration.cuda.devices import check_devices
-
             check_devices(self.devices)
         for what, kinds in (("scheduler", str | None), ("checkpoint", str | os.PathLike | None)):
             value = getattr(self, what)
@@ -121,8 +116,6 @@ class Enumeration(Backend):
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""
-        from qubo_prune.backends.common.preparation import warm_up
-
         if self.executor == "cuda":
             warm_up(Enumeration, executor="cuda", devices="host" if self.devices == "host" else 1)
         else:
@@ -137,81 +130,6 @@ class Enumeration(Backend):
         warm_start: NDArray[np.bool_] | None = None,
     ) -> RawResult:
         """Visit every state; see `Backend.run`."""
-        from qubo_prune.backends.enumeration import assembly
-        from qubo_prune.backends.enumeration.best_states import Best
-        from qubo_prune.backends.enumeration.engine import Job
-        from qubo_prune.backends.enumeration.run.checkpoint import Checkpoint
-        from qubo_prune.backends.enumeration.run.coordinator import Coordinator
-        from qubo_prune.backends.enumeration.run.progress import Ledger
-        from qubo_prune.search.starting_states import starting_states
+        from qubo_prune.backends.enumeration.visit import visit_all
 
-        wanted = min(num_states + 1, problem.num_states)
-        begin = time.perf_counter()
-        devices = assembly.find_devices(self)
-        task_states = self.task_states or assembly.default_task_states(self)
-        job = Job(problem, wanted, task_states, self.tile_size)
-        engine = assembly.make_engine(self, job, devices)
-        checkpoint = None
-        ledger = Ledger(Best(wanted, problem.num_blocks))
-        if self.checkpoint is not None:
-            checkpoint = Checkpoint(self.checkpoint, engine)
-            ledger = checkpoint.ledger()
-            checkpoint.save(ledger)  # says so now rather than after hours if that is impossible
-        earlier = ledger.num_finished
-        prepared = time.perf_counter()
-        start = np.zeros((0, problem.num_blocks), np.bool_)
-        seeded = prepared
-        if earlier < problem.num_states:
-            start = starting_states(problem, wanted, seed, stop, warm_start)
-            full = len(start) == wanted
-            threshold = float(problem.energies(start[-1:])[0]) if full else np.inf
-            seeded = time.perf_counter()
-            executor = assembly.start_workers(self, engine, devices)
-            try:
-                Coordinator(engine.partition, ledger, threshold).run(executor, stop, checkpoint)
-            finally:
-                executor.close()
-            if checkpoint is not None:
-                checkpoint.save_last(ledger)
-        complete = ledger.num_finished == problem.num_states
-        states = ledger.best.states()
-        if not complete:
-            states = np.unique(np.concatenate([states, start]), axis=0)
-        visited = earlier + ledger.num_visited
-        before = f", {earlier} of them before this run" if earlier else ""
-        return RawResult(
-            states=states,
-            num_complete=wanted if complete else 0,
-            num_evaluated=visited,
-            native_status=f"visited {visited} of {problem.num_states} states{before}",
-            timings={
-                "preparation": prepared - begin,
-                "warm_start": seeded - prepared,
-                "search": time.perf_counter() - seeded,
-            },
-            proof=self._facts(engine, len(devices), earlier),
-        )
-
-    def _facts(
-        self, engine: Engine, num_devices: int, earlier: int
-    ) -> dict[str, float | int | str]:
-        """Return what a reader of a certificate should know: how the states were shared out, and
-        what rounding was allowed for.
-        """
-        facts: dict[str, float | int | str] = {
-            "tasks": engine.partition.num_tasks,
-            "task_states": engine.job.task_states,
-            "tile_size": engine.layout.tile_size,
-            "executor": self.executor,
-            "visited_before": earlier,
-            "screening_margin": engine.layout.margin / engine.layout.scale,
-            "epsilon": engine.allowance,
-        }
-        if earlier:
-            # Its checksum finds damage, not malice: whoever can write the file can sign it.
-            facts["rests_on"] = f"the checkpoint {Path(self.checkpoint or '').name}"
-        if self.executor == "cuda":
-            facts["devices"] = "host" if self.devices == "host" else num_devices
-        elif self.scheduler is None:
-            facts["threads"] = num_threads(self.threads)
-        return facts
+        return visit_all(self, problem, num_states, stop, seed, warm_start)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from qubo_prune.backends.enumeration import assembly
 from qubo_prune.backends.enumeration.backend import Enumeration
+from qubo_prune.backends.enumeration.cuda.device import HOST
+from qubo_prune.backends.enumeration.engine import Batch, Engine, Job
+from qubo_prune.backends.enumeration.executors.base import Executor
+from qubo_prune.backends.enumeration.run.checkpoint import INTERVAL_SECONDS
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.validation import as_count, as_finite_float, at_least_one
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.stopping import Stop
+from qubo_prune.core.validation import as_count, as_finite_float
+from qubo_prune.search.starting_states import starting_states
 from qubo_prune.search.threads import num_threads
-
-if TYPE_CHECKING:
-    from qubo_prune.backends.enumeration.engine import Engine
-    from qubo_prune.backends.enumeration.executors.base import Executor
-    from qubo_prune.core.problem.problem import Problem
 
 _TASK_SECONDS = 0.02
 _MOST_TASK_STATES = 1 << 50
@@ -135,94 +138,94 @@ def plan(
     >>> found.num_states, found.num_tasks, round(found.seconds, 2)
     (60246643120300, 2351, 0.97)
     """
-    from qubo_prune.backends.enumeration import assembly
-
-    wanted = _at_least_one(num_states, "num_states")
-    measured = rate is None
-    on_host = executor == "cuda" and devices == "host"
+    wanted = min(as_count(num_states, "num_states", least=1) + 1, problem.num_states)
+    rate = None if rate is None else _checked_rate(rate)
+    on_host = executor == "cuda" and devices == HOST
     count = None
     if devices is not None and not on_host:
-        count = at_least_one(devices, "devices")
+        count = as_count(devices, "devices", least=1)
     elif on_host or (rate is not None and scheduler is None):
         count = 1
-    if rate is not None:
-        rate = as_finite_float(rate, "rate")
-        if rate <= 0:
-            raise InputError(
-                f"rate must be more than 0 states per second, not {rate!r}; leave it out to have it"
-                " measured."
-            )
-    wanted = min(wanted + 1, problem.num_states)
     threads = num_threads(None)
     backend = Enumeration(
         threads=threads if count is None else min(count, threads),
         task_states=task_states,
         executor=executor,
         scheduler=scheduler,
-        devices="host" if on_host else None,
+        devices=HOST if on_host else None,
     )
-    short = assembly.default_task_states(backend)
     if task_states is None:
-        suitable = 1 << math.ceil(math.log2(max(1.0, (rate or 0.0) * _TASK_SECONDS)))
-        task_states = max(short, min(suitable, _MOST_TASK_STATES))
-    checkpoint_bytes = 1000 + wanted * (2 + _BYTES_PER_INDEX * problem.num_removed)
+        task_states = _lasting_task_states(backend, rate)
+    nothing = Plan(
+        num_states=1,
+        num_tasks=1,
+        largest_task=1,
+        task_states=task_states,
+        tile_size=0,
+        executor=executor,
+        scheduler=scheduler,
+        devices=count or 1,
+        rate=rate or 1.0,
+        measured=False,
+        seconds=0.0,
+        num_checkpoints=0,
+        checkpoint_bytes=0,
+        device_bytes=0,
+    )
     if not problem.groups:
-        return Plan(
-            num_states=1,
-            num_tasks=1,
-            largest_task=1,
-            task_states=task_states,
-            tile_size=0,
-            executor=executor,
-            scheduler=scheduler,
-            devices=count or 1,
-            rate=rate or 1.0,
-            measured=False,
-            seconds=0.0,
-            num_checkpoints=0,
-            checkpoint_bytes=0,
-            device_bytes=0,
-        )
-
-    from qubo_prune.backends.enumeration.engine import Job
-    from qubo_prune.backends.enumeration.run.checkpoint import INTERVAL_SECONDS
-
+        return nothing
     engine = assembly.make_engine(backend, Job(problem, wanted, task_states), ())
-    work = engine.new_workspace()
-    device_bytes = engine.nbytes() + sum(array.nbytes for array in work)
     tasks = engine.partition
+    measured = rate is None
     if rate is None or count is None:
-        # A task cannot be broken off everywhere, so that short ones are measured.
-        job = Job(problem, wanted, min(task_states, short), engine.layout.tile_size)
-        found = assembly.find_devices(backend)[:count]
-        sample = assembly.make_engine(backend, job, found)
-        with closing(assembly.start_workers(backend, sample, found)) as workers:
-            count = count or max(1, workers.num_workers())
-            rate = rate or _measure(sample, workers)
+        count, rate = _counted_and_measured(backend, engine, count, rate)
     seconds = _quotient(tasks.num_states, count * rate) + _quotient(tasks.largest_task, rate)
-    return Plan(
+    return replace(
+        nothing,
         num_states=tasks.num_states,
         num_tasks=tasks.num_tasks,
         largest_task=tasks.largest_task,
-        task_states=task_states,
         tile_size=engine.layout.tile_size,
-        executor=executor,
-        scheduler=scheduler,
         devices=count,
         rate=rate,
         measured=measured,
         seconds=seconds,
         num_checkpoints=2 + int(min(seconds / INTERVAL_SECONDS, 1e300)),
-        checkpoint_bytes=checkpoint_bytes,
-        device_bytes=device_bytes,
+        checkpoint_bytes=1000 + wanted * (2 + _BYTES_PER_INDEX * problem.num_removed),
+        device_bytes=engine.nbytes() + sum(array.nbytes for array in engine.new_workspace()),
     )
 
 
-def _at_least_one(value: object, what: str) -> int:
-    count = as_count(value, what)
-    if count < 1:
-        raise InputError(f"{what} must be at least 1, not {count}; ask for one or more.")
-    return count
+def _checked_rate(rate: object) -> float:
+    checked = as_finite_float(rate, "rate")
+    if checked <= 0:
+        raise InputError(
+            f"rate must be more than 0 states per second, not {checked!r}; leave it out to have it"
+            " measured."
+        )
+    return checked
+
+
+def _lasting_task_states(backend: Enumeration, rate: float | None) -> int:
+    """Return the upper limit of the states per task: what the backend takes by default, or more
+    where a device would finish such a task too soon.
+    """
+    lasting = 1 << math.ceil(math.log2(max(1.0, (rate or 0.0) * _TASK_SECONDS)))
+    return max(assembly.default_task_states(backend), min(lasting, _MOST_TASK_STATES))
+
+
+def _counted_and_measured(
+    backend: Enumeration, engine: Engine, count: int | None, rate: float | None
+) -> tuple[int, float]:
+    """Return the number of workers and the rate of one, each as given or else as it is."""
+    # A task cannot be broken off everywhere, so that short ones are measured.
+    short = min(engine.job.task_states, assembly.default_task_states(backend))
+    job = replace(engine.job, task_states=short, tile_size=engine.layout.tile_size)
+    devices = assembly.find_devices(backend)[:count]
+    sample = assembly.make_engine(backend, job, devices)
+    with closing(assembly.start_workers(backend, sample, devices)) as workers:
+        count = count or max(1, workers.num_workers())
+        return count, rate or _measure(sample, workers)
 
 
 def _quotient(count: int, rate: float) -> float:
@@ -237,10 +240,6 @@ def _measure(engine: Engine, workers: Executor) -> float:
     """Return the states per second of one worker while all are at work, on tasks spread over the
     whole space.
     """
-    from qubo_prune.backends.enumeration.engine import Batch
-    from qubo_prune.core.stopping import Stop
-    from qubo_prune.search.starting_states import starting_states
-
     job, tasks = engine.job, engine.partition
     start = starting_states(job.problem, job.capacity, 0, Stop())
     full = len(start) == job.capacity

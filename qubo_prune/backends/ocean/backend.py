@@ -17,13 +17,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qubo_prune.backends.base import Availability, Backend, Capability
-from qubo_prune.backends.ocean.sampler_backend import LIMITED, Sampler, SamplerBackend
+from qubo_prune.backends.ocean.sampler import Sampler
+from qubo_prune.backends.ocean.sampler_backend import SamplerBackend
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
-from qubo_prune.encodings import safe_penalty
 
 if TYPE_CHECKING:
-    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.core.stopping import Stop
 
 __all__ = [
@@ -78,7 +77,7 @@ class OceanBackend(SamplerBackend):
 
     name: ClassVar[str] = "ocean"
     summary: ClassVar[str] = "any dimod sampler"
-    capabilities: ClassVar[Capability] = LIMITED
+    capabilities: ClassVar[Capability] = Capability.LIMITED
 
     def __post_init__(self) -> None:
         _check_sampler(self.sampler, format_value(self.sampler))
@@ -86,7 +85,7 @@ class OceanBackend(SamplerBackend):
         # What is known of this very sampler, for the spectrum; the class can only say what holds
         # for all.
         self.__dict__["name"] = PREFIX + type(self.sampler).__name__
-        self.__dict__["capabilities"] = LIMITED | _seeded(self.sampler)
+        self.__dict__["capabilities"] = Capability.LIMITED | _seeded(self.sampler)
 
     def make_sampler(self) -> Sampler:
         """Return the sampler."""
@@ -137,7 +136,7 @@ class OceanTabu(_Ready):
 
     name: ClassVar[str] = "ocean-tabu"
     summary: ClassVar[str] = "D-Wave's tabu search on the penalty form, with repair"
-    capabilities: ClassVar[Capability] = LIMITED | Capability.SEEDED
+    capabilities: ClassVar[Capability] = Capability.LIMITED | Capability.SEEDED
     sampler_class: ClassVar[str] = "TabuSampler"
     default_reads_per_call: ClassVar[int] = 1
     default_options: ClassVar[Mapping[str, Any]] = {"num_restarts": 1, "timeout": None}
@@ -157,7 +156,7 @@ class OceanAnnealing(_Ready):
 
     name: ClassVar[str] = "ocean-annealing"
     summary: ClassVar[str] = "D-Wave's simulated annealing (neal) on the penalty form, with repair"
-    capabilities: ClassVar[Capability] = LIMITED | Capability.SEEDED
+    capabilities: ClassVar[Capability] = Capability.LIMITED | Capability.SEEDED
     sampler_class: ClassVar[str] = "SimulatedAnnealingSampler"
 
 
@@ -169,7 +168,7 @@ class OceanDescent(_Ready):
 
     name: ClassVar[str] = "ocean-descent"
     summary: ClassVar[str] = "D-Wave's steepest descent on the penalty form, with repair"
-    capabilities: ClassVar[Capability] = LIMITED | Capability.SEEDED
+    capabilities: ClassVar[Capability] = Capability.LIMITED | Capability.SEEDED
     sampler_class: ClassVar[str] = "SteepestDescentSampler"
     default_reads: ClassVar[int] = 1000
     default_reads_per_call: ClassVar[int] = 100
@@ -189,14 +188,11 @@ class OceanTree(_Ready):
     capabilities: ClassVar[Capability] = Capability.SEEDED
     sampler_class: ClassVar[str] = "TreeDecompositionSolver"
     max_variables: ClassVar[int | None] = 22
+    lists_lowest: ClassVar[bool] = True
 
     def total_reads(self, num_states: int) -> int:
         """Return one state more than is wanted."""
         return num_states + 1
-
-    def default_penalty(self, problem: Problem, num_states: int, seed: int, stop: Stop) -> float:  # noqa: ARG002
-        """Return a penalty that is proven to suffice."""
-        return safe_penalty(problem, num_states + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +215,7 @@ class OceanExact(_Ready):
 class _Named(_Ready):
     """A sampler class that the name of the backend names."""
 
-    capabilities: ClassVar[Capability] = LIMITED
+    capabilities: ClassVar[Capability] = Capability.LIMITED
 
 
 @lru_cache(maxsize=64)
@@ -263,7 +259,7 @@ def named_backend(name: str) -> type[Backend]:
         "library": module,
         "distribution": module,
         "sampler_class": attribute,
-        "capabilities": LIMITED | _seeded(sampler),
+        "capabilities": Capability.LIMITED | _seeded(sampler),
         "availability": classmethod(lambda _cls: Availability()),
         "__doc__": _Named.__doc__,
         "__module__": __name__,

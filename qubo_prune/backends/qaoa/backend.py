@@ -7,10 +7,7 @@ device and back.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -18,30 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
 from qubo_prune.backends.common.libraries import library_availability
-from qubo_prune.backends.qaoa.angles import Angles
-from qubo_prune.backends.qaoa.circuit import decode_counts, to_circuit
-from qubo_prune.backends.qaoa.mixers import MIXERS, check_mixer
-from qubo_prune.backends.qaoa.optimizer import check_depth, optimize, optimize_angles
-from qubo_prune.backends.qaoa.simulator import Simulation, Simulator, simulate
-from qubo_prune.backends.qaoa.subspace import FEWER_STATES, MAX_AMPLITUDES, Subspace
+from qubo_prune.backends.qaoa.limits import MAX_AMPLITUDES, check_qubits
+from qubo_prune.backends.qaoa.mixers import check_mixer
 from qubo_prune.core.errors import BackendUnavailableError, InputError
-from qubo_prune.core.text import format_count, format_value
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
     from qubo_prune.core.stopping import Stop
-
-__all__ = [
-    "MIXERS",
-    "QAOA",
-    "Angles",
-    "Simulation",
-    "decode_counts",
-    "optimize_angles",
-    "simulate",
-    "to_circuit",
-]
 
 VARIANTS = ("xy", "penalty")
 
@@ -106,11 +88,7 @@ class QAOA(Backend):
     name: ClassVar[str] = "qaoa"
     summary: ClassVar[str] = "quantum approximate optimization, simulated for some million states"
     capabilities: ClassVar[Capability] = (
-        Capability.SEEDED
-        | Capability.NATIVE_CONSTRAINT
-        | Capability.TIME_LIMIT
-        | Capability.CANCEL
-        | Capability.PROGRESS
+        Capability.SEEDED | Capability.NATIVE_CONSTRAINT | Capability.LIMITED
     )
 
     def __post_init__(self) -> None:
@@ -120,15 +98,15 @@ class QAOA(Backend):
             )
         check_mixer(self.mixer)
         for what in ("shots", "starts", "max_amplitudes", "iterations"):
-            at_least_one(getattr(self, what), what)
+            as_count(getattr(self, what), what, least=1)
         if not isinstance(self.repair, bool):
             raise InputError(f"repair must be true or false, not {format_value(self.repair)}.")
         if self.variant == "xy":
-            check_depth(self.p)
+            as_count(self.p, "p", least=0)
             if self.penalty is not None:
                 raise InputError("penalty goes with variant='penalty', not 'xy'; leave it out.")
         else:
-            at_least_one(self.p, "p")
+            as_count(self.p, "p", least=1)
             # What the class says holds for its default; a frozen dataclass refuses plain
             # assignment.
             self.__dict__["capabilities"] = type(self).capabilities & ~Capability.NATIVE_CONSTRAINT
@@ -147,8 +125,10 @@ class QAOA(Backend):
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time; for ``penalty``, load the libraries."""
+        from qubo_prune.backends.qaoa.variants import load
+
         self._require_libraries()
-        _warm_up(self.variant)
+        load(self.variant)
 
     def run(
         self,
@@ -159,15 +139,13 @@ class QAOA(Backend):
         warm_start: (NDArray[np.bool_] | None) = None,  # noqa: ARG002 - the algorithm has no use for it
     ) -> RawResult:
         """Optimise the angles, then measure; see `Backend.run`."""
+        from qubo_prune.backends.qaoa.variants import run_penalty, run_xy
+
         if self.variant == "xy":
-            try:
-                return self._run_xy(problem, stop, seed)
-            except MemoryError as error:
-                raise InputError(
-                    f"there is not enough memory for {format_count(problem.num_states)} amplitudes;"
-                    f" {FEWER_STATES}."
-                ) from error
-        return self._run_penalty(problem, num_states, stop, seed)
+            return run_xy(self, problem, stop, seed)
+        check_qubits(problem, self.max_amplitudes)
+        self._require_libraries()
+        return run_penalty(self, problem, num_states, stop, seed)
 
     def _require_libraries(self) -> None:
         availability = self.availability()
@@ -176,99 +154,3 @@ class QAOA(Backend):
                 f"{availability.detail}; install it with: {availability.install}, or take the"
                 " variant 'xy'."
             )
-
-    def _run_xy(self, problem: Problem, stop: Stop, seed: int) -> RawResult:
-        begin = time.perf_counter()
-        starts, shots = np.random.default_rng(seed).spawn(2)
-        simulator = Simulator(Subspace(problem, self.max_amplitudes), self.mixer)
-        prepared = time.perf_counter()
-        optimum = optimize(simulator, self.p, self.starts, starts, stop)
-        optimized = time.perf_counter()
-        simulation = simulator.simulate(optimum.x)
-        ranks, _ = simulation.sample(self.shots, shots)
-        p = simulation.angles.p
-        return RawResult(
-            states=simulation.states(ranks),
-            num_evaluated=optimum.num_evaluations,
-            native_status=(
-                f"p = {p}, {optimum.num_evaluations} circuit evaluations; {self.shots} shots found"
-                f" {len(ranks)} of {format_count(problem.num_states)} states"
-            ),
-            timings={
-                "preparation": prepared - begin,
-                "optimization": optimized - prepared,
-                "sampling": time.perf_counter() - optimized,
-            },
-            statistics={
-                "variant": self.variant,
-                "mixer": self.mixer,
-                "p": p,
-                "amplitudes": problem.num_states,
-                "circuit_evaluations": optimum.num_evaluations,
-                "expected_energy": simulation.expected_energy,
-                "approximation_ratio": simulation.approximation_ratio,
-                "ground_state_probability": simulation.ground_state_probability,
-                "shots": self.shots,
-                "distinct_states": len(ranks),
-                **simulation.angles.as_facts(),
-            },
-        )
-
-    def _run_penalty(self, problem: Problem, num_states: int, stop: Stop, seed: int) -> RawResult:
-        from qubo_prune.backends.qaoa.penalty import check_qubits, sample
-        from qubo_prune.encodings import estimated_penalty
-        from qubo_prune.encodings.penalty import penalty_facts
-        from qubo_prune.search.repair import Harvest
-
-        check_qubits(problem, self.max_amplitudes)
-        self._require_libraries()
-        begin = time.perf_counter()
-        penalties = self.penalty
-        if penalties is None:
-            penalties = estimated_penalty(problem, num_states, seed=seed, stop=stop)
-        encoded = time.perf_counter()
-        random = np.random.default_rng(seed)
-        samples = sample(problem, penalties, self.p, self.shots, self.iterations, random, stop)
-        sampled = time.perf_counter()
-        harvest = Harvest(problem, num_states + 1, repaired=self.repair)
-        harvest.add(samples.states, stop)
-        return RawResult(
-            states=harvest.states(),
-            num_evaluated=samples.num_evaluations,
-            native_status=(
-                f"p = {self.p}, {samples.num_evaluations} circuit evaluations;"
-                f" {harvest.num_feasible} of {self.shots} shots feasible"
-            ),
-            timings={
-                "penalty": encoded - begin,
-                "sampling": sampled - encoded,
-                "repair": time.perf_counter() - sampled,
-            },
-            statistics={
-                "variant": self.variant,
-                "p": self.p,
-                "amplitudes": 1 << len(problem.reduced().variables),
-                "circuit_evaluations": samples.num_evaluations,
-                "expected_penalty_energy": samples.expected_energy,
-                **harvest.statistics(num_states),
-                **penalty_facts(samples.penalties),
-            },
-        )
-
-
-@cache
-def _warm_up(variant: str) -> None:
-    """Load libraries and kernels, once per process, by solving a tiny problem."""
-    from qubo_prune.core.problem.problem import Problem
-
-    problem = Problem(np.diag([1.0, 2.0, 3.0]), 1)
-    if variant == "xy":
-        optimize_angles(problem, p=1, starts=1)
-    else:
-        from qubo_prune.encodings import estimated_penalty
-        from qubo_prune.search.repair import repair
-
-        for module in ("qiskit_aer.primitives", "qiskit_optimization.algorithms"):
-            import_module(module)
-        estimated_penalty(problem, 1)
-        repair(problem, np.zeros((1, 3), np.bool_))

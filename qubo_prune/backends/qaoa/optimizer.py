@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import minimize
 
 from qubo_prune.backends.qaoa.angles import Angles
+from qubo_prune.backends.qaoa.limits import MAX_AMPLITUDES
 from qubo_prune.backends.qaoa.mixers import check_mixer
 from qubo_prune.backends.qaoa.simulator import Simulator, Vector
-from qubo_prune.backends.qaoa.subspace import MAX_AMPLITUDES, Subspace
-from qubo_prune.core.errors import InputError
+from qubo_prune.backends.qaoa.subspace import Subspace
 from qubo_prune.core.stopping import Stop
-from qubo_prune.core.validation import as_count, at_least_one
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -85,8 +86,6 @@ class _Search:
         return Optimum(self._best[1], self._num_evaluations)
 
     def _deepen(self, depth: int) -> None:
-        from scipy.optimize import minimize
-
         value, x = self._best
         first = interpolated(x) if depth > 1 else np.full(2, _RAMP / 2)
         self._best = (
@@ -186,17 +185,13 @@ def optimize_angles(
     >>> simulate(problem, angles).ground_state_probability > 0.9
     True
     """
-    random, _ = np.random.default_rng(as_count(seed, "seed")).spawn(2)
+    random, _ = np.random.default_rng(as_count(seed, "seed", least=0)).spawn(2)
     simulator = Simulator(Subspace(problem, max_amplitudes), check_mixer(mixer))
     optimum = optimize(
-        simulator, check_depth(p), at_least_one(starts, "starts"), random, stop or Stop()
+        simulator,
+        as_count(p, "p", least=0),
+        as_count(starts, "starts", least=1),
+        random,
+        stop or Stop(),
     )
     return simulator.angles(optimum.x)
-
-
-def check_depth(p: object) -> int:
-    """Return the number of layers, checked."""
-    depth = as_count(p, "p")
-    if depth < 0:
-        raise InputError(f"p must be at least 0 layers, not {depth}; give a larger one.")
-    return depth

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_bytes, format_count
 from qubo_prune.encodings import decode, penalty_qubo
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from qubo_prune.encodings import Qubo
 
 _RAMP = 0.5
-_BYTES_PER_AMPLITUDE = 32
 
 
 class _Stopped(Exception):  # noqa: N818 - never leaves this module
@@ -50,21 +47,6 @@ class Samples:
     expected_energy: float
     penalties: NDArray[np.float64]
     num_evaluations: int
-
-
-def check_qubits(problem: Problem, max_amplitudes: int) -> None:
-    """Refuse a problem whose free blocks have more states, feasible or not, than there may be
-    amplitudes.
-    """
-    qubits = sum(len(group.indices) for group in problem.groups)
-    if 1 << qubits > max_amplitudes:
-        raise InputError(
-            f"the variant 'penalty' simulates one amplitude for each of the 2^{qubits} ="
-            f" {format_count(1 << qubits)} subsets of the free blocks, which takes"
-            f" {format_bytes(_BYTES_PER_AMPLITUDE << qubits)}, but max_amplitudes is"
-            f" {format_count(max_amplitudes)}; leave fewer blocks to choose from with only or keep,"
-            " take the variant 'xy', or raise max_amplitudes."
-        )
 
 
 def sample(

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.qaoa.angles import Angles
+from qubo_prune.backends.qaoa.kernels.mixing import add_phases, expectation, mix, phase_slope
+from qubo_prune.backends.qaoa.limits import MAX_AMPLITUDES
 from qubo_prune.backends.qaoa.mixers import check_mixer
-from qubo_prune.backends.qaoa.subspace import MAX_AMPLITUDES, Subspace
-
-if TYPE_CHECKING:
-    from qubo_prune.core.problem.problem import Problem
+from qubo_prune.backends.qaoa.subspace import Subspace
+from qubo_prune.core.problem.problem import Problem
 
 _FLAT = 1e-12
 """Energies that differ by so little, relative to the largest one, are taken for equal."""
@@ -68,8 +67,6 @@ class Simulator:
 
         `poll` is called before each layer and may raise.
         """
-        from qubo_prune.backends.qaoa.kernels.mixing import add_phases, mix
-
         psi = np.zeros((2, self.subspace.dimension))
         psi[0] = self.subspace.dimension**-0.5
         for gamma, beta in x.reshape(2, -1).T:
@@ -84,13 +81,6 @@ class Simulator:
         The circuit is run backwards from its end, on the state and on the scores times the state,
         which gives all derivatives at the cost of some three evaluations (Jones and Gacon 2020).
         """
-        from qubo_prune.backends.qaoa.kernels.mixing import (
-            add_phases,
-            expectation,
-            mix,
-            phase_slope,
-        )
-
         psi = self.evolve(x, poll)
         value = float(expectation(psi, self.scores))
         costate = self.scores * psi

@@ -5,38 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb, prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.backends.qaoa.kernels.mixing import Space, all_energies
+from qubo_prune.backends.qaoa.limits import MAX_AMPLITUDES, check_size
 from qubo_prune.backends.qaoa.mixers import ordered_pairs
-from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_bytes, format_count
-
-if TYPE_CHECKING:
-    from qubo_prune.backends.qaoa.kernels.mixing import Space
-    from qubo_prune.core.problem.problem import Problem
-    from qubo_prune.core.problem.reduced import ReducedProblem
-
-MAX_AMPLITUDES = 1 << 23
-"""Default limit: C(25, 12) fits, C(26, 13) does not."""
-
-BYTES_PER_AMPLITUDE = 64
-"""Energies and scores, and two more states while angles are optimised, or what sampling needs."""
-
-FEWER_STATES = "leave fewer blocks to choose from with only or keep, or remove fewer"
-
-
-def check_size(problem: Problem, max_amplitudes: int) -> None:
-    """Refuse a problem that has more feasible states than there may be amplitudes."""
-    if problem.num_states > max_amplitudes:
-        raise InputError(
-            "QAOA is simulated with one amplitude for each of the"
-            f" {format_count(problem.num_states)} feasible states, which takes"
-            f" {format_bytes(BYTES_PER_AMPLITUDE * problem.num_states)}, but max_amplitudes is"
-            f" {format_count(max_amplitudes)}; {FEWER_STATES}, or raise max_amplitudes."
-        )
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.problem.reduced import ReducedProblem
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +87,6 @@ class Subspace:
 
     def space(self, mixer: str) -> Space:
         """Return what the kernels take."""
-        from qubo_prune.backends.qaoa.kernels.mixing import Space
-
         pairs = [
             (group, i, j)
             for group, size in enumerate(self.sizes)
@@ -129,8 +104,6 @@ class Subspace:
         """Return the energy of each state, (D,), less that of the blocks removed in all; rounded
         otherwise than by `Problem.energies`.
         """
-        from qubo_prune.backends.qaoa.kernels.mixing import all_energies
-
         order = np.argsort(self.reduced.group_of, kind="stable")
         matrix = np.ascontiguousarray(self.reduced.matrix[np.ix_(order, order)])
         energies = np.empty(self.dimension)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
 from qubo_prune.backends.common.libraries import library_availability
+from qubo_prune.backends.common.preparation import load_energies
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -51,13 +52,11 @@ class Scip(Backend):
         | Capability.WARM_START
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
-        | Capability.TIME_LIMIT
-        | Capability.CANCEL
-        | Capability.PROGRESS
+        | Capability.LIMITED
     )
 
     def __post_init__(self) -> None:
-        at_least_one(self.max_ties, "max_ties")
+        as_count(self.max_ties, "max_ties", least=1)
 
     @classmethod
     def availability(cls) -> Availability:
@@ -67,8 +66,6 @@ class Scip(Backend):
     def prepare(self) -> None:
         """Import pyscipopt and load the kernel that computes energies."""
         import pyscipopt  # noqa: F401
-
-        from qubo_prune.backends.common.preparation import load_energies
 
         load_energies()
 

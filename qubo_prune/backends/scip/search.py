@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyscipopt
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import RawResult
+from qubo_prune.backends.common.phases import Phases
 from qubo_prune.backends.common.tolerances import TIED, energy_margin, proven_result, scale_of
 from qubo_prune.backends.scip.collector import Collector, LowestStates, NodeCounter
 from qubo_prune.core.problem.problem import Problem
@@ -38,7 +38,7 @@ def search(
     warm_start: NDArray[np.bool_] | None,
 ) -> RawResult:
     """Collect and prove the `num_states` lowest states."""
-    begin = time.perf_counter()
+    clock = Phases("preparation", "search")
     reduced = problem.reduced()
     n = len(reduced.variables)
     scale = scale_of(reduced.matrix)
@@ -52,7 +52,7 @@ def search(
     variables = _build(model, reduced, scale, stop)
     counter = NodeCounter()
     status, bound = "not started", -np.inf
-    built = time.perf_counter()
+    clock.begin("search")
     if not stop.should_stop():
         collector = Collector(variables, lowest)
         model.includeConshdlr(
@@ -86,7 +86,7 @@ def search(
         margin,
         num_evaluated=counter.nodes,
         native_status=f"{status}, {counter.nodes} nodes" + (f", {TIED}" if lowest.tied else ""),
-        timings={"preparation": built - begin, "search": time.perf_counter() - built},
+        timings=clock.timings(),
         proof={
             "solver": f"SCIP {model.version()}",
             "nodes": counter.nodes,

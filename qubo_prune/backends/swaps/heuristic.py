@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads
 
 if TYPE_CHECKING:
@@ -54,15 +54,13 @@ class SwapHeuristic(Backend):
         Capability.WARM_START
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
-        | Capability.TIME_LIMIT
-        | Capability.CANCEL
-        | Capability.PROGRESS
+        | Capability.LIMITED
     )
 
     def __post_init__(self) -> None:
         num_threads(self.threads)
         for what in ("walks", "rounds", "patience"):
-            at_least_one(getattr(self, what), what)
+            as_count(getattr(self, what), what, least=1)
         if not isinstance(self.completion, bool):
             raise InputError(
                 f"completion must be true or false, not {format_value(self.completion)}."
@@ -89,23 +87,6 @@ class SwapHeuristic(Backend):
         warm_start: NDArray[np.bool_] | None = None,
     ) -> RawResult:
         """Search for the `num_states` lowest states; see `Backend.run`."""
-        from qubo_prune.backends.swaps.rounds import search_in_rounds, with_margin
-        from qubo_prune.search.swap_search import LANE_STATES, SwapSearch
+        from qubo_prune.backends.swaps.rounds import search_in_rounds
 
-        capacity = with_margin(num_states, problem)
-        search = SwapSearch(
-            problem,
-            capacity,
-            self.walks,
-            seed,
-            stop,
-            threads=num_threads(self.threads),
-            expanders=self.walks,
-            lane_states=LANE_STATES if self.completion else capacity,
-        )
-        known = np.zeros((0, search.num_variables), np.bool_)
-        if warm_start is not None:
-            known = search.variables_of(warm_start)
-            search.offer(known)
-        work = self.make_work(search, known)
-        return search_in_rounds(search, work, self.rounds, self.patience, self.completion)
+        return search_in_rounds(self, problem, num_states, stop, seed, warm_start)

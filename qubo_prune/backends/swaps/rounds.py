@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qubo_prune.backends.base import RawResult
-
-if TYPE_CHECKING:
-    from qubo_prune.core.problem.problem import Problem
-    from qubo_prune.search.swap_search import Lane, SwapSearch
+from qubo_prune.backends.common.phases import Phases
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.stopping import Stop
+from qubo_prune.search.swap_search import LANE_STATES, Lane, SwapSearch
+from qubo_prune.search.threads import num_threads
 
 
 class Work(Protocol):
@@ -23,6 +26,24 @@ class Work(Protocol):
         """Prepare for the next round."""
 
 
+class Heuristic(Protocol):
+    """The fields of `SwapHeuristic`, which documents them, and what its walks do."""
+
+    @property
+    def threads(self) -> int | None: ...  # noqa: D102
+    @property
+    def walks(self) -> int: ...  # noqa: D102
+    @property
+    def rounds(self) -> int: ...  # noqa: D102
+    @property
+    def patience(self) -> int: ...  # noqa: D102
+    @property
+    def completion(self) -> bool: ...  # noqa: D102
+
+    def make_work(self, search: SwapSearch, known: NDArray[np.bool_]) -> Work:
+        """Return what walks do."""
+
+
 def with_margin(num_states: int, problem: Problem) -> int:
     """Return how many states to keep for a result of `num_states`: some more, since energies of
     walks are rounded.
@@ -31,51 +52,54 @@ def with_margin(num_states: int, problem: Problem) -> int:
 
 
 def search_in_rounds(
-    search: SwapSearch, work: Work, rounds: int, patience: int, completion: bool
+    heuristic: Heuristic,
+    problem: Problem,
+    num_states: int,
+    stop: Stop,
+    seed: int,
+    warm_start: NDArray[np.bool_] | None,
 ) -> RawResult:
-    """Run rounds of all lanes until a limit is reached or some rounds in a row bring nothing new.
-
-    Parameters
-    ----------
-    search : SwapSearch
-        What is searched.
-    work : Work
-        What lanes do.
-    rounds : int
-        Most rounds.
-    patience : int
-        Rounds in a row without a new state after which the search ends.
-    completion : bool
-        Whether the neighbourhoods of the states kept are expanded in each round.
-    """
-    begin = time.perf_counter()
-    completing = 0.0
+    """Run rounds of all walks until a limit is reached or some in a row bring nothing new."""
+    capacity = with_margin(num_states, problem)
+    search = SwapSearch(
+        problem,
+        capacity,
+        heuristic.walks,
+        seed,
+        stop,
+        threads=num_threads(heuristic.threads),
+        expanders=heuristic.walks,
+        lane_states=LANE_STATES if heuristic.completion else capacity,
+    )
+    known = np.zeros((0, search.num_variables), np.bool_)
+    if warm_start is not None:
+        known = search.variables_of(warm_start)
+        search.offer(known)
+    work = heuristic.make_work(search, known)
+    clock = Phases("search", "completion")
     number = quiet = 0
     reason = ""
     while not reason:
         search.message = f"round {number + 1}"
         entered = search.run(partial(work.work, number))
         work.after_round()
-        if completion:
-            completing -= time.perf_counter()
+        if heuristic.completion:
+            clock.begin("completion")
             entered += search.complete()
-            completing += time.perf_counter()
+            clock.begin("search")
         number += 1
         quiet = 0 if entered else quiet + 1
         if search.stopped:
             reason = "stopped"
         elif search.has_all_states:
             reason = "all states found"
-        elif quiet == patience:
+        elif quiet == heuristic.patience:
             reason = f"nothing new in the last {quiet}"
-        elif number == rounds:
+        elif number == heuristic.rounds:
             reason = "no more allowed"
     return RawResult(
         states=search.states(),
         num_evaluated=search.num_evaluated,
         native_status=f"{number} round{'s' if number > 1 else ''}, {reason}",
-        timings={
-            "search": time.perf_counter() - begin - completing,
-            "completion": completing,
-        },
+        timings=clock.timings(),
     )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.backends.common.preparation import warm_up
 from qubo_prune.backends.swaps.heuristic import SwapHeuristic
-from qubo_prune.core.validation import at_least_one
+from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
     from qubo_prune.backends.swaps.rounds import Work
-    from qubo_prune.search.swap_search import Lane, SwapSearch
+    from qubo_prune.search.swap_search import SwapSearch
 
 
 @dataclass(frozen=True)
@@ -67,62 +68,16 @@ class Tabu(SwapHeuristic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least_one(self.tenure, "tenure")
+        as_count(self.tenure, "tenure", least=1)
         if self.steps is not None:
-            at_least_one(self.steps, "steps")
+            as_count(self.steps, "steps", least=1)
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""
-        from qubo_prune.backends.common.preparation import warm_up
-
         warm_up(Tabu)
 
     def make_work(self, search: SwapSearch, known: NDArray[np.bool_]) -> Work:
         """Return the walks of a run; see `SwapHeuristic.make_work`."""
-        return _Walks(self, search, known)
+        from qubo_prune.backends.swaps.tabu_walks import TabuWalks
 
-
-class _Walks:
-    """The walks of a run, and the best states that they ended with."""
-
-    def __init__(self, options: Tabu, search: SwapSearch, known: NDArray[np.bool_]) -> None:
-        from qubo_prune.search.swap_search import default_steps
-
-        n = search.num_variables
-        self._search = search
-        self._tenure = options.tenure
-        self._steps = default_steps(n) if options.steps is None else options.steps
-        self._starts = np.concatenate([search.greedy_state[None], known])
-        landscape = search.landscape
-        sizes = landscape.group_stop - landscape.group_start
-        self._most_swaps = int(np.minimum(landscape.counts, sizes - landscape.counts).sum())
-        self._ends = np.full(options.walks, np.inf)
-        self._elite = np.zeros((options.walks, n), np.bool_)
-        self._elite_energies = np.full(options.walks, np.inf)
-
-    def work(self, number: int, lane: Lane) -> None:
-        """Walk once."""
-        self._start(lane, number)
-        self._ends[lane.index] = self._search.walk(lane, self._steps, self._tenure)
-
-    def after_round(self) -> None:
-        """Remember the best state of each walk, each state once."""
-        for lane in self._search.lanes:
-            end, best = self._ends[lane.index], lane.walker.best
-            if end < self._elite_energies[lane.index] and not (self._elite == best).all(1).any():
-                self._elite_energies[lane.index] = end
-                self._elite[lane.index] = best
-
-    def _start(self, lane: Lane, number: int) -> None:
-        from qubo_prune.search.kernels.landscape import below, crossed_state, random_state, shake
-
-        landscape, random, y = self._search.landscape, lane.random, lane.walker.y
-        if number == 0 and lane.index < len(self._starts):
-            y[:] = self._starts[lane.index]
-        elif number == 0 or lane.index % 2:
-            random_state(landscape, random, y)
-        else:
-            elite = np.flatnonzero(self._elite_energies < np.inf)
-            first, second = (self._elite[elite[below(random, len(elite))]] for _ in range(2))
-            crossed_state(landscape, random, first, second, y)
-            shake(landscape, random, y, 1 + below(random, max(1, self._most_swaps // 4)))
+        return TabuWalks(search, known, self.steps, self.tenure)

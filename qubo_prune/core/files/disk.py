@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +27,22 @@ _HEADER_ERRORS = (
     tokenize.TokenError,
 )
 """What NumPy's header parser raises for headers that are not what they should be."""
+
+
+def check_suffix(path: Path, suffixes: Sequence[str], what: str) -> str:
+    """Return the suffix of a path, in lower case; refuse one that `what` does not have.
+
+    Examples
+    --------
+    >>> check_suffix(Path("a.JSON"), (".json", ".npz"), "a spectrum file")
+    '.json'
+    """
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        *others, last = suffixes
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(f"{what} must end in {known}, not {path.name!r}; rename it.")
+    return suffix
 
 
 def read_file(path: Path) -> bytes:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.bundled import bundled
-from qubo_prune.core.files.disk import read_array, read_file, write_atomically
+from qubo_prune.core.files.disk import check_suffix, read_array, read_file, write_atomically
 from qubo_prune.core.files.formats import format_of, has_format
 from qubo_prune.core.files.sidecar import (
     FORMAT_VERSION,
@@ -36,6 +36,9 @@ from qubo_prune.core.files.sidecar import (
     sidecar_text,
 )
 from qubo_prune.core.validation import as_hessian, as_real_array, check_square
+
+SUFFIXES = (".npy",)
+"""Of files that are written; any other suffix that names no format is read as this one too."""
 
 _MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -184,8 +187,7 @@ def save_hessian(
     ('a', 'b')
     """
     path = Path(path)
-    if path.suffix != ".npy":
-        raise InputError(f"a Hessian file must end in .npy, not {path.name!r}; rename it.")
+    check_suffix(path, SUFFIXES, "a Hessian file")
     for key in ("format_version", "sha256"):
         if key in sidecar:
             raise InputError(f"{key} of a sidecar is filled in by save_hessian; leave it out.")

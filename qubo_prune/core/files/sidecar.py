@@ -104,7 +104,7 @@ def check_sidecar(metadata: dict[str, Any], num_blocks: int, where: str) -> Side
 
     checked("format_version", _check_version)
     checked("granularity", _check_text)
-    checked("samples", lambda value: _check_at_least(value, 1, "samples"))
+    checked("samples", lambda value: as_count(value, "samples", least=1, remedy="correct it"))
     checked("parameter_counts", lambda value: _check_parameter_counts(value, num_blocks))
     kinds = checked("kinds", lambda value: as_labels(value, num_blocks, "kinds"))
     return Sidecar(
@@ -178,10 +178,7 @@ def _as_remove(value: Any, kinds: tuple[str, ...] | None, num_blocks: int) -> in
         check_kind(kind, kinds or (), "remove")
         limits.append((count, (kinds or ()).count(kind)))
     for count, most in limits:
-        if not 0 <= count <= most:
-            raise InputError(
-                f"remove must be between 0 and {most}, not {format_value(count)}; correct it."
-            )
+        as_count(count, "remove", least=0, most=most, remedy="correct it")
     return remove
 
 
@@ -200,11 +197,6 @@ def _check_text(value: object) -> None:
         )
 
 
-def _check_at_least(value: object, least: int, what: str) -> None:
-    if as_count(value, what) < least:
-        raise InputError(f"{what} must be at least {least}, not {format_value(value)}; correct it.")
-
-
 def _check_parameter_counts(value: object, num_blocks: int) -> None:
     if not isinstance(value, list) or len(value) != num_blocks:
         size = len(value) if isinstance(value, list) else format_value(value)
@@ -212,7 +204,7 @@ def _check_parameter_counts(value: object, num_blocks: int) -> None:
             f"parameter_counts must have one entry per block, {num_blocks}, not {size}; correct it."
         )
     for count in value:
-        _check_at_least(count, 0, "an entry of parameter_counts")
+        as_count(count, "an entry of parameter_counts", least=0, remedy="correct it")
 
 
 def _plain(value: Any) -> Any:

@@ -245,6 +245,19 @@ class Problem:
         """Return the name of each block: `names`, or "0", "1", ... without."""
         return self.names or tuple(map(str, range(self.num_blocks)))
 
+    def group_labels(self) -> tuple[str, ...]:
+        """Return a name for each group: its kind where counts are asked for by kind, else
+        ``remove``.
+
+        Examples
+        --------
+        >>> Problem(np.eye(4), {"mlp": 1}, kinds=["mlp", "attention"] * 2).group_labels()
+        ('mlp',)
+        """
+        if isinstance(self.remove, int) or self.kinds is None:
+            return tuple("remove" for _ in self.groups)
+        return tuple(self.kinds[group.indices[0]] for group in self.groups)
+
     def energies(self, states: ArrayLike) -> NDArray[np.float64]:
         """Return the energies of states, feasible or not.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError, SpectrumError
-from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_boolean,
@@ -42,7 +42,7 @@ _Spectrum = TypeVar("_Spectrum", bound=SpectrumView)
 
 FORMAT_VERSION = 1
 
-_SUFFIXES = (".json", ".npz")
+SUFFIXES = (".json", ".npz")
 
 _ARRAYS = {"header": "uint8", "states": "uint8", "energies": "float64"}
 _FACTS = ("proof", "statistics")
@@ -61,7 +61,7 @@ def to_dict(spectrum: SpectrumView) -> dict[str, Any]:
 def save(spectrum: SpectrumView, path: str | os.PathLike[str]) -> None:
     """Write a spectrum; the suffix chooses the format."""
     path = Path(path)
-    if check_suffix(path) == ".json":
+    if check_suffix(path, SUFFIXES, "a spectrum file") == ".json":
         text = json.dumps(to_dict(spectrum), allow_nan=False) + "\n"
         write_atomically({path: lambda stream: stream.write(text.encode())})
     else:
@@ -77,7 +77,7 @@ def save(spectrum: SpectrumView, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], make: Callable[..., _Spectrum]) -> _Spectrum:
     """Read and check a spectrum, which `make` makes; the suffix chooses the format."""
     path = Path(path)
-    suffix = check_suffix(path)
+    suffix = check_suffix(path, SUFFIXES, "a spectrum file")
     data = read_file(path)
     reader = Reader(path, "spectrum file", "write it again with Spectrum.save")
     if suffix == ".json":
@@ -166,16 +166,6 @@ def _header(spectrum: SpectrumView) -> dict[str, Any]:
     }
     header.update({key: dict(getattr(spectrum, key)) for key in _FACTS if getattr(spectrum, key)})
     return header
-
-
-def check_suffix(path: Path) -> str:
-    """Return the suffix of a spectrum file, ``.json`` or ``.npz``, or refuse another one."""
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InputError(
-            f"a spectrum file must end in .json or .npz, not {path.name!r}; choose one of them."
-        )
-    return suffix
 
 
 def _unpack(packed: NDArray[Any], num_blocks: int, reader: Reader) -> NDArray[np.bool_]:

@@ -152,9 +152,7 @@ class Spectrum:
         values["names"] = as_names(self.names, self.num_blocks)
         values["remove"] = as_remove(self.remove)
         for what in ("num_proven", "num_evaluated", "num_states_total"):
-            values[what] = as_count(values[what], what)
-            if values[what] < 0:
-                raise InputError(f"{what} must not be negative, but is {values[what]}; count up.")
+            values[what] = as_count(values[what], what, least=0, remedy="count up")
         if self.num_proven > len(states):
             raise InputError(
                 f"num_proven must be at most the number of states, {len(states)}, not "
@@ -166,9 +164,9 @@ class Spectrum:
         values["status"] = Status(self.status)
         values["stop_reason"] = StopReason(self.stop_reason)
         values["ties_truncated"] = bool(self.ties_truncated)
-        values["seed"] = None if self.seed is None else as_count(self.seed, "seed")
-        if self.seed is not None and self.seed < 0:
-            raise InputError(f"seed must be at least 0, not {self.seed}; give that of the run.")
+        if self.seed is not None:
+            remedy = "give that of the run"
+            values["seed"] = as_count(self.seed, "seed", least=0, remedy=remedy)
         values["timings"] = {str(phase): float(time) for phase, time in self.timings.items()}
 
     @property

@@ -179,8 +179,8 @@ def load_calibration(
     >>> sorted(tokens.tolist() for tokens in calibration.tokens), calibration.description["skipped"]
     ([[5, 6], [9, 10]], {'fewer than 2 tokens': 1})
     """
-    wanted = _at_least(num_samples, 1, "num_samples")
-    length = _at_least(sequence_length, 2, "sequence_length")
+    wanted = as_count(num_samples, "num_samples", least=1)
+    length = as_count(sequence_length, "sequence_length", least=2)
     if isinstance(tokenizer, str | os.PathLike):
         raise InputError(
             f"tokenizer must be a tokenizer, not the name {format_value(tokenizer)}; pass"
@@ -194,7 +194,7 @@ def load_calibration(
     indices: list[int] = []
     skipped: Counter[str] = Counter()
     sentence = ""
-    for index in _order(len(rows), _at_least(seed, 0, "seed")):
+    for index in _order(len(rows), as_count(seed, "seed", least=0)):
         if len(samples) == wanted:
             break
         try:
@@ -468,9 +468,3 @@ def _checksum(samples: Sequence[_Sample]) -> str:
 
 def _reasons(skipped: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
-
-
-def _at_least(value: int, least: int, what: str) -> int:
-    if (count := as_count(value, what)) < least:
-        raise InputError(f"{what} must be at least {least}, not {format_value(value)}; correct it.")
-    return count

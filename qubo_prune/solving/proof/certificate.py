@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError, SpectrumError
-from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_counts,
@@ -27,6 +26,7 @@ from qubo_prune.core.files.strict_json import (
 from qubo_prune.core.files.strict_json import as_large_integer as as_large
 from qubo_prune.core.spectrum.files import from_dict, to_dict
 from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.version import versions
 from qubo_prune.solving.proof.statement import Statement
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FORMAT = "qubo-prune certificate"
 FORMAT_VERSION = 1
+SUFFIXES = (".json",)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -110,7 +111,7 @@ class Certificate:
             last_energy=float(spectrum.energies[-1]) if len(spectrum) else None,
             next_energy=next_energy if isinstance(next_energy, float) else None,
             hessian=None if hessian is None else Path(hessian).name,
-            versions=_versions(),
+            versions=versions("qubo_prune", "python", "numpy", "numba"),
             platform=platform.platform(),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -146,7 +147,8 @@ class Certificate:
         InputError
             If the suffix is another one or the file cannot be written.
         """
-        path = check_suffix(Path(path))
+        path = Path(path)
+        check_suffix(path, SUFFIXES, "a certificate")
         text = json.dumps(self.to_dict(), allow_nan=False) + "\n"
         write_atomically({path: lambda stream: stream.write(text.encode())})
 
@@ -256,22 +258,6 @@ class Certificate:
 
     def __repr__(self) -> str:
         return f"<Certificate: {self.spectrum}>"
-
-
-def check_suffix(path: Path) -> Path:
-    """Return the path of a certificate if it ends in ``.json``."""
-    if path.suffix.lower() != ".json":
-        raise InputError(f"a certificate must end in .json, not {path.name!r}; rename it.")
-    return path
-
-
-def _versions() -> dict[str, str]:
-    from qubo_prune.core.version import __version__
-
-    versions = {"qubo_prune": __version__, "python": platform.python_version()}
-    for library in ("numpy", "numba"):
-        versions[library] = importlib.metadata.version(library)
-    return versions
 
 
 def _as_tuple(values: list[str] | None) -> tuple[str, ...] | None:

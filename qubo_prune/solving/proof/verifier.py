@@ -103,11 +103,11 @@ def verify(
             "make it with Certificate.problem(hessian)."
         )
     max_states = as_finite_float(max_states, "max_states")
-    seed = as_count(seed, "seed")
-    if seed < 0 or max_states < 0:
+    if max_states < 0:
         raise InputError(
-            f"seed and max_states must be at least 0, not {seed} and {max_states:g}; choose others."
+            f"max_states must be at least 0, not {max_states:g}; leave it out for the default."
         )
+    seed = as_count(seed, "seed", least=0, remedy="choose another one")
     stop = Stop(time_limit, None, progress)
     spectrum = certificate.spectrum
     report = Report(spectrum.num_proven)

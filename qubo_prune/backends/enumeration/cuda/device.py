@@ -7,6 +7,10 @@ from typing import Any, Final, Literal, Protocol
 
 from numpy.typing import DTypeLike, NDArray
 
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_count
+
 HOST: Final = "host"
 """In place of a device's number: the kernel compiled for the processor of this machine."""
 
@@ -18,6 +22,17 @@ that every GPU has.
 
 
 DeviceId = int | Literal["host"]
+
+
+def check_devices(requested: object) -> None:
+    """Check the option `devices` as far as that needs no GPU."""
+    if requested is None or requested == HOST:
+        return
+    if isinstance(requested, str) or as_count(requested, "devices") < 1:
+        raise InputError(
+            f"devices must be a number of GPUs, at least 1, or {HOST!r}, not"
+            f" {format_value(requested)}; leave it out to use all."
+        )
 
 
 class Device(Protocol):

@@ -6,7 +6,6 @@ from qubo_prune.backends.enumeration.cuda.device import HOST, Device, DeviceId
 from qubo_prune.backends.enumeration.cuda.gpu import Gpu, load_cupy
 from qubo_prune.backends.enumeration.cuda.host import Host
 from qubo_prune.core.errors import BackendUnavailableError, InputError
-from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
 
 
@@ -35,14 +34,3 @@ def device_ids(requested: object) -> list[DeviceId]:
             " to use all."
         )
     return list(range(wanted))
-
-
-def check_devices(requested: object) -> None:
-    """Check the option `devices` as far as that needs no GPU."""
-    if requested is None or requested == HOST:
-        return
-    if isinstance(requested, str) or as_count(requested, "devices") < 1:
-        raise InputError(
-            f"devices must be a number of GPUs, at least 1, or {HOST!r}, not"
-            f" {format_value(requested)}; leave it out to use all."
-        )

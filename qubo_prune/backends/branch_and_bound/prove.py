@@ -1,0 +1,87 @@
+"""The proof from a problem to its lowest states: good states first, then the search of the tree."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.base import RawResult
+from qubo_prune.backends.branch_and_bound.arrays import (
+    make_root,
+    make_tables,
+    make_workspace,
+    refine_tables,
+)
+from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables
+from qubo_prune.backends.branch_and_bound.search import search
+from qubo_prune.backends.common.phases import Phases
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.stopping import Stop
+from qubo_prune.search.kernels.pool import pack, unpack
+from qubo_prune.search.starting_states import starting_states
+
+
+def prove(
+    problem: Problem,
+    num_states: int,
+    stop: Stop,
+    seed: int,
+    warm_start: NDArray[np.bool_] | None,
+    *,
+    threads: int,
+    max_steps: int,
+    anchor_interval: int,
+) -> RawResult:
+    """Prove the `num_states` lowest states; the options are those of `BranchAndBound`."""
+    wanted = min(num_states + 1, problem.num_states)
+    clock = Phases("warm_start", "preparation", "search")
+    start = starting_states(problem, wanted, seed, stop, warm_start)
+    clock.begin("preparation")
+    enough = (lambda: True) if _is_shallow(problem) else stop.should_stop
+    tables = make_tables(problem, max_steps, anchor_interval, enough)
+    threshold = np.full(1, np.inf)
+    cut_word = tables.base_word.copy()
+    if len(start) == wanted:
+        threshold[0] = problem.energies(start[-1:])[0]
+        cut_word = pack(start[-1:])[0]
+    shared = Shared(threshold, np.zeros(1, np.bool_))
+    workspaces = [make_workspace(tables, wanted, problem.num_blocks) for _ in range(threads)]
+    clock.begin("search")
+
+    def refine(tables: Tables) -> Tables:
+        return refine_tables(tables, problem, lambda: bool(shared.stop[0]))
+
+    bounds, tables = search(tables, workspaces, shared, make_root(tables), cut_word, stop, refine)
+    words = np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces])
+    states = unpack(words, problem.num_blocks)
+    complete = bounds.open == np.inf
+    if not complete:
+        states = np.unique(np.concatenate([states, start]), axis=0)
+    nodes = sum(int(w.nodes[0]) for w in workspaces)
+    proof: dict[str, float | int | str] = {
+        "nodes": nodes,
+        "epsilon": float(tables.epsilon),
+        "quantum": float(tables.quantum),
+        "max_steps": max_steps,
+        "anchor_interval": anchor_interval,
+        "threads": threads,
+    }
+    if np.isfinite(bounds.root):
+        proof["root_bound"] = bounds.root
+    return RawResult(
+        states=states,
+        num_complete=wanted if complete else 0,
+        lower_bound=-np.inf if complete else bounds.open - tables.epsilon,
+        num_evaluated=nodes,
+        native_status=f"{nodes} nodes, " + ("tree finished" if complete else "tree open"),
+        timings=clock.timings(),
+        proof=proof,
+    )
+
+
+def _is_shallow(problem: Problem) -> bool:
+    """Tell whether three or fewer blocks of one group are to be removed or kept: then looking at
+    all states, cubic in N, takes less than good shifts.
+    """
+    group = problem.groups[0]
+    return len(problem.groups) == 1 and min(group.count, len(group.indices) - group.count) <= 3
