@@ -119,7 +119,7 @@ def test_hessians_are_extracted_with_what_is_known_about_the_model(tmp_path: Pat
 
 
 def test_removing_is_what_gates_at_zero_do(tmp_path: Path) -> None:
-    from qubo_prune.hessians.gates import find_gates
+    from qubo_prune.hessians import find_gates
 
     model = build(TINY).eval()
     tokens = windows(load_corpus().held_out, 3, TINY.sequence, 0)

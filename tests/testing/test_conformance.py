@@ -16,6 +16,7 @@ from qubo_prune import (
     Availability,
     Backend,
     Capability,
+    InputError,
     Problem,
     QuboPruneError,
     RawResult,
@@ -23,13 +24,16 @@ from qubo_prune import (
     solve,
 )
 from qubo_prune.backends import backend_class
+from qubo_prune.core.version import __version__
 from qubo_prune.testing import (
     CHECKS,
     ConformanceError,
     brute_force,
     check_backend,
+    conformance,
     hard_problem,
     harness,
+    select_checks,
 )
 from qubo_prune.testing.problems import cases, swap_neighbours
 
@@ -127,10 +131,6 @@ def with_fields(**fields):
 
 def extra_state(problem, raw):
     return replace(raw, states=np.vstack([raw.states, ~raw.states[:1]]))
-
-
-def no_states_without_groups(problem, raw):
-    return raw if problem.groups else RawResult(raw.states[:0], num_evaluated=0)
 
 
 def other_ties_first(problem, raw):
@@ -278,7 +278,6 @@ BROKEN = [
     ("result", with_fields(proof={3: "nodes"})),
     ("feasible", changed(extra_state)),
     ("distinct", changed(lambda p, raw: replace(raw, states=raw.states.repeat(2, axis=0)))),
-    ("one state", changed(no_states_without_groups)),
     ("spectrum", toy(run=crash_when_all_are_asked_for)),
     ("output", chatty(lambda: print("Restricted license"))),
     ("output", chatty(lambda: os.write(1, b"Restricted license"))),
@@ -358,7 +357,6 @@ def test_checks_apply_by_capability(impatient):
         "result",
         "feasible",
         "distinct",
-        "one state",
         "spectrum",
         "output",
         "known states",
@@ -380,6 +378,48 @@ def test_a_small_solver_gets_a_smaller_problem(impatient):
     assert set(sizes) == {20}
 
 
+def test_checks_are_left_out_by_name_and_by_pattern(impatient):
+    lazy = toy(run=entropy, capabilities=Capability.SEEDED)
+    with pytest.raises(ConformanceError, match="'seeds'"):
+        check_backend(lazy)
+    check_backend(lazy, exclude=["seeds", "threads"])
+    left = [check.name for check in select_checks(exclude=("cancelled*", "proof"))]
+    assert left == [name for name in ALL if not name.startswith("cancelled") and name != "proof"]
+    with pytest.raises(InputError, match="no check with 'cancelled'; the checks are declarations,"):
+        select_checks(exclude=["cancelled"])
+    with pytest.raises(
+        InputError, match=r"must be a list of names, not 'seeds'; write \['seeds'\]"
+    ):
+        check_backend(Toy(), exclude="seeds")
+
+
+def test_checks_of_later_versions_are_left_out(monkeypatch, impatient):
+    later = [replace(ALL["seeds"], since=since) for since in ("0.1.1", "0.2.0", "1.10.0")]
+    monkeypatch.setattr(conformance, "CHECKS", (ALL["result"], *later))
+    chosen = {
+        until: [check.since for check in select_checks(until=until)]
+        for until in ("0.0", "0.1.0", "0.1", "0.2", "1.9", "2")
+    }
+    assert chosen == {
+        "0.0": [],
+        "0.1.0": ["0.1.0"],
+        "0.1": ["0.1.0", "0.1.1"],
+        "0.2": ["0.1.0", "0.1.1", "0.2.0"],
+        "1.9": ["0.1.0", "0.1.1", "0.2.0"],
+        "2": ["0.1.0", "0.1.1", "0.2.0", "1.10.0"],
+    }
+    check_backend(toy(run=entropy), until="0.1.0")
+    with pytest.raises(ConformanceError, match="'seeds'"):
+        check_backend(toy(run=entropy), until="0.1")
+    for until in ("", "v1", "0.1rc1"):
+        with pytest.raises(InputError, match="a version is numbers with dots"):
+            check_backend(Toy(), until=until)
+
+
+def test_no_check_is_of_a_version_to_come():
+    assert select_checks(until=__version__) == CHECKS
+
+
 def test_brute_force_is_a_spectrum():
     problem = Problem(
         np.diag([1.0, 1.0, 2.0, 0.5]),
@@ -395,10 +435,12 @@ def test_the_cases_cover_what_they_should():
     found = cases()
     assert len({case.name for case in found}) == len(found)
     assert all(len(case.spectrum) == case.problem.num_states <= 200 for case in found)
-    assert sum(case.problem.num_states == 1 for case in found) >= 6
+    assert all(case.problem.groups for case in found)  # a backend gets no others
+    assert min(case.problem.num_states for case in found) == 2
     assert any(len(case.problem.groups) > 1 for case in found)
-    tied = [case for case in found if case.spectrum[0][0] == case.spectrum[-1][0]]
-    assert len(tied) > 5
+    levels = [len({energy for energy, _ in case.spectrum}) for case in found]
+    assert levels.count(1) == 2
+    assert sum(few < case.problem.num_states for few, case in zip(levels, found, strict=True)) > 5
 
 
 def test_the_hard_problem_is_hard():
