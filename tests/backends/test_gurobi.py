@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from qubo_prune import (
     BackendUnavailableError,
@@ -28,6 +27,7 @@ from qubo_prune import (
 from qubo_prune.backends import backend_class
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
+from tests.strategies import near_ties
 
 gurobipy = pytest.importorskip("gurobipy", reason="gurobipy is not installed")
 
@@ -41,14 +41,6 @@ def _licensed() -> bool:
 
 
 pytestmark = pytest.mark.skipif(not _licensed(), reason="gurobipy has no licence")
-
-
-def near_ties(n: int, spread: float, seed: int) -> NDArray[np.float64]:
-    """Integers with masses of ties, drawn apart by `spread`."""
-    rng = np.random.default_rng(seed)
-    integers = rng.integers(-1, 2, size=(n, n)).astype(float)
-    noise = rng.normal(size=(n, n))
-    return np.tril(integers) + np.tril(integers, -1).T + spread * (noise + noise.T)
 
 
 @pytest.mark.parametrize("spread", [1e-11, 1e-10, 1e-9, 1e-7])

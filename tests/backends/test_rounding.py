@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from qubo_prune import InputError, Problem, Status, get_backend, solve
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked
+from tests.strategies import symmetric
 
 EXACT = ["branch-and-bound", "enumeration"]
 
@@ -28,10 +29,6 @@ def check(problem: Problem, backend: str, num_states: int) -> None:
     rest = expected[num_states:]
     assert spectrum.lower_bound == (rest[0][0] if rest else np.inf)
     spectrum.check(problem)
-
-
-def symmetric(matrix):
-    return np.tril(matrix) + np.tril(matrix, -1).T
 
 
 @pytest.mark.parametrize("big", [1e17, 1e45, 1e200, 1e300])

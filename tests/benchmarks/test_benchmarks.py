@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import enumeration, everyday, gpu, proofs, recall, recall_every_m
+from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 from qubo_prune.backends import backend_class
 from qubo_prune.backends.enumeration.cuda.host import compiler
@@ -19,10 +21,6 @@ from qubo_prune.bench import Case, Instance
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {"extraction": ("torch", "transformers")}
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import enumeration, everyday, gpu, proofs, recall, recall_every_m  # noqa: E402
-from benchmarks.plain_walker import walk  # noqa: E402
 
 
 @pytest.mark.parametrize(("n", "count"), [(12, 3), (14, 6), (16, 5)])

@@ -23,6 +23,7 @@ from qubo_prune.backends.base import Capability
 from qubo_prune.encodings import estimated_penalty, penalty_qubo
 from qubo_prune.testing import Check, select_checks
 from qubo_prune.testing.problems import Case, cases
+from tests.strategies import random_problem
 
 needs_qiskit = pytest.mark.skipif(
     not all(map(find_spec, ("qiskit", "qiskit_aer", "qiskit_optimization"))),
@@ -40,11 +41,6 @@ SLOW_CHECKS = {
     "known states",
 }
 """They solve every case of the kit several times, which takes Qiskit minutes."""
-
-
-def random_problem(n: int, remove: int | dict[str, int], **arguments: object) -> Problem:
-    matrix = np.random.default_rng(n).normal(size=(n, n))
-    return Problem(matrix + matrix.T, remove, **arguments)  # type: ignore[arg-type]
 
 
 @needs_qiskit

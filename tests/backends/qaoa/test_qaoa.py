@@ -26,13 +26,9 @@ from qubo_prune.backends.qaoa.subspace import BYTES_PER_AMPLITUDE, Subspace
 from qubo_prune.testing import CHECKS
 from qubo_prune.testing.harness import Recorder
 from qubo_prune.testing.problems import Case, cases
+from tests.strategies import random_problem
 
 ANGLES = Angles([0.7, -0.3, 1.9], [0.4, 1.1, -0.2])
-
-
-def random_problem(n: int, remove: int | dict[str, int], **arguments: object) -> Problem:
-    matrix = np.random.default_rng(n).normal(size=(n, n))
-    return Problem(matrix + matrix.T, remove, **arguments)  # type: ignore[arg-type]
 
 
 LARGER = [
