@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,9 @@ def test_a_refused_licence_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
         solve(Problem(np.eye(3), 1), backend="gurobi")
 
 
-def test_the_licence_that_would_be_used_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_the_licence_that_would_be_used_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     found = backend_class("gurobi")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -150,9 +150,6 @@ def test_bad_options(options: dict[str, Any]) -> None:
         get_backend("scip", **options)
 
 
-# The list of the lowest states
-
-
 @settings(max_examples=60)
 @given(
     order=st.permutations(range(20)),

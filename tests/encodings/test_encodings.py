@@ -49,9 +49,6 @@ def every_state(n: int) -> NDArray[np.bool_]:
     return ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
 
 
-# Penalty forms
-
-
 def expected_energies(problem: Problem, penalties: np.ndarray) -> np.ndarray:
     """Energies of all y by the definition: that of the state, and P (sum y - r)^2 for each
     group.
@@ -166,8 +163,6 @@ def test_a_wrong_vartype() -> None:
         to_bqm(TWO, 1.0, "spin")
 
 
-# Decoding
-
 FORCED = Problem(np.eye(5), 3, keep=[1], force=[3])
 
 
@@ -201,9 +196,6 @@ def test_samples_of_dimod_go_by_label() -> None:
 def test_samples_that_are_none(samples: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         decode(FORCED, samples)
-
-
-# How large a penalty has to be
 
 
 def keeps(problem: Problem, num_states: int, penalties: object) -> bool:
@@ -351,7 +343,14 @@ class Guess(Backend):
     summary = "repairs no blocks at all"
     capabilities = Capability.NONE
 
-    def run(self, problem, num_states, stop, seed, warm_start=None):
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
         return RawResult(repair(problem, problem.state([]), num_states))
 
 
@@ -381,9 +380,6 @@ def test_what_safe_penalty_refuses() -> None:
         safe_penalty(PROBLEM, 5, spectrum=solve(PROBLEM, num_states=2))
     with pytest.raises(SpectrumError):
         safe_penalty(PROBLEM, 2, spectrum=solve(PROBLEM.with_remove(4), num_states=2))
-
-
-# Repair
 
 
 @settings(max_examples=60)

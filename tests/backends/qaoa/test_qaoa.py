@@ -23,7 +23,7 @@ from qubo_prune.backends.qaoa.mixers import layers, ordered_pairs
 from qubo_prune.backends.qaoa.optimizer import optimize
 from qubo_prune.backends.qaoa.simulator import Simulator
 from qubo_prune.backends.qaoa.subspace import BYTES_PER_AMPLITUDE, Subspace
-from qubo_prune.testing import CHECKS
+from qubo_prune.testing import CHECKS, Check
 from qubo_prune.testing.harness import Recorder
 from qubo_prune.testing.problems import Case, cases
 from tests.strategies import random_problem
@@ -218,7 +218,7 @@ def test_every_layer_improves_the_expectation(mixer: str) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
-def test_conformance(check) -> None:  # type: ignore[no-untyped-def]
+def test_conformance(check: Check) -> None:  # type: ignore[no-untyped-def]
     check(get_backend("qaoa", p=2, shots=500), num_blocks=20)
 
 

@@ -32,8 +32,6 @@ def test_conformance(method: str, check: Any) -> None:
     check(Annealing(method=method, walks=6, sweeps=50, replicas=4))
 
 
-# What chains sample
-
 HALT = np.zeros(1, np.bool_)
 TINY = Problem(
     Instance.load("wishart-7").hessian, {"a": 1, "b": 2}, kinds=["a", "a", "a", "b", "b", "b", "b"]
@@ -218,9 +216,6 @@ def _order(problem: Problem) -> NDArray[np.int64]:
     return np.argsort(problem.reduced().group_of, kind="stable")
 
 
-# Temperatures
-
-
 def temperatures(problem: Problem, seed: int = 0) -> tuple[float, float]:
     return temperature_range(SwapSearch(problem, 10, 4, seed, Stop()))
 
@@ -247,9 +242,6 @@ def test_any_positive_temperature_will_do(method: str, given: dict[str, float]) 
     problem = Problem.load("bytelm-40-block", 8)
     spectrum = solve(problem, num_states=5, backend=Annealing(method=method, rounds=1, **given))
     spectrum.check(problem)
-
-
-# Spectra
 
 
 @every_method

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from qubo_prune import BackendUnavailableError, InputError, Problem, plan
 from qubo_prune.backends.enumeration import assembly
 from qubo_prune.backends.enumeration.backend import Enumeration
-from qubo_prune.backends.enumeration.cuda import device as device_module
 from qubo_prune.backends.enumeration.cuda import device_engine as engine_module
+from qubo_prune.backends.enumeration.cuda import gpu as gpu_module
 from qubo_prune.backends.enumeration.cuda.device_engine import CAPACITY, DeviceEngine
 from qubo_prune.backends.enumeration.cuda.gpu import Gpu
 from qubo_prune.backends.enumeration.cuda.host import Host
@@ -233,14 +233,14 @@ def test_without_a_gpu(
     cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy)  # type: ignore[arg-type]
-    monkeypatch.setattr(device_module.importlib.util, "find_spec", lambda name: cupy)
+    monkeypatch.setattr(gpu_module.importlib.util, "find_spec", lambda name: cupy)
     with pytest.raises(BackendUnavailableError, match=message):
         enumerate_all(BLOCK, executor="cuda")
 
 
 def test_cupy_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)  # type: ignore[arg-type]
-    monkeypatch.setattr(device_module.importlib.util, "find_spec", lambda name: "found")
+    monkeypatch.setattr(gpu_module.importlib.util, "find_spec", lambda name: "found")
     with pytest.raises(BackendUnavailableError, match="CuPy, which cannot be loaded"):
         enumerate_all(BLOCK, executor="cuda")
 
