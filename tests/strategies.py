@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qubo_prune import Problem
+from qubo_prune.testing.problems import Case
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def symmetric(lower: NDArray[np.float64]) -> NDArray[np.float64]:
+def symmetric(lower: NDArray[Any]) -> NDArray[np.float64]:
     """The matrix with this lower triangle."""
     return np.tril(lower) + np.tril(lower, -1).T
 
@@ -41,6 +42,18 @@ def all_states(problem: Problem) -> NDArray[np.bool_]:
     fixed = problem.fixed_removed.tolist()
     return np.array([problem.state([*fixed, *sum(picks, ())]) for picks in product(*choices)])
 
+
+_MATRIX = [[2.0, -1.0, 0.5], [-1.0, 0.0, 3.0], [0.5, 3.0, -4.0]]
+
+NO_CHOICE = (
+    Case("one block, kept", Problem([[1.5]], 0)),
+    Case("one block, removed", Problem([[-1.5]], 1)),
+    Case("nothing removed", Problem(_MATRIX, 0)),
+    Case("everything removed", Problem(_MATRIX, 3)),
+    Case("everything kept or forced", Problem(_MATRIX, 1, keep=[0, 2], force=[1])),
+    Case("all of one kind", Problem(_MATRIX, {"mlp": 2}, kinds=["attention", "mlp", "mlp"])),
+)
+"""Problems of one state, which no backend gets from `solve`."""
 
 FAMILIES = (
     "wishart",

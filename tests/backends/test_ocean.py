@@ -341,7 +341,7 @@ def test_names_that_name_no_sampler(name: str, words: str) -> None:
 def test_without_the_library_the_command_to_install_it_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qubo_prune.backends.ocean.find_spec", lambda name: None)
+    monkeypatch.setattr("qubo_prune.backends.ocean.backend.find_spec", lambda name: None)
     answer = backend_class("ocean-tabu").availability()
     assert not answer.usable
     assert answer.install == "pip install dwave-samplers"

@@ -38,7 +38,8 @@ from qubo_prune import (
 from qubo_prune.backends import backend_class, backend_names
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
-from qubo_prune.testing.problems import swap_neighbours
+from qubo_prune.testing.problems import Case, swap_neighbours
+from tests.strategies import NO_CHOICE
 
 EXACT = ["branch-and-bound", "enumeration"]
 PROBLEM = Problem(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 2)
@@ -283,27 +284,15 @@ def test_a_backend_is_asked_for_as_many_states_as_exist_and_gets_the_warm_start(
     assert asked[1][1] is None
 
 
-MATRIX = [[2.0, -1.0, 0.5], [-1.0, 0.0, 3.0], [0.5, 3.0, -4.0]]
-NO_CHOICE = {
-    "one block, kept": Problem([[1.5]], 0),
-    "one block, removed": Problem([[-1.5]], 1),
-    "nothing removed": Problem(MATRIX, 0),
-    "everything removed": Problem(MATRIX, 3),
-    "everything kept or forced": Problem(MATRIX, 1, keep=[0, 2], force=[1]),
-    "all of one kind": Problem(MATRIX, {"mlp": 2}, kinds=["attention", "mlp", "mlp"]),
-}
-"""Problems of one state."""
-
-
-@pytest.mark.parametrize("problem", NO_CHOICE.values(), ids=NO_CHOICE)
+@pytest.mark.parametrize("case", NO_CHOICE, ids=lambda case: case.name)
 @pytest.mark.parametrize("backend", [*backend_names(), raising(AssertionError("not to be run"))])
-def test_the_only_state_needs_no_backend(backend: str | Backend, problem: Problem) -> None:
+def test_the_only_state_needs_no_backend(backend: str | Backend, case: Case) -> None:
     if isinstance(backend, str) and not backend_class(backend).availability().usable:
         pytest.skip(f"{backend} cannot run here")
     for num_states in (1, 10):
-        spectrum = solve(problem, num_states=num_states, backend=backend)
-        spectrum.check(problem)
-        assert ranked(spectrum) == brute_force(problem)
+        spectrum = solve(case.problem, num_states=num_states, backend=backend)
+        spectrum.check(case.problem)
+        assert ranked(spectrum) == case.spectrum
         assert (spectrum.status, spectrum.num_proven) == (Status.PROVEN, 1)
         assert (spectrum.lower_bound, spectrum.stop_reason) == (math.inf, StopReason.COMPLETED)
 

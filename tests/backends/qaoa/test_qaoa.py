@@ -26,7 +26,7 @@ from qubo_prune.backends.qaoa.subspace import BYTES_PER_AMPLITUDE, Subspace
 from qubo_prune.testing import CHECKS, Check
 from qubo_prune.testing.harness import Recorder
 from qubo_prune.testing.problems import Case, cases
-from tests.strategies import random_problem
+from tests.strategies import NO_CHOICE, random_problem
 
 ANGLES = Angles([0.7, -0.3, 1.9], [0.4, 1.1, -0.2])
 
@@ -41,7 +41,7 @@ LARGER = [
 ]
 """Beyond what the lowest variables hold, and with groups of which the last is not the largest."""
 
-everywhere = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+everywhere = pytest.mark.parametrize("case", [*cases(), *NO_CHOICE], ids=lambda case: case.name)
 with_mixers = pytest.mark.parametrize("mixer", MIXERS)
 
 
@@ -143,7 +143,9 @@ def test_without_layers_all_states_are_equally_likely(case: Case) -> None:
         assert simulation.expected_energy == pytest.approx(np.mean(energies))
 
 
-@pytest.mark.parametrize("problem", [*(case.problem for case in cases()), *LARGER], ids=str)
+@pytest.mark.parametrize(
+    "problem", [*(case.problem for case in (*cases(), *NO_CHOICE)), *LARGER], ids=str
+)
 def test_ranks_number_the_states(problem: Problem) -> None:
     simulation = simulate(problem, Angles())
     every = np.arange(problem.num_states)
