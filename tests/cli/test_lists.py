@@ -61,7 +61,7 @@ def test_version_and_help(run: Run) -> None:
 
 
 def test_help_loads_no_library() -> None:
-    code = "import sys; from qubo_prune.cli import main; main(['--help']); print(*sys.modules)"
+    code = "import sys; from qubo_prune.cli.main import main; main(['--help']); print(*sys.modules)"
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     print(f"--help took {time.perf_counter() - start:.2f} s")
