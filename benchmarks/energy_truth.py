@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from benchmarks.machine import markdown, save
+from benchmarks.record import markdown, save
 from benchmarks.reference_models.__main__ import WEIGHTS
 from benchmarks.reference_models.corpus import load_corpus, windows
 from benchmarks.reference_models.extraction import calibration

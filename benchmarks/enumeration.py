@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import markdown, peak_memory, save
 from benchmarks.plain_walker import walk
+from benchmarks.record import markdown, save
 from qubo_prune import Problem, solve
+from qubo_prune.bench import peak_memory
 
 SHAPES = ((40, 12), (60, 8), (80, 7), (80, 8), (32, 16))
 SMOKE = ((20, 5),)

@@ -11,7 +11,7 @@ import time
 from statistics import median
 from typing import Any
 
-from benchmarks.machine import markdown, save
+from benchmarks.record import markdown, save
 from qubo_prune import Problem, Status, solve, sweep
 
 HESSIAN = "bytelm-40-branch"

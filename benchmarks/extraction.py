@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.machine import markdown, save
+from benchmarks.record import markdown, save
 from qubo_prune.hessians.gates.gates import find_gates, frozen
 from qubo_prune.hessians.gradients import sample_gradients
 

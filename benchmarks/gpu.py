@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.instances import make_instance
-from benchmarks.machine import markdown, save
+from benchmarks.record import markdown, save
 from qubo_prune import Problem, Spectrum, Status, solve
+from qubo_prune.bench import Instance
 
 SHAPES = ((40, 12), (80, 8), (80, 10))
 LARGE = ((80, 12),)
@@ -36,13 +36,13 @@ def cases(smoke: bool) -> dict[str, Problem]:
     rng = np.random.default_rng(0)
     n = 22 if smoke else 40
     ties = rng.integers(-2, 3, (n, n)).astype(float)
-    whole = make_instance("wishart 2N", n)
+    whole = Instance.load(f"wishart-{n}").hessian
     kinds = ["ab"[i % 2] for i in range(n)]
     return {
         "tile": Problem(whole, 8),
         "kept set": Problem(whole, n - 8),
         "triples": Problem(whole, 3),
-        "pairs": Problem(make_instance("wishart 2N", 60 if smoke else 300), 3),
+        "pairs": Problem(Instance.load(f"wishart-{60 if smoke else 300}").hessian, 3),
         "single": Problem(whole, {"a": 1, "b": 1}, kinds=kinds),
         "groups": Problem(whole, {"a": 3, "b": 4}, kinds=kinds),
         "fixed": Problem(whole, 7, keep=[0, 5], force=[3]),

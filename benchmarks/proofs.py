@@ -8,63 +8,41 @@ limit. A peer that is not installed is left out.
 from __future__ import annotations
 
 import argparse
-import math
-from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
-import numpy as np
-
-from benchmarks.instances import make_instance
-from benchmarks.machine import markdown, save
-from qubo_prune import Problem, Status, solve
+from benchmarks.record import markdown, save
+from qubo_prune import Status, solve
 from qubo_prune.backends import backend_class
-
-SHIFT = 1.0
-"""Seconds added before geometric means, so that tiny times do not dominate them."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """An instance: a family (or a bundled Hessian), N, M and K."""
-
-    family: str
-    n: int
-    remove: int
-    num_states: int
-
-    def problem(self) -> Problem:
-        """Make the problem."""
-        if self.family.startswith("bytelm"):
-            return Problem.load(self.family, remove=self.remove)
-        return Problem(make_instance(self.family, self.n), self.remove)
-
+from qubo_prune.bench import Case, Instance, shifted_geometric_mean
 
 CASES = (
-    *(Case("bytelm-40-branch", 80, m, 100) for m in (8, 24, 40, 56)),
-    Case("bytelm-40-block", 40, 12, 100),
-    Case("wishart N/2", 64, 16, 100),
-    Case("wishart 2N", 64, 16, 100),
-    Case("wishart 2N", 80, 16, 100),
-    Case("wishart 2N", 80, 40, 100),
-    Case("wishart 10N", 64, 16, 100),
-    Case("heterogeneous N/2", 80, 16, 100),
-    Case("heterogeneous 2N", 100, 25, 100),
-    Case("heterogeneous 2N", 160, 40, 100),
-    Case("heterogeneous 10N", 200, 50, 100),
-    Case("AR(1)", 80, 24, 100),
-    Case("AR(1)", 100, 25, 100),
-    Case("low rank + diagonal", 64, 16, 100),
-    Case("low rank + diagonal", 100, 25, 100),
-    Case("k-cluster", 64, 16, 100),
-    Case("planted", 64, 12, 100),
-    Case("planted", 200, 40, 100),
+    *(Case("bytelm-40-branch", m, 100) for m in (8, 24, 40, 56)),
+    Case("bytelm-40-block", 12, 100),
+    Case("wishart-half-64", 16, 100),
+    Case("wishart-64", 16, 100),
+    Case("wishart-80", 16, 100),
+    Case("wishart-80", 40, 100),
+    Case("wishart-tenfold-64", 16, 100),
+    Case("heterogeneous-half-80", 16, 100),
+    Case("heterogeneous-100", 25, 100),
+    Case("heterogeneous-160", 40, 100),
+    Case("heterogeneous-tenfold-200", 50, 100),
+    Case("autoregressive-80", 24, 100),
+    Case("autoregressive-100", 25, 100),
+    Case("low-rank-64", 16, 100),
+    Case("low-rank-100", 25, 100),
+    Case("k-cluster-64", 16, 100),
+    Case("planted-64", 12, 100),
+    Case("planted-200", 40, 100),
 )
-SMOKE = (Case("wishart 10N", 24, 6, 5), Case("k-cluster", 20, 5, 5))
+SMOKE = (Case("wishart-tenfold-24", 6, 5), Case("k-cluster-20", 5, 5))
 
 
 def measure(case: Case, time_limit: float, threads: int, repeats: int) -> dict[str, Any]:
     """Solve one instance with everything that is there."""
-    problem = case.problem()
+    instance = Instance.load(case.instance)
+    problem = instance.problem(case.remove)
     runs = []
     for _ in range(repeats):
         spectrum = solve(
@@ -72,11 +50,11 @@ def measure(case: Case, time_limit: float, threads: int, repeats: int) -> dict[s
         )
         runs.append(spectrum.timings["total"])
     row: dict[str, Any] = {
-        "family": case.family,
-        "N": case.n,
+        "family": instance.label,
+        "N": problem.num_blocks,
         "M": case.remove,
         "K": case.num_states,
-        "seconds": float(np.median(runs)),
+        "seconds": median(runs),
         "proven": spectrum.status is Status.PROVEN,
         "num_proven": spectrum.num_proven,
         "nodes": spectrum.num_evaluated,
@@ -109,17 +87,16 @@ def measure(case: Case, time_limit: float, threads: int, repeats: int) -> dict[s
     return row
 
 
-def shifted_geometric_mean(seconds: list[float]) -> float:
-    """Return exp(mean(log(s + shift))) - shift."""
-    return math.exp(sum(math.log(s + SHIFT) for s in seconds) / len(seconds)) - SHIFT
-
-
 def _seconds(row: dict[str, Any], who: str) -> str:
-    key = f"{who}_" if who else ""
-    if f"{key}seconds" not in row:
+    if f"{who}seconds" not in row:
         return "-"
-    text = f"{row[f'{key}seconds']:.2f}"
-    return text if row[f"{key}proven"] else f"{text}, not proven"
+    text = f"{row[f'{who}seconds']:.2f}"
+    return text if row[f"{who}proven"] else f"{text}, not proven"
+
+
+def _mean(rows: list[dict[str, Any]], who: str) -> str:
+    known = [row[f"{who}seconds"] for row in rows if f"{who}seconds" in row]
+    return f"{shifted_geometric_mean(known):.2f}" if known else ""
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -137,17 +114,14 @@ def table(rows: list[dict[str, Any]]) -> str:
                 str(row["K"]),
                 _seconds(row, ""),
                 f"{row['nodes']:,}",
-                _seconds(row, "gurobi"),
+                _seconds(row, "gurobi_"),
                 ratio,
-                _seconds(row, "one"),
-                _seconds(row, "scip"),
+                _seconds(row, "one_"),
+                _seconds(row, "scip_"),
             ]
         )
-    means = ["shifted geometric mean", ""]
-    for who in ("", "nodes", "gurobi", "ratio", "one", "scip"):
-        key = f"{who}_seconds" if who else "seconds"
-        known = [row[key] for row in rows if key in row]
-        means.append(f"{shifted_geometric_mean(known):.2f}" if known else "")
+    times = [_mean(rows, who) for who in ("", "gurobi_", "one_", "scip_")]
+    means = ["shifted geometric mean", "", times[0], "", times[1], "", *times[2:]]
     columns = ["instance", "K", "seconds", "nodes", "Gurobi pool", "ratio", "K = 1", "SCIP, K = 1"]
     return markdown(columns, [*body, means])
 

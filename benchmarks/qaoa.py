@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.machine import markdown, save
+from benchmarks.record import markdown, save
 from qubo_prune import Problem, Stop, load_hessian
 from qubo_prune.backends.qaoa import MIXERS, to_circuit
 from qubo_prune.backends.qaoa.optimizer import optimize

@@ -16,6 +16,7 @@ FACES = [
     "qubo_prune",
     "qubo_prune.backends",
     "qubo_prune.backends.qaoa",
+    "qubo_prune.bench",
     "qubo_prune.encodings",
     "qubo_prune.hessians",
     "qubo_prune.hessians.calibration",

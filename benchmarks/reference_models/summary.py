@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from benchmarks.machine import markdown
+from benchmarks.record import markdown
 from benchmarks.reference_models.spectra import NUM_STATES, REFERENCES, REMOVALS
 from qubo_prune.hessians import load_hessian
 from qubo_prune.solving.proof.certificate import Certificate

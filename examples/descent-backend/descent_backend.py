@@ -19,8 +19,6 @@ class Descent(Backend):
 
     def run(self, problem, num_states, stop, seed, warm_start=None):
         """Return the local minima; see `Backend.run`."""
-        if not problem.groups:  # nothing to choose: M = 0 or N, or everything is kept or forced
-            return RawResult(problem.state(problem.fixed_removed)[None])
         reduced = problem.reduced()
         matrix, diagonal = reduced.matrix, np.diagonal(reduced.matrix)
         random = np.random.default_rng(seed)

@@ -13,8 +13,16 @@ check a test of its own::
 
 from __future__ import annotations
 
-from qubo_prune.testing.conformance import CHECKS, check_backend
+from qubo_prune.testing.conformance import CHECKS, check_backend, select_checks
 from qubo_prune.testing.harness import Check, ConformanceError
 from qubo_prune.testing.problems import brute_force, hard_problem
 
-__all__ = ["CHECKS", "Check", "ConformanceError", "brute_force", "check_backend", "hard_problem"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "ConformanceError",
+    "brute_force",
+    "check_backend",
+    "hard_problem",
+    "select_checks",
+]

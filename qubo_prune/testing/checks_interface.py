@@ -13,7 +13,7 @@ from qubo_prune.core.files.strict_json import is_fact
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.solving.solve import solve
 from qubo_prune.testing.harness import Mismatch, expect, ranked, run, standard_output
-from qubo_prune.testing.problems import cases, degenerate_cases
+from qubo_prune.testing.problems import cases
 
 
 def check_declarations(backend: Backend, _num_blocks: int) -> None:
@@ -150,21 +150,9 @@ def check_distinct(backend: Backend, _num_blocks: int) -> None:
 def check_output(backend: Backend, _num_blocks: int) -> None:
     """Print nothing on standard output, which belongs to the program that runs it."""
     with standard_output() as written:
-        for case in (*cases()[:3], *degenerate_cases()[:1]):
+        for case in cases()[:3]:
             run(backend, case, 10)
     expect(not written, "nothing on standard output", written)
-
-
-def check_one_state(backend: Backend, _num_blocks: int) -> None:
-    """Find the only state where M is 0 or N or every block is kept or forced."""
-    for case in degenerate_cases():
-        for num_states in (1, 10):
-            spectrum = solve(case.problem, num_states=num_states, backend=backend)
-            expect(
-                ranked(spectrum) == case.spectrum,
-                f"the only state for {case.name}, {case.spectrum}",
-                ranked(spectrum),
-            )
 
 
 def check_spectrum(backend: Backend, _num_blocks: int) -> None:

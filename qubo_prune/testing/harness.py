@@ -67,16 +67,19 @@ class Check:
         Short name; ``str(check)`` is the same, for test ids.
     requires : Capability
         A backend without one of these is not checked.
+    since : str
+        Version of qubo-prune that added it.
     """
 
     name: str
     requires: Capability
     function: Callable[[Backend, int], None]
+    since: str = "0.1.0"
 
     @property
     def summary(self) -> str:
         """What a backend must do to pass."""
-        return (self.function.__doc__ or "").strip()
+        return " ".join((self.function.__doc__ or "").split())
 
     def applies_to(self, backend: Backend) -> bool:
         """Tell whether the capabilities of `backend` ask for this check."""

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from qubo_prune import (
     BackendUnavailableError,
@@ -28,6 +28,7 @@ from qubo_prune import (
 from qubo_prune.backends import backend_class
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
+from tests.strategies import near_ties
 
 gurobipy = pytest.importorskip("gurobipy", reason="gurobipy is not installed")
 
@@ -41,14 +42,6 @@ def _licensed() -> bool:
 
 
 pytestmark = pytest.mark.skipif(not _licensed(), reason="gurobipy has no licence")
-
-
-def near_ties(n: int, spread: float, seed: int) -> NDArray[np.float64]:
-    """Integers with masses of ties, drawn apart by `spread`."""
-    rng = np.random.default_rng(seed)
-    integers = rng.integers(-1, 2, size=(n, n)).astype(float)
-    noise = rng.normal(size=(n, n))
-    return np.tril(integers) + np.tril(integers, -1).T + spread * (noise + noise.T)
 
 
 @pytest.mark.parametrize("spread", [1e-11, 1e-10, 1e-9, 1e-7])
@@ -128,7 +121,9 @@ def test_a_refused_licence_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
         solve(Problem(np.eye(3), 1), backend="gurobi")
 
 
-def test_the_licence_that_would_be_used_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_the_licence_that_would_be_used_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     found = backend_class("gurobi")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -56,9 +56,6 @@ def ranked(spectrum: Spectrum) -> list[tuple[float, tuple[int, ...]]]:
     return [(state.energy, state.removed) for state in spectrum]
 
 
-# What is reported
-
-
 @pytest.mark.parametrize("name", HEURISTIC)
 def test_repair_finds_what_the_samples_miss(name: str) -> None:
     exact = solve(PROBLEM, num_states=20)
@@ -128,9 +125,6 @@ def test_a_sweep_shows_rows_without_states(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.count("0 of 0") == 2
 
 
-# Exact ones
-
-
 def test_all_states_are_a_proof() -> None:
     problem = Problem.load("bytelm-40-block", remove=5, keep=range(12, 40))
     spectrum = solve(problem, num_states=30, backend="ocean-exact")
@@ -147,9 +141,6 @@ def test_limits_are_checked_before_the_launch(name: str, limit: int) -> None:
     problem = Problem.load("bytelm-40-block", remove=5, keep=range(40 - limit - 1))
     with pytest.raises(InputError, match=f"at most {limit} free blocks, not {limit + 1}"):
         solve(problem, backend=name)
-
-
-# Any sampler
 
 
 class Script(dimod.Sampler):
@@ -259,9 +250,6 @@ def test_a_crash_is_the_backends_failure() -> None:
         solve(PROBLEM, backend=OceanBackend(Script(lambda bqm, _: 1 / 0)))
     with pytest.raises(BackendError, match="num_sweeps"):
         solve(PROBLEM, backend="ocean-annealing", options={"num_sweeps": -1})
-
-
-# Options and names
 
 
 @pytest.mark.parametrize(

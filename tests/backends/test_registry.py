@@ -16,8 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qubo_prune import Problem, Status, solve
-from qubo_prune import backends as registry
-from qubo_prune.backends import backend_class, backend_names, get_backend
+from qubo_prune.backends import backend_class, backend_names, get_backend, registry
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
 from qubo_prune.cli.main import main
 from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError

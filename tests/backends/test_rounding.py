@@ -5,6 +5,7 @@ last bit.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from qubo_prune import InputError, Problem, Status, get_backend, solve
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked
+from tests.strategies import symmetric
 
 EXACT = ["branch-and-bound", "enumeration"]
 
@@ -30,13 +32,9 @@ def check(problem: Problem, backend: str, num_states: int) -> None:
     spectrum.check(problem)
 
 
-def symmetric(matrix):
-    return np.tril(matrix) + np.tril(matrix, -1).T
-
-
 @pytest.mark.parametrize("big", [1e17, 1e45, 1e200, 1e300])
 @pytest.mark.parametrize("num_states", [1, 5, 300])
-def test_forced_blocks_that_cancel(backend, big, num_states):
+def test_forced_blocks_that_cancel(backend: str, big: float, num_states: int) -> None:
     matrix = np.random.default_rng(0).normal(size=(10, 10))
     matrix += matrix.T
     matrix[0, 0], matrix[9, 9] = big, -big
@@ -44,7 +42,7 @@ def test_forced_blocks_that_cancel(backend, big, num_states):
 
 
 @pytest.mark.parametrize("ratio", [1e2, 1e5, 1e6, 1e9, 1e12])
-def test_forced_blocks_that_cancel_and_tenths_that_tie(backend, ratio):
+def test_forced_blocks_that_cancel_and_tenths_that_tie(backend: str, ratio: float) -> None:
     for seed in range(25):
         tenths = np.random.default_rng(seed).integers(-1, 2, size=(6, 6)) * 0.1
         matrix = symmetric(tenths)
@@ -53,7 +51,7 @@ def test_forced_blocks_that_cancel_and_tenths_that_tie(backend, ratio):
 
 
 @pytest.mark.parametrize("size", [5, 10, 13])
-def test_all_but_one_of_a_laplacian(backend, size):
+def test_all_but_one_of_a_laplacian(backend: str, size: int) -> None:
     """Rows sum to zero, so the energies of the states are what is left after everything
     cancelled.
     """
@@ -79,13 +77,15 @@ def test_all_but_one_of_a_laplacian(backend, size):
     ],
 )
 @pytest.mark.parametrize("num_states", [1, 2, 3])
-def test_diagonals_of_all_orders(backend, diagonal, force, num_states):
+def test_diagonals_of_all_orders(
+    backend: str, diagonal: Any, force: list[int], num_states: int
+) -> None:
     for remove in range(len(force), 5):
         check(Problem(np.diag(diagonal), remove, force=force), backend, num_states)
 
 
 @pytest.mark.parametrize("scale", [1e-320, 5e-324, 1e-308])
-def test_subnormal_numbers(backend, scale):
+def test_subnormal_numbers(backend: str, scale: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for matrix in (np.eye(3), np.array([[1, -2, 0], [-2, 3, 1], [0, 1, 2.0]])):
@@ -94,7 +94,7 @@ def test_subnormal_numbers(backend, scale):
 
 
 @pytest.mark.parametrize("scale", [1e-290, 1e-305, 1e-310, 1e-315, 1e-320, 5e-324])
-def test_random_matrices_around_the_smallest_numbers(backend, scale):
+def test_random_matrices_around_the_smallest_numbers(backend: str, scale: float) -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         size = int(rng.integers(3, 9))
@@ -107,7 +107,9 @@ def test_random_matrices_around_the_smallest_numbers(backend, scale):
 @pytest.mark.parametrize("exponent", [-1074, -500, 0, 900])
 @pytest.mark.parametrize("largest", [1, 2**20, 2**47, 2**52])
 @pytest.mark.parametrize("odd", [0.0, 0.1])
-def test_integers_that_are_exact_or_not_quite(backend, exponent, largest, odd):
+def test_integers_that_are_exact_or_not_quite(
+    backend: str, exponent: int, largest: Any, odd: Any
+) -> None:
     """Energies that are multiples of one number have exact ties; one odd entry, even of a kept
     block, may end that.
     """
@@ -121,7 +123,7 @@ def test_integers_that_are_exact_or_not_quite(backend, exponent, largest, odd):
             check(Problem(matrix, 4, **arguments), backend, num_states)
 
 
-def test_linear_terms_that_cancel_the_diagonal(backend):
+def test_linear_terms_that_cancel_the_diagonal(backend: str) -> None:
     rng = np.random.default_rng(4)
     matrix = rng.normal(size=(8, 8))
     matrix += matrix.T + np.diag(np.full(8, 1e15))
@@ -170,7 +172,7 @@ def mixed_scales(draw: st.DrawFn) -> Problem:
 
 @settings(max_examples=200)
 @given(problem=mixed_scales(), num_states=st.sampled_from([1, 2, 3, 8, 30, 200]))
-def test_scales_mixed_over_24_orders(backend, problem, num_states):
+def test_scales_mixed_over_24_orders(backend: str, problem: Problem, num_states: int) -> None:
     check(problem, backend, num_states)
 
 
@@ -187,7 +189,7 @@ COUNTS = [
 
 @pytest.mark.parametrize("value", BAD_COUNTS)
 @pytest.mark.parametrize("option", ["threads", "max_steps", "anchor_interval", "task_states"])
-def test_counts_among_the_options_are_checked(backend, option, value):
+def test_counts_among_the_options_are_checked(backend: str, option: str, value: Any) -> None:
     if (backend, option) not in COUNTS:
         with pytest.raises(InputError, match="has no option"):
             get_backend(backend, **{option: value})
@@ -199,7 +201,7 @@ def test_counts_among_the_options_are_checked(backend, option, value):
 
 
 @pytest.mark.parametrize("value", [1, 7, -2, 2.0, "4", True])
-def test_the_tile_size_is_checked(backend, value):
+def test_the_tile_size_is_checked(backend: str, value: Any) -> None:
     message = "tile_size" if backend == "enumeration" else "has no option 'tile_size'"
     with pytest.raises(InputError, match=message):
         get_backend(backend, tile_size=value)
@@ -223,7 +225,7 @@ def test_the_tile_size_is_checked(backend, value):
     ],
     ids=str,
 )
-def test_no_option_changes_the_answer(backend, options):
+def test_no_option_changes_the_answer(backend: str, options: dict[str, Any]) -> None:
     if not set(options) <= set(get_backend(backend).options()):
         pytest.skip("an option of another backend")
     matrix = np.random.default_rng(5).normal(size=(13, 13))

@@ -16,23 +16,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from qubo_prune import InputError, Problem, Progress, Status, Stop, StopReason, get_backend, solve
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
+from tests.strategies import near_ties
 
 pytest.importorskip("pyscipopt", reason="pyscipopt is not installed")
 
 from qubo_prune.backends.scip.collector import LowestStates
-
-
-def near_ties(n: int, spread: float, seed: int) -> NDArray[np.float64]:
-    """Integers with masses of ties, drawn apart by `spread`."""
-    rng = np.random.default_rng(seed)
-    integers = rng.integers(-1, 2, size=(n, n)).astype(float)
-    noise = rng.normal(size=(n, n))
-    return np.tril(integers) + np.tril(integers, -1).T + spread * (noise + noise.T)
 
 
 @pytest.mark.parametrize("spread", [1e-10, 1e-8, 1e-6])
@@ -156,9 +148,6 @@ def test_an_error_while_solutions_are_taken_down_is_not_lost(
 def test_bad_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         get_backend("scip", **options)
-
-
-# The list of the lowest states
 
 
 @settings(max_examples=60)

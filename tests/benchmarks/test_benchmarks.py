@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import enumeration, everyday, gpu, proofs, recall, recall_every_m
+from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 from qubo_prune.backends import backend_class
 from qubo_prune.backends.enumeration.cuda.host import compiler
+from qubo_prune.bench import Case, Instance
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {"extraction": ("torch", "transformers")}
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import enumeration, gpu, proofs, recall  # noqa: E402
-from benchmarks.instances import FAMILIES, make_instance  # noqa: E402
-from benchmarks.plain_walker import walk  # noqa: E402
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_instances_are_symmetric_and_reproducible(family: str) -> None:
-    matrix = make_instance(family, 24, seed=3)
-    assert matrix.shape == (24, 24)
-    assert (matrix == matrix.T).all()
-    assert (matrix == make_instance(family, 24, seed=3)).all()
-    assert not (matrix == make_instance(family, 24, seed=4)).all()
-
-
-def test_the_planted_removal_is_the_ground_state() -> None:
-    spectrum = solve(Problem(make_instance("planted", 40), 8), num_states=1)
-    assert spectrum.removed(0) == list(range(8))
 
 
 @pytest.mark.parametrize(("n", "count"), [(12, 3), (14, 6), (16, 5)])
 def test_the_plain_walker_visits_every_state_and_finds_the_lowest(n: int, count: int) -> None:
-    hessian = make_instance("wishart 2N", n)
+    hessian = Instance.load(f"wishart-{n}").hessian
     problem = Problem(hessian, count)
     best, visited = walk(hessian.astype(np.float32), count, 0, n)
     assert visited == problem.num_states
@@ -53,8 +40,8 @@ def test_memory_does_not_grow_with_the_number_of_states(monkeypatch: pytest.Monk
     assert 20e6 < many < 500e6
 
 
-@pytest.mark.parametrize("case", proofs.SMOKE, ids=lambda case: case.family)
-def test_proofs_are_timed_beside_the_peers_that_are_there(case: proofs.Case) -> None:
+@pytest.mark.parametrize("case", proofs.SMOKE, ids=lambda case: case.instance)
+def test_proofs_are_timed_beside_the_peers_that_are_there(case: Case) -> None:
     row = proofs.measure(case, 60.0, 1, 1)
     assert row["proven"]
     for peer in ("gurobi", "scip"):
@@ -63,19 +50,67 @@ def test_proofs_are_timed_beside_the_peers_that_are_there(case: proofs.Case) -> 
     assert row.get("gurobi_agrees", True)
 
 
-def test_recall_takes_a_tie_for_the_state_it_ties_with() -> None:
-    problem = Problem(np.eye(6), 2)
-    reference = solve(problem, num_states=3)
-    others = solve(problem, num_states=10)[5:8]
-    assert recall.recall(others, reference, 3) == 1.0
-    lowest = solve(Problem(np.diag(np.arange(6.0)), 2), num_states=9)
-    assert recall.recall(lowest[:2], lowest, 4) == 0.5
-    assert recall.recall(lowest[2:], lowest, 4) == pytest.approx(0.5)
+def page_of_benchmarks() -> str:
+    return (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("everyday", everyday.table),
+        ("proofs", proofs.table),
+        ("recall", recall.table),
+        ("recall_hard", recall.table),
+    ],
+)
+def test_the_documentation_shows_the_stored_results(
+    name: str, table: Callable[[list[dict[str, Any]]], str]
+) -> None:
+    stored = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+    assert table(stored["rows"]) in page_of_benchmarks()
+
+
+def test_the_documentation_says_what_tabu_missed_at_every_m() -> None:
+    stored = json.loads((ROOT / "benchmarks" / "results" / "recall_every_m.json").read_text())
+    lines = recall_every_m.table(stored["rows"]).splitlines()[2:]
+    for line in lines:
+        cells = line.strip("| ").split(" | ")
+        assert cells[3:5] == ["100.0 %", "none"]
+        assert f"| `{cells[0]}` | {int(cells[1]):,} | {cells[2]} | 100 % |" in page_of_benchmarks()
+
+
+@pytest.mark.parametrize(
+    ("cases", "name"),
+    [
+        (proofs.CASES, "proofs"),
+        (recall.EVERYONE.cases, "recall"),
+        (recall.HARD.cases, "recall_hard"),
+    ],
+)
+def test_every_case_is_an_instance_of_the_stored_results(
+    cases: tuple[Case, ...], name: str
+) -> None:
+    stored = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+    measured = {(row.get("family") or row["hessian"], row["N"], row["M"]) for row in stored["rows"]}
+    asked = set()
+    for case in cases:
+        instance = Instance.load(case.instance)
+        asked.add((instance.label, len(instance.hessian), case.remove))
+    assert asked == measured
 
 
 @pytest.mark.parametrize(
     "words",
-    ["enumeration", "everyday", "extraction", "proofs", "qaoa", "recall", "recall --every-m"],
+    [
+        "enumeration",
+        "everyday",
+        "extraction",
+        "proofs",
+        "qaoa",
+        "recall",
+        "recall --hard",
+        "recall_every_m",
+    ],
 )
 def test_smoke_mode(words: str) -> None:
     module, *options = words.split()

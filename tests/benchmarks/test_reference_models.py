@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,18 @@ import pytest
 
 from qubo_prune.hessians import load_hessian
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import torch
+
+from benchmarks import energy_truth
+from benchmarks.reference_models import training
+from benchmarks.reference_models.corpus import load_corpus, windows
+from benchmarks.reference_models.extraction import extract_all
+from benchmarks.reference_models.models import NEMOTRON_3_NANO, RECIPES, build
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import energy_truth  # noqa: E402
-from benchmarks.reference_models import training  # noqa: E402
-from benchmarks.reference_models.corpus import load_corpus, windows  # noqa: E402
-from benchmarks.reference_models.extraction import extract_all  # noqa: E402
-from benchmarks.reference_models.models import NEMOTRON_3_NANO, RECIPES, build  # noqa: E402
-
 TINY = energy_truth.SMOKE.recipe
 
 
@@ -119,7 +118,7 @@ def test_hessians_are_extracted_with_what_is_known_about_the_model(tmp_path: Pat
 
 
 def test_removing_is_what_gates_at_zero_do(tmp_path: Path) -> None:
-    from qubo_prune.hessians.gates import find_gates
+    from qubo_prune.hessians import find_gates
 
     model = build(TINY).eval()
     tokens = windows(load_corpus().held_out, 3, TINY.sequence, 0)

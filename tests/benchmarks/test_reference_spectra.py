@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.reference_models import summary
+from benchmarks.reference_models.spectra import REFERENCES, Reference
 from qubo_prune import Status, verify
 from qubo_prune.hessians import bundled, load_hessian
 from qubo_prune.solving.proof.certificate import Certificate
 from qubo_prune.solving.proof.statement import Statement
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.reference_models import summary  # noqa: E402
-from benchmarks.reference_models.spectra import REFERENCES, Reference  # noqa: E402
 
 QUICK = [each for each in REFERENCES if each.hessian.startswith(("llama-32-block", "nemotron"))]
 """Small enough to be solved anew by another engine in a moment."""

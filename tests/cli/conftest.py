@@ -23,7 +23,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def dask() -> Iterator[Any]:
     """Dask, of which nothing is left for the next test to stumble on; use it with the mark of
-    `tests/backends/test_executors.py`.
+    `tests/backends/enumeration/test_executors.py`.
     """
     yield pytest.importorskip("distributed")
     gc.collect()

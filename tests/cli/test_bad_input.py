@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli.conftest import Run
+
 HESSIAN = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.1
 
 
@@ -97,7 +99,7 @@ def assert_refused(ran: object, words: str, folder: Path, left: set[Path]) -> No
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_file(case: str, run, tmp_path: Path) -> None:
+def test_bad_file(case: str, run: Run, tmp_path: Path) -> None:
     write, words = BAD_FILES[case]
     path = tmp_path / "hessian.npy"
     write(path)
@@ -109,7 +111,7 @@ def test_bad_file(case: str, run, tmp_path: Path) -> None:
         assert_refused(run("hessians", "show", path), words, tmp_path, left)
 
 
-def test_asymmetry_is_accepted_on_request(run, tmp_path: Path) -> None:
+def test_asymmetry_is_accepted_on_request(run: Run, tmp_path: Path) -> None:
     one_entry(5.0, (0, 1))(tmp_path / "hessian.npy")
     ran = run("solve", tmp_path / "hessian.npy", "--remove", 1, "--symmetrize", "--json")
     assert ran.code == 0
@@ -198,7 +200,9 @@ BAD_ARGUMENTS = {
 
 
 @pytest.mark.parametrize("case", BAD_ARGUMENTS)
-def test_bad_arguments(case: str, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_arguments(
+    case: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     arguments, words = BAD_ARGUMENTS[case]
     if "--out" not in arguments and arguments[0] == "solve":
@@ -206,14 +210,14 @@ def test_bad_arguments(case: str, run, tmp_path: Path, monkeypatch: pytest.Monke
     assert_refused(run(*arguments), words, tmp_path, set())
 
 
-def test_out_that_is_a_folder(run, tmp_path: Path) -> None:
+def test_out_that_is_a_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out.json").mkdir()
     ran = run("solve", BRANCH, "--remove", 2, "--out", tmp_path / "out.json")
     assert_refused(ran, "directory", tmp_path, {tmp_path / "out.json"})
 
 
 def test_nothing_is_solved_before_the_output_is_known_to_be_writable(
-    run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "qubo_prune.core.files.hessian.load_hessian", lambda _: pytest.fail("solved")

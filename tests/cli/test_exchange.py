@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qubo_prune import load_hessian
+from tests.cli.conftest import Run
 
 BRANCH = "bytelm-40-branch"
 
@@ -16,7 +17,7 @@ BRANCH = "bytelm-40-branch"
 @pytest.mark.parametrize(
     "suffix", [".lp", ".cqm", ".bqm", ".coo", ".qubo", ".sparse", ".mc", ".mtx"]
 )
-def test_exported_problems_are_solved(run, tmp_path: Path, suffix: str) -> None:
+def test_exported_problems_are_solved(run: Run, tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"p{suffix}"
     ran = run("export", BRANCH, "--remove", 3, "--keep", "0-19", "--out", file)
     assert (ran.code, ran.err) == (0, "")
@@ -31,7 +32,7 @@ def test_exported_problems_are_solved(run, tmp_path: Path, suffix: str) -> None:
     assert solved["energies"] == pytest.approx(direct["energies"], rel=1e-9)
 
 
-def test_import_makes_a_hessian(run, tmp_path: Path) -> None:
+def test_import_makes_a_hessian(run: Run, tmp_path: Path) -> None:
     run("export", BRANCH, "--remove", "mlp=2", "--force", "1", "--out", tmp_path / "p.cqm")
     ran = run("import", tmp_path / "p.cqm", "--out", tmp_path / "h.npy")
     assert ran.code == 0
@@ -47,7 +48,7 @@ def test_import_makes_a_hessian(run, tmp_path: Path) -> None:
     assert run("plan", tmp_path / "h.npy", "--rate", "1e9", "-q").code == 0
 
 
-def test_a_foreign_file_needs_a_count_or_a_sweep(run, tmp_path: Path) -> None:
+def test_a_foreign_file_needs_a_count_or_a_sweep(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "graph.mc"
     path.write_text("4 4\n1 2 1\n2 3 1\n3 4 1\n4 1 1\n")
     ran = run("solve", path)
@@ -67,7 +68,7 @@ def test_a_foreign_file_needs_a_count_or_a_sweep(run, tmp_path: Path) -> None:
     assert load_hessian(tmp_path / "h.npy").hessian[0].tolist() == [-2, 1, 0, 1]
 
 
-def test_a_certificate_finds_the_file_beside_it(run, tmp_path: Path) -> None:
+def test_a_certificate_finds_the_file_beside_it(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "p.lp"
     run("export", BRANCH, "--remove", 3, "--keep", "0-69", "--out", out)
     proof = tmp_path / "proof.json"
@@ -75,7 +76,7 @@ def test_a_certificate_finds_the_file_beside_it(run, tmp_path: Path) -> None:
     assert "VERIFIED, and solved anew" in run("verify", proof).out
 
 
-def test_machines_get_json(run, tmp_path: Path) -> None:
+def test_machines_get_json(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "p.qubo"
     facts = json.loads(
         run(
@@ -103,7 +104,7 @@ def test_machines_get_json(run, tmp_path: Path) -> None:
     assert run("export", BRANCH, "--remove", 2, "--quiet", "--out", out).out == ""
 
 
-def test_penalties_on_the_command_line(run, tmp_path: Path) -> None:
+def test_penalties_on_the_command_line(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "p.coo"
     common = [
         "export",
@@ -159,7 +160,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_mistakes(case: str, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes(case: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("bad.qubo", "bad.txt"):
         Path(name).write_text("p qubo 0 2 2 0\n0 0 one\n1 1 2\n")
@@ -175,7 +176,7 @@ def test_mistakes(case: str, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert set(tmp_path.iterdir()) == before
 
 
-def test_asymmetry_is_accepted_on_request(run, tmp_path: Path) -> None:
+def test_asymmetry_is_accepted_on_request(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.mtx"
     path.write_text("%%MatrixMarket matrix array real general\n2 2\n1\n2\n0\n1\n")
     assert "symmetric" in run("import", path, "--out", tmp_path / "h.npy").err

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import qubo_prune
 from qubo_prune.backends import backend_names
 from qubo_prune.core.files.gradients import save_gradients
 from qubo_prune.hessians import save_hessian
+from tests.cli.conftest import Run
 
 
-def test_backends(run) -> None:
+def test_backends(run: Run) -> None:
     code, out, err = run("backends")
     assert (code, err) == (0, "")
     assert all(name in out for name in backend_names())
@@ -26,7 +28,7 @@ def test_backends(run) -> None:
     assert listed[0]["usable"] is True
 
 
-def test_hessians(run) -> None:
+def test_hessians(run: Run) -> None:
     code, out, err = run("hessians")
     assert (code, err) == (0, "")
     assert "bytelm-40-branch" in out
@@ -37,7 +39,7 @@ def test_hessians(run) -> None:
     assert sizes["bytelm-40-branch"] == 80
 
 
-def test_hessian_facts(run, tmp_path) -> None:
+def test_hessian_facts(run: Run, tmp_path: Path) -> None:
     code, out, err = run("hessians", "show", "bytelm-40-branch")
     assert (code, err) == (0, "")
     assert "2048" in out
@@ -50,7 +52,7 @@ def test_hessian_facts(run, tmp_path) -> None:
     assert json.loads(run("hessians", "show", tmp_path / "zero.npy", "--json").out)["kinds"] == {}
 
 
-def test_version_and_help(run) -> None:
+def test_version_and_help(run: Run) -> None:
     assert run("--version") == (0, f"qubo-prune {qubo_prune.__version__}\n", "")
     assert run() == run("--help") == run("-h")
     for command in ("solve", "sweep", "plan", "verify", "backends", "merge", "hessians"):
@@ -66,7 +68,7 @@ def test_help_loads_no_library() -> None:
     assert not {"dimod", "numba", "numpy", "rich", "scipy"} & set(done.stdout.split())
 
 
-def test_hessian_with_gradients(run, tmp_path) -> None:
+def test_hessian_with_gradients(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "toy.npy"
     gradients = np.random.default_rng(0).standard_normal((64, 5))
     save_hessian(path, gradients.T @ gradients / 64, samples=64, names=list("abcde"))

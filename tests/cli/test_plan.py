@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import sys
 from math import comb
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from qubo_prune import InputError, Problem, plan, solve
 from qubo_prune.backends.enumeration.cuda.host import compiler
 from qubo_prune.backends.enumeration.engine import Engine, Job
 from qubo_prune.core.text import format_count
+from tests.cli.conftest import Run
 
 BRANCH = "bytelm-40-branch"
 
@@ -30,7 +33,7 @@ def test_the_counts_are_those_of_the_tasks() -> None:
 
 
 @pytest.mark.parametrize(("remove", "seconds"), [(12, 0.97), (16, 421.2)])
-def test_the_plan_for_64_devices(remove: int, seconds: float, run) -> None:
+def test_the_plan_for_64_devices(remove: int, seconds: float, run: Run) -> None:
     code, out, err = run(
         *("plan", BRANCH, "--remove", remove, "--devices", 64, "--rate", "1e12", "--json")
     )
@@ -43,7 +46,7 @@ def test_the_plan_for_64_devices(remove: int, seconds: float, run) -> None:
     assert found["num_checkpoints"] == 2 + int(found["seconds"] / 3)
 
 
-def test_the_table(run) -> None:
+def test_the_table(run: Run) -> None:
     code, out, err = run("plan", BRANCH, "--remove", 16, "--devices", 64, "--rate", "1e12")
     assert (code, err) == (0, "")
     assert format_count(comb(80, 16)) in out
@@ -62,7 +65,7 @@ def test_the_measured_rate_is_about_right() -> None:
     assert found.seconds < 20 * spectrum.timings["search"]
 
 
-def test_any_workers_can_be_measured(run) -> None:
+def test_any_workers_can_be_measured(run: Run) -> None:
     code, out, err = run(
         *("plan", "bytelm-40-block", "--remove", 9, "--devices", 3),
         *("--executor", "processes", "--task-states", 10**12, "--json"),
@@ -75,7 +78,7 @@ def test_any_workers_can_be_measured(run) -> None:
     assert found["seconds"] > found["num_states"] / found["rate"] / 3
 
 
-def test_gpus_that_are_elsewhere(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_that_are_elsewhere(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     asked = ("plan", BRANCH, "--remove", 12, "--executor", "cuda", "--devices", 8)
     code, out, err = run(*asked, "--rate", "1e12")
@@ -95,7 +98,7 @@ def test_gpus_that_are_elsewhere(run, monkeypatch: pytest.MonkeyPatch) -> None:
         ("plan", BRANCH, "--remove", 3, "--executor", "cuda"),
     ],
 )
-def test_without_a_gpu(arguments, run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu(arguments: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     code, _, err = run(*arguments)
     assert code == 2
@@ -104,7 +107,7 @@ def test_without_a_gpu(arguments, run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler")
-def test_the_kernel_for_gpus_on_the_processor(run) -> None:
+def test_the_kernel_for_gpus_on_the_processor(run: Run) -> None:
     asked = ("bytelm-40-block", "--remove", 7, "--executor", "cuda", "--json")
     code, out, err = run("plan", *asked, "--devices", "host")
     assert (code, err) == (0, "")
@@ -123,7 +126,7 @@ def test_the_kernel_for_gpus_on_the_processor(run) -> None:
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_the_workers_of_a_scheduler(dask, run) -> None:
+def test_the_workers_of_a_scheduler(dask: Any, run: Run) -> None:
     with dask.LocalCluster(
         n_workers=1, threads_per_worker=3, processes=False, dashboard_address=None
     ) as cluster:
@@ -143,7 +146,7 @@ def test_the_workers_of_a_scheduler(dask, run) -> None:
     assert swept["spectra"][0]["removed"] == solved["removed"]
 
 
-def test_the_memory_and_the_checkpoint_are_about_right(tmp_path) -> None:
+def test_the_memory_and_the_checkpoint_are_about_right(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     problem = Problem.load("bytelm-40-block", remove=7)
     found = plan(problem, rate=1e9, num_states=500)

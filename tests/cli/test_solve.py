@@ -11,6 +11,7 @@ import pytest
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.solving.solve import solve
+from tests.cli.conftest import Run
 
 BRANCH = "bytelm-40-branch"
 KEYS = {
@@ -34,7 +35,7 @@ def assert_same(given: dict, expected: Spectrum) -> None:
     }
 
 
-def test_table_and_verdict(run) -> None:
+def test_table_and_verdict(run: Run) -> None:
     code, out, err = run("solve", BRANCH, "--remove", 8, "--states", 20, "--rows", 3)
     assert (code, err) == (0, "")
     spectrum = solve(Problem.load(BRANCH, remove=8), num_states=20)
@@ -46,21 +47,21 @@ def test_table_and_verdict(run) -> None:
     assert "; 17 not shown" in out
 
 
-def test_json_is_one_object_and_nothing_else(run) -> None:
+def test_json_is_one_object_and_nothing_else(run: Run) -> None:
     code, out, err = run("solve", BRANCH, "--remove", 8, "--states", 20, "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     assert strict(out).keys() == KEYS
     assert_same(strict(out), solve(Problem.load(BRANCH, remove=8), num_states=20))
 
 
-def test_infinity_is_strict_json(run) -> None:
+def test_infinity_is_strict_json(run: Run) -> None:
     out = run("solve", BRANCH, "--remove", 1, "--json").out
     assert strict(out)["lower_bound"] == "Infinity"
     assert strict(out)["num_proven"] == 80
 
 
 @pytest.mark.parametrize("name", ["out.json", "out.npz", "OUT.JSON"])
-def test_out(name: str, run, tmp_path: Path) -> None:
+def test_out(name: str, run: Run, tmp_path: Path) -> None:
     path = tmp_path / name
     assert run("solve", BRANCH, "--remove", 4, "--states", 5, "--out", path, "--quiet").out == ""
     spectrum = Spectrum.load(path)
@@ -69,7 +70,7 @@ def test_out(name: str, run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_every_option_of_the_problem_arrives(run, tmp_path: Path) -> None:
+def test_every_option_of_the_problem_arrives(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(10, 10))
     kinds = ["attention", "mlp"] * 5
@@ -106,7 +107,7 @@ def test_every_option_of_the_problem_arrives(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
-def test_the_executor_arrives(executor: str, run) -> None:
+def test_the_executor_arrives(executor: str, run: Run) -> None:
     named = ("--backend", "enumeration", "--executor", executor, "--threads", 1, "--states", 2)
     found = strict(run("solve", "bytelm-40-block", "--remove", 4, *named, "--json").out)
     assert (found["proof"]["executor"], found["proof"]["threads"]) == (executor, 1)
@@ -115,19 +116,19 @@ def test_the_executor_arrives(executor: str, run) -> None:
     assert swept["spectra"][0]["proof"] == found["proof"]
 
 
-def test_only(run) -> None:
+def test_only(run: Run) -> None:
     out = run("solve", BRANCH, "--remove", 3, "--only", "attention", "--states", 9, "--json").out
     assert all(block % 2 == 0 for state in strict(out)["removed"] for block in state)
 
 
 @pytest.mark.parametrize("count", [0, 80])
-def test_nothing_to_choose(count: int, run) -> None:
+def test_nothing_to_choose(count: int, run: Run) -> None:
     code, out, _ = run("solve", BRANCH, "--remove", count)
     assert code == 0
     assert "1 of 1 states proven" in out
 
 
-def test_more_states_than_exist(run) -> None:
+def test_more_states_than_exist(run: Run) -> None:
     assert len(strict(run("solve", BRANCH, "--remove", 79, "--json").out)["removed"]) == 80
 
 
@@ -138,7 +139,9 @@ def test_more_states_than_exist(run) -> None:
         (["--max-evaluations", "100000"], "evaluation limit"),
     ],
 )
-def test_a_limit_keeps_what_was_found(limit: list[str], reason: str, run, tmp_path: Path) -> None:
+def test_a_limit_keeps_what_was_found(
+    limit: list[str], reason: str, run: Run, tmp_path: Path
+) -> None:
     path = tmp_path / "out.json"
     long = ("solve", BRANCH, "--remove", 40, "--backend", "enumeration", "--states", 5)
     code, out, err = run(*long, *limit, "--json", "--out", path)
@@ -149,14 +152,14 @@ def test_a_limit_keeps_what_was_found(limit: list[str], reason: str, run, tmp_pa
     Spectrum.load(path).check(Problem.load(BRANCH, remove=40))
 
 
-def test_names_with_markup_are_printed_as_they_are(run, tmp_path: Path) -> None:
+def test_names_with_markup_are_printed_as_they_are(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "hessian.npy"
     np.save(path, np.eye(3))
     path.with_suffix(".json").write_text(json.dumps({"kinds": ["[red]a[/red]"] * 3}))
     assert "[red]a[/red]" in run("solve", path, "--remove", "[red]a[/red]=2").out
 
 
-def test_sweep(run, tmp_path: Path) -> None:
+def test_sweep(run: Run, tmp_path: Path) -> None:
     code, out, err = run(
         "sweep",
         BRANCH,
@@ -192,7 +195,7 @@ def test_sweep(run, tmp_path: Path) -> None:
     ],
 )
 def test_sweep_covers_what_the_problem_allows(
-    arguments: list[object], expected: list[int], run, tmp_path: Path
+    arguments: list[object], expected: list[int], run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "hessian.npy"
     np.save(path, np.diag(np.arange(1.0, 7.0)))
@@ -202,7 +205,7 @@ def test_sweep_covers_what_the_problem_allows(
     assert [spectrum["remove"] for spectrum in strict(out)["spectra"]] == expected
 
 
-def test_sweep_with_a_limit(run) -> None:
+def test_sweep_with_a_limit(run: Run) -> None:
     long = ("sweep", BRANCH, "--remove", "1,40", "--backend", "enumeration")
     code, out, _ = run(*long, "--time-limit", 0.3, "--states", 5)
     assert code == 3

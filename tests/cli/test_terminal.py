@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -20,13 +22,14 @@ from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress
+from tests.cli.conftest import Run
 
 BRANCH = "bytelm-40-branch"
 LONG = ["solve", BRANCH, "--remove", "40", "--backend", "enumeration", "--states", "5"]
 
 
 @pytest.fixture
-def search(tmp_path: Path):
+def search(tmp_path: Path) -> Iterator[Any]:
     """A long search with a terminal for stderr, left as soon as its progress bar shows the time
     left.
     """
@@ -54,7 +57,7 @@ def search(tmp_path: Path):
     os.close(terminal)
 
 
-def test_ctrl_c_keeps_what_was_found(search, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_found(search: Any, tmp_path: Path) -> None:
     process, seen = search("--json")
     assert "/s" in seen
     process.send_signal(signal.SIGINT)
@@ -68,7 +71,7 @@ def test_ctrl_c_keeps_what_was_found(search, tmp_path: Path) -> None:
     assert written.to_dict() == printed
 
 
-def test_ctrl_c_prints_the_table(search) -> None:
+def test_ctrl_c_prints_the_table(search: Any) -> None:
     process, _ = search()
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
@@ -77,7 +80,7 @@ def test_ctrl_c_prints_the_table(search) -> None:
     assert "0 of 5 states proven" in out
 
 
-def test_ctrl_c_ends_a_sweep(run, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_sweep(run: Run, tmp_path: Path) -> None:
     run(
         "sweep", BRANCH, "--remove", "1,40", *LONG[4:], "--max-evaluations", 1
     )  # compiles the kernels

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qubo_prune import Certificate, Problem, solve
+from tests.cli.conftest import Run
 
 BRANCH = "bytelm-40-branch"
 
 
 @pytest.fixture
-def path(run, tmp_path: Path) -> Path:
+def path(run: Run, tmp_path: Path) -> Path:
     """A certificate of a bundled Hessian."""
     path = tmp_path / "c.json"
     arguments = ("--remove", 3, "--states", 8, "--certificate", path, "--quiet")
@@ -29,7 +31,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(fields))
 
 
-def test_a_true_certificate(path: Path, run) -> None:
+def test_a_true_certificate(path: Path, run: Run) -> None:
     code, out, err = run("verify", path)
     assert code == 0
     assert out.splitlines()[-1] == "VERIFIED, and solved anew by another engine"
@@ -37,7 +39,7 @@ def test_a_true_certificate(path: Path, run) -> None:
     assert err == ""  # it takes no time
 
 
-def test_json(path: Path, run) -> None:
+def test_json(path: Path, run: Run) -> None:
     code, out, _ = run("verify", path, "--hessian", BRANCH, "--json")
     report = json.loads(out)
     assert (code, out.count("\n")) == (0, 1)
@@ -53,7 +55,9 @@ def test_json(path: Path, run) -> None:
 @pytest.mark.parametrize(
     "options", [("--backend", "tabu"), ("--max-evaluations", "1")], ids=["heuristic", "partial"]
 )
-def test_a_list_without_proof_is_not_called_verified(options, run, tmp_path: Path) -> None:
+def test_a_list_without_proof_is_not_called_verified(
+    options: dict[str, Any], run: Run, tmp_path: Path
+) -> None:
     path = tmp_path / "list.certificate.json"
     # Half of the eigenvalues are zero: no search is through with it before somebody asks it to
     # stop.
@@ -79,11 +83,11 @@ def test_a_list_without_proof_is_not_called_verified(options, run, tmp_path: Pat
     assert (report["passed"], report["complete"], report["num_proven"]) == (True, False, 0)
 
 
-def test_quiet(path: Path, run) -> None:
+def test_quiet(path: Path, run: Run) -> None:
     assert run("verify", path, "--quiet") == (0, "", "")
 
 
-def test_a_failed_check(path: Path, run) -> None:
+def test_a_failed_check(path: Path, run: Run) -> None:
     edit(path, lambda fields: fields["spectrum"]["energies"].__setitem__(0, -1.0))
     code, out, err = run("verify", path)
     assert (code, err) == (1, "")
@@ -91,7 +95,7 @@ def test_a_failed_check(path: Path, run) -> None:
     assert run("verify", path, "--quiet") == (1, "", "")
 
 
-def test_another_hessian(path: Path, run, tmp_path: Path) -> None:
+def test_another_hessian(path: Path, run: Run, tmp_path: Path) -> None:
     code, out, _ = run("verify", path, "--hessian", "bytelm-40-block")
     assert code == 1
     np.save(tmp_path / "other.npy", np.eye(80))
@@ -100,13 +104,13 @@ def test_another_hessian(path: Path, run, tmp_path: Path) -> None:
     assert out.splitlines()[-1] == "FAILED: hessian"
 
 
-def test_too_large(path: Path, run) -> None:
+def test_too_large(path: Path, run: Run) -> None:
     code, out, err = run("verify", path, "--max-states", "1e4")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1].endswith("completeness is only claimed")
 
 
-def test_a_limit(run, tmp_path: Path) -> None:
+def test_a_limit(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     arguments = ("--remove", 10, "--states", 3, "--certificate", path, "--quiet")
     assert run("solve", BRANCH, *arguments).code == 0
@@ -115,7 +119,7 @@ def test_a_limit(run, tmp_path: Path) -> None:
     assert "was stopped (time limit)" in " ".join(out.split())
 
 
-def test_a_partial_certificate(run, tmp_path: Path) -> None:
+def test_a_partial_certificate(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     long = ("solve", BRANCH, "--remove", 8, "--backend", "enumeration", "--states", 5)
     assert run(*long, "--max-evaluations", 1000, "--certificate", path, "--quiet").code == 3
@@ -123,7 +127,7 @@ def test_a_partial_certificate(run, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def folder(run, tmp_path: Path) -> Path:
+def folder(run: Run, tmp_path: Path) -> Path:
     """The certificates of a sweep, with its spectra beside them."""
     folder = tmp_path / "proofs"
     arguments = ("--remove", "10,1-3", "--states", 4, "--out", folder, "--certificate", folder)
@@ -131,7 +135,7 @@ def folder(run, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_sweep_writes_one_certificate_for_each_count(folder: Path, run) -> None:
+def test_a_sweep_writes_one_certificate_for_each_count(folder: Path, run: Run) -> None:
     counts = (1, 2, 3, 10)
     suffixes = (".json", ".certificate.json")
     expected = {f"remove-{count}{suffix}" for count in counts for suffix in suffixes}
@@ -142,7 +146,9 @@ def test_a_sweep_writes_one_certificate_for_each_count(folder: Path, run) -> Non
         assert certificate.statement.remove == certificate.spectrum.remove == count
 
 
-def test_all_certificates_of_a_folder(folder: Path, run, monkeypatch) -> None:
+def test_all_certificates_of_a_folder(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder.parent)
     code, out, err = run("verify", "proofs", "--max-states", "1e5")
     assert (code, err) == (0, "")
@@ -160,7 +166,7 @@ def test_all_certificates_of_a_folder(folder: Path, run, monkeypatch) -> None:
     assert run("verify", folder, "--max-states", 10, "--quiet") == (0, "", "")
 
 
-def test_one_of_many_fails(folder: Path, path: Path, run) -> None:
+def test_one_of_many_fails(folder: Path, path: Path, run: Run) -> None:
     wrong = folder / "remove-2.certificate.json"
     edit(wrong, lambda fields: fields["spectrum"]["energies"].__setitem__(3, 1e-3))
     arguments = ("verify", path, folder, "--max-states", 10)
@@ -182,7 +188,7 @@ def test_one_of_many_fails(folder: Path, path: Path, run) -> None:
     }
 
 
-def test_a_folder_of_one_gives_a_list(folder: Path, run) -> None:
+def test_a_folder_of_one_gives_a_list(folder: Path, run: Run) -> None:
     for file in folder.iterdir():
         if file.name != "remove-1.certificate.json":
             file.unlink()
@@ -192,7 +198,7 @@ def test_a_folder_of_one_gives_a_list(folder: Path, run) -> None:
     )
 
 
-def test_a_limit_on_each_of_many(folder: Path, run) -> None:
+def test_a_limit_on_each_of_many(folder: Path, run: Run) -> None:
     for count in (1, 2):
         (folder / f"remove-{count}.certificate.json").unlink()
     code, out, err = run("verify", folder, "--max-states", "1e13", "--time-limit", 0.2)
@@ -208,7 +214,7 @@ def test_a_limit_on_each_of_many(folder: Path, run) -> None:
     )
 
 
-def test_ctrl_c_leaves_the_rest(folder: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_leaves_the_rest(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from qubo_prune.core.stopping import StopReason
     from qubo_prune.solving.proof.verification import Verification
 
@@ -219,7 +225,7 @@ def test_ctrl_c_leaves_the_rest(folder: Path, run, monkeypatch: pytest.MonkeyPat
     assert out.endswith("1 verified as far as was possible, 3 not looked at\n")
 
 
-def test_nothing_is_verified_before_all_files_are_read(folder: Path, run) -> None:
+def test_nothing_is_verified_before_all_files_are_read(folder: Path, run: Run) -> None:
     (folder / "remove-3.certificate.json").write_text("{}")
     code, out, err = run("verify", folder)
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -236,7 +242,7 @@ def test_nothing_is_verified_before_all_files_are_read(folder: Path, run) -> Non
     ],
 )
 def test_what_cannot_be_verified(
-    arguments: list[str], words: str, path: Path, run, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], words: str, path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(path.parent)
     code, out, err = run("verify", *arguments)
@@ -244,7 +250,7 @@ def test_what_cannot_be_verified(
     assert words in err
 
 
-def test_every_part_of_the_problem_is_rebuilt(run, tmp_path: Path) -> None:
+def test_every_part_of_the_problem_is_rebuilt(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(10, 10))
     np.save(tmp_path / "h.npy", matrix)
@@ -271,7 +277,7 @@ def test_every_part_of_the_problem_is_rebuilt(run, tmp_path: Path) -> None:
     assert run("solve", tmp_path / "h.npy", "--remove", 2, "--symmetrize").code == 0
 
 
-def test_a_hessian_without_its_sidecar(run, tmp_path: Path) -> None:
+def test_a_hessian_without_its_sidecar(run: Run, tmp_path: Path) -> None:
     """Kinds and names are in the certificate."""
     problem = Problem.load(BRANCH, {"mlp": 2, "attention": 1})
     certificate = Certificate.of(problem, solve(problem, num_states=3), hessian="plain.npy")
@@ -291,14 +297,14 @@ IMPOSSIBLE = {
 
 
 @pytest.mark.parametrize("case", IMPOSSIBLE)
-def test_problems_that_cannot_be_made(case: str, path: Path, run) -> None:
+def test_problems_that_cannot_be_made(case: str, path: Path, run: Run) -> None:
     edit(path, IMPOSSIBLE[case])
     code, out, err = run("verify", path)
     assert (code, err) == (1, "")
     assert out.splitlines()[-1] == "FAILED: problem"
 
 
-def test_control_characters_do_not_reach_the_terminal(path: Path, run) -> None:
+def test_control_characters_do_not_reach_the_terminal(path: Path, run: Run) -> None:
     def change(fields: dict) -> None:
         fields["spectrum"]["backend"] = "\x1b[2J\ud800\n"
         fields["problem"]["hessian_sha256"] = "\x1b]0;x\x07\ud800"
@@ -323,7 +329,7 @@ HOSTILE_NAMES = [
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_only_bundled_hessians_and_those_beside_are_opened(name: str, path: Path, run) -> None:
+def test_only_bundled_hessians_and_those_beside_are_opened(name: str, path: Path, run: Run) -> None:
     edit(path, lambda fields: fields.update(hessian=name))
     code, out, err = run("verify", path)
     assert (code, out) == (2, "")
@@ -331,7 +337,7 @@ def test_only_bundled_hessians_and_those_beside_are_opened(name: str, path: Path
     assert err.count("\n") == 1
 
 
-def test_files_that_are_no_certificates(run, tmp_path: Path) -> None:
+def test_files_that_are_no_certificates(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     contents = (
         b"",
@@ -352,7 +358,7 @@ def test_files_that_are_no_certificates(run, tmp_path: Path) -> None:
     assert run("verify", tmp_path).code == 2
 
 
-def test_a_spectrum_is_no_certificate(run, tmp_path: Path) -> None:
+def test_a_spectrum_is_no_certificate(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     assert run("solve", BRANCH, "--remove", 2, "--out", path, "--quiet").code == 0
     ran = run("verify", path)
@@ -370,7 +376,7 @@ def test_a_spectrum_is_no_certificate(run, tmp_path: Path) -> None:
     ],
 )
 def test_certificates_that_cannot_be_written(
-    arguments: list[str], words: str, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], words: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.json").mkdir()
@@ -384,6 +390,6 @@ def test_certificates_that_cannot_be_written(
     "arguments",
     [["--max-states", "-1"], ["--max-states", "nan"], ["--seed", "-1"], ["--time-limit", "0"]],
 )
-def test_bad_arguments(arguments: list[str], path: Path, run) -> None:
+def test_bad_arguments(arguments: list[str], path: Path, run: Run) -> None:
     code, out, err = run("verify", path, *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)

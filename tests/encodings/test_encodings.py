@@ -42,47 +42,11 @@ from qubo_prune.encodings import (
 )
 from qubo_prune.encodings.bounds import lower_bounds, lowest_of_all, other_counts
 from qubo_prune.testing.problems import swap_neighbours
+from tests.strategies import problems_for_encodings
 
 
 def every_state(n: int) -> NDArray[np.bool_]:
     return ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
-
-
-@st.composite
-def problems(draw: st.DrawFn, integers: bool = False, min_blocks: int = 1) -> Problem:
-    """Any sign of the Hessian, one group or several, fixed blocks, linear terms."""
-    n = draw(st.integers(min_blocks, 8))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    factors = rng.integers(-4, 5, size=(n, n)).astype(float)
-    if not integers:
-        factors += rng.normal(size=(n, n))
-    family = draw(st.sampled_from(["wishart", "negative", "indefinite", "sparse"]))
-    hessian = {
-        "wishart": factors.T @ factors,
-        "negative": -factors.T @ factors,
-        "indefinite": factors + factors.T,
-        "sparse": (factors + factors.T) * (np.abs(factors + factors.T) > 3),
-    }[family]
-    arguments: dict[str, object] = {}
-    if draw(st.booleans()):
-        gradient = rng.integers(-6, 7, size=n) / 2.0
-        arguments = {"gradient": gradient, "beta": draw(st.sampled_from([1.0, -1.0]))}
-    marks = rng.permutation(n).tolist()
-    keep, force = marks[: n // 5], marks[n // 5 : 2 * (n // 5)]
-    if draw(st.booleans()):
-        remove: int | dict[str, int] = draw(st.integers(len(force), n - len(keep)))
-    else:
-        kinds = ["attention" if i % 3 else "mlp" for i in range(n)]
-        remove = {}
-        for kind in dict.fromkeys(kinds):
-            members = {i for i in range(n) if kinds[i] == kind}
-            low, high = len(members & set(force)), len(members - set(keep))
-            remove[kind] = draw(st.integers(low, high))
-        arguments["kinds"] = kinds
-    return Problem((hessian + hessian.T) / 2, remove, keep=keep, force=force, **arguments)
-
-
-# Penalty forms
 
 
 def expected_energies(problem: Problem, penalties: np.ndarray) -> np.ndarray:
@@ -97,7 +61,7 @@ def expected_energies(problem: Problem, penalties: np.ndarray) -> np.ndarray:
     return energies
 
 
-@given(problem=problems(), data=st.data())
+@given(problem=problems_for_encodings(), data=st.data())
 def test_every_encoding_has_the_energies_of_the_definition(
     problem: Problem, data: st.DataObject
 ) -> None:
@@ -121,7 +85,7 @@ def test_every_encoding_has_the_energies_of_the_definition(
         assert np.array_equal(decode(problem, samples), problem.reduced().expand(y))
 
 
-@given(problem=problems(min_blocks=2))
+@given(problem=problems_for_encodings(min_blocks=2))
 def test_a_cqm_allows_the_feasible_states_alone(problem: Problem) -> None:
     cqm = to_cqm(problem)
     variables = problem.reduced().variables.tolist()
@@ -199,8 +163,6 @@ def test_a_wrong_vartype() -> None:
         to_bqm(TWO, 1.0, "spin")
 
 
-# Decoding
-
 FORCED = Problem(np.eye(5), 3, keep=[1], force=[3])
 
 
@@ -236,9 +198,6 @@ def test_samples_that_are_none(samples: object, words: str) -> None:
         decode(FORCED, samples)
 
 
-# How large a penalty has to be
-
-
 def keeps(problem: Problem, num_states: int, penalties: object) -> bool:
     """Whether the lowest states are below every infeasible one, tried on all states."""
     qubo = penalty_qubo(problem, penalties)
@@ -250,7 +209,7 @@ def keeps(problem: Problem, num_states: int, penalties: object) -> bool:
 
 
 @settings(max_examples=60)
-@given(problem=problems(integers=True, min_blocks=2), num_states=st.integers(1, 12))
+@given(problem=problems_for_encodings(integers=True, min_blocks=2), num_states=st.integers(1, 12))
 def test_slightly_less_fails_and_slightly_more_works(problem: Problem, num_states: int) -> None:
     assume(problem.groups)
     for per_group in (True, False):
@@ -269,7 +228,7 @@ def test_slightly_less_fails_and_slightly_more_works(problem: Problem, num_state
 
 
 @settings(max_examples=60)
-@given(problem=problems(min_blocks=2), num_states=st.integers(1, 12))
+@given(problem=problems_for_encodings(min_blocks=2), num_states=st.integers(1, 12))
 def test_a_safe_penalty_is_safe(problem: Problem, num_states: int) -> None:
     assume(problem.groups)
     safe = safe_penalty(problem, num_states)
@@ -284,7 +243,7 @@ def test_a_safe_penalty_is_safe(problem: Problem, num_states: int) -> None:
 
 
 @settings(max_examples=60)
-@given(problem=problems(min_blocks=2))
+@given(problem=problems_for_encodings(min_blocks=2))
 def test_bounds_bound(problem: Problem) -> None:
     reduced = problem.reduced()
     y = every_state(len(reduced.variables))
@@ -384,7 +343,14 @@ class Guess(Backend):
     summary = "repairs no blocks at all"
     capabilities = Capability.NONE
 
-    def run(self, problem, num_states, stop, seed, warm_start=None):
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
         return RawResult(repair(problem, problem.state([]), num_states))
 
 
@@ -416,16 +382,13 @@ def test_what_safe_penalty_refuses() -> None:
         safe_penalty(PROBLEM, 2, spectrum=solve(PROBLEM.with_remove(4), num_states=2))
 
 
-# Repair
-
-
 def test_repair_is_asked_for_one_state_or_more() -> None:
     with pytest.raises(InputError, match="num_states must be at least 1, not 0; ask for one"):
         repair(PROBLEM, PROBLEM.state([]), num_states=0)
 
 
 @settings(max_examples=60)
-@given(problem=problems(), seed=st.integers(0, 1000))
+@given(problem=problems_for_encodings(), seed=st.integers(0, 1000))
 def test_repaired_states_are_feasible_distinct_and_in_order(problem: Problem, seed: int) -> None:
     states = np.random.default_rng(seed).random((6, problem.num_blocks)) < 0.5
     near = nearest_feasible(problem, states)
@@ -442,7 +405,7 @@ def test_repaired_states_are_feasible_distinct_and_in_order(problem: Problem, se
 
 
 @settings(max_examples=60)
-@given(problem=problems())
+@given(problem=problems_for_encodings())
 def test_nearest_is_nearest(problem: Problem) -> None:
     """No feasible state is closer than the one returned."""
     everything = every_state(problem.num_blocks)

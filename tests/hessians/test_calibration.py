@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.hessians import Calibration
 from qubo_prune.hessians.calibration import load_calibration
+
+MakeTokenizer = Callable[..., Any]
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -45,13 +51,13 @@ QUESTIONS = [
 WITH_SYSTEM = [{"role": "system", "content": "world"}, *QUESTIONS[:2]]
 
 
-def write_lines(path, rows):
+def write_lines(path: Path, rows: Any) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
 @pytest.fixture(scope="module")
-def make_tokenizer():
+def make_tokenizer() -> MakeTokenizer:
     """A byte-level BPE, so that every text comes back from its tokens."""
     transformers = pytest.importorskip("transformers")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -71,7 +77,7 @@ def make_tokenizer():
         single="<s> $A", special_tokens=[("<s>", 0)]
     )
 
-    def make(template=None):
+    def make(template: Any = None) -> Any:
         ends = {"bos_token": "<s>", "eos_token": "</s>"}
         return transformers.PreTrainedTokenizerFast(
             tokenizer_object=bare, chat_template=template, **ends
@@ -81,32 +87,32 @@ def make_tokenizer():
 
 
 @pytest.fixture
-def chats(tmp_path):
+def chats(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "chats.jsonl", [{"messages": QUESTIONS}])
 
 
-def counted(tokenizer, calibration, sample=0):
+def counted(tokenizer: Any, calibration: Calibration, sample: int = 0) -> str:
     return tokenizer.decode(calibration.tokens[sample][calibration.targets[sample]])
 
 
 ORDER_OF_SEED_0 = [11, 3, 20, 13, 2]
 
-# Drawing
 
-
-def numbered(tmp_path_factory, count):
+def numbered(tmp_path_factory: pytest.TempPathFactory, count: int) -> Path:
     folder = tmp_path_factory.mktemp("numbered")
     return write_lines(folder / "n.jsonl", [[k, k + 1, k + 2] for k in range(count)])
 
 
 @pytest.fixture(scope="module")
-def fifty(tmp_path_factory):
+def fifty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return numbered(tmp_path_factory, 50)
 
 
 @settings(max_examples=40)
 @given(num_samples=st.integers(1, 60), seed=st.integers(0, 2**63))
-def test_a_draw_is_without_replacement_and_fewer_are_the_first_of_more(fifty, num_samples, seed):
+def test_a_draw_is_without_replacement_and_fewer_are_the_first_of_more(
+    fifty: Path, num_samples: int, seed: int
+) -> None:
     drawn = load_calibration(fifty, num_samples=num_samples, seed=seed)
     assert len(drawn) == min(num_samples, 50) == len(set(drawn.indices.tolist()))
     assert [each[0] for each in drawn.tokens] == drawn.indices.tolist()
@@ -116,13 +122,13 @@ def test_a_draw_is_without_replacement_and_fewer_are_the_first_of_more(fifty, nu
     assert drawn.description["requested_samples"] == num_samples
 
 
-def test_the_draw_is_the_same_on_every_machine(fifty):
+def test_the_draw_is_the_same_on_every_machine(fifty: Path) -> None:
     # By the raw 64-bit outputs of PCG64, which NumPy promises to keep: written down once.
     assert load_calibration(fifty, num_samples=5, seed=0).indices.tolist() == ORDER_OF_SEED_0
     assert load_calibration(fifty, num_samples=5, seed=1).indices.tolist() != ORDER_OF_SEED_0
 
 
-def test_every_row_is_drawn_about_equally_often(fifty):
+def test_every_row_is_drawn_about_equally_often(fifty: Path) -> None:
     seeds = 400
     seen = np.concatenate(
         [load_calibration(fifty, num_samples=5, seed=seed).indices for seed in range(seeds)]
@@ -134,7 +140,9 @@ def test_every_row_is_drawn_about_equally_often(fifty):
 
 @settings(max_examples=40)
 @given(num_samples=st.integers(1, 50), data=st.data())
-def test_shards_are_contiguous_even_and_together_the_whole(fifty, num_samples, data):
+def test_shards_are_contiguous_even_and_together_the_whole(
+    fifty: Path, num_samples: int, data: Any
+) -> None:
     whole = load_calibration(fifty, num_samples=num_samples)
     n = data.draw(st.integers(1, num_samples))
     shards = [whole.shard(i, n) for i in range(1, n + 1)]
@@ -147,12 +155,12 @@ def test_shards_are_contiguous_even_and_together_the_whole(fifty, num_samples, d
 @pytest.mark.parametrize(
     ("i", "n", "message"), [(1, 51, "between 1 and 50"), (0, 2, "1 to 2"), (3, 2, "1 to 2")]
 )
-def test_shards_that_are_not_there(fifty, i, n, message):
+def test_shards_that_are_not_there(fifty: Path, i: int, n: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_calibration(fifty).shard(i, n)
 
 
-def test_samples_too_short_are_passed_over_and_counted(tmp_path):
+def test_samples_too_short_are_passed_over_and_counted(tmp_path: Path) -> None:
     rows = [[1], [], [2, 3], {"input_ids": [4, 5], "attention_mask": [1, 0]}, [6, 7, 8, 9]]
     drawn = load_calibration(write_lines(tmp_path / "t.jsonl", rows), sequence_length=3)
     assert sorted(each.tolist() for each in drawn.tokens) == [[2, 3], [6, 7, 8]]
@@ -166,10 +174,7 @@ def test_samples_too_short_are_passed_over_and_counted(tmp_path):
     assert len(load_calibration(tmp_path / "t.jsonl", num_samples=2)) == 2
 
 
-# Sources
-
-
-def test_the_same_rows_from_every_kind_of_file_are_the_same_samples(tmp_path):
+def test_the_same_rows_from_every_kind_of_file_are_the_same_samples(tmp_path: Path) -> None:
     rows = [[k, 2 * k, 7] for k in range(20)]
     objects = [{"input_ids": row, "other": "x"} for row in rows]
     sources = [write_lines(tmp_path / name, rows) for name in ("a.jsonl", "b.ndjson")]
@@ -189,7 +194,7 @@ def test_the_same_rows_from_every_kind_of_file_are_the_same_samples(tmp_path):
     assert len({each.description["tokens_sha256"] for each in drawn[:-1]}) == 1
 
 
-def test_several_files_are_one_source(tmp_path):
+def test_several_files_are_one_source(tmp_path: Path) -> None:
     files = [write_lines(tmp_path / f"{k}.jsonl", [[k, k], [k, k]]) for k in range(3)]
     drawn = load_calibration([files[2], files[0]])
     assert {int(i): int(t[0]) for i, t in zip(drawn.indices, drawn.tokens, strict=True)} == {
@@ -203,7 +208,7 @@ def test_several_files_are_one_source(tmp_path):
     assert drawn.description["sha256"][0] == digest
 
 
-def test_descriptions_do_not_depend_on_the_folder_and_are_json(tmp_path):
+def test_descriptions_do_not_depend_on_the_folder_and_are_json(tmp_path: Path) -> None:
     described = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -212,7 +217,7 @@ def test_descriptions_do_not_depend_on_the_folder_and_are_json(tmp_path):
     assert described[0] == described[1]
 
 
-def test_parquet_and_datasets_on_disk(tmp_path):
+def test_parquet_and_datasets_on_disk(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     rows = [{"input_ids": [k, k + 1], "text": None} for k in range(9)]
     dataset = datasets.Dataset.from_list(rows)
@@ -237,7 +242,9 @@ def test_parquet_and_datasets_on_disk(tmp_path):
         load_calibration(tmp_path)
 
 
-def test_a_dataset_of_the_hub_that_was_loaded_before(tmp_path, monkeypatch):
+def test_a_dataset_of_the_hub_that_was_loaded_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = pytest.importorskip("datasets.config")
     from datasets.packaged_modules.json.json import Json
 
@@ -267,10 +274,9 @@ def test_a_dataset_of_the_hub_that_was_loaded_before(tmp_path, monkeypatch):
         load_calibration("tokens", split="dev")
 
 
-# Tokens
-
-
-def test_texts_get_the_special_tokens_of_the_tokenizer(tmp_path, make_tokenizer):
+def test_texts_get_the_special_tokens_of_the_tokenizer(
+    tmp_path: Path, make_tokenizer: MakeTokenizer
+) -> None:
     tokenizer = make_tokenizer()
     rows = [{"text": "hello world"}, {"text": "the quick brown fox"}, "how"]
     drawn = load_calibration(
@@ -285,7 +291,9 @@ def test_texts_get_the_special_tokens_of_the_tokenizer(tmp_path, make_tokenizer)
     assert named.tokens[0].tolist() == tokenizer("hello world")["input_ids"]
 
 
-def test_a_text_file_is_cut_into_windows_that_lose_nothing(tmp_path, make_tokenizer):
+def test_a_text_file_is_cut_into_windows_that_lose_nothing(
+    tmp_path: Path, make_tokenizer: MakeTokenizer
+) -> None:
     tokenizer = make_tokenizer()
     text = "the quick brown fox, hello world — how are you?\n" * 7
     (tmp_path / "t.txt").write_text(text, encoding="utf-8")
@@ -301,7 +309,7 @@ def test_a_text_file_is_cut_into_windows_that_lose_nothing(tmp_path, make_tokeni
         )
 
 
-def _with_prefix(make_tokenizer, single):
+def _with_prefix(make_tokenizer: MakeTokenizer, single: Any) -> Any:
     from tokenizers import processors
 
     tokenizer = make_tokenizer()
@@ -312,7 +320,9 @@ def _with_prefix(make_tokenizer, single):
 
 
 @pytest.mark.parametrize("template", [CHATML, MARKED, None], ids=["prefix", "marked", "plain"])
-def test_only_the_answers_count_when_the_prompt_is_masked(chats, make_tokenizer, template):
+def test_only_the_answers_count_when_the_prompt_is_masked(
+    chats: Path, make_tokenizer: MakeTokenizer, template: Any
+) -> None:
     tokenizer = make_tokenizer(template)
     whole = load_calibration(chats, tokenizer)
     masked = load_calibration(chats, tokenizer, mask_prompt=True)
@@ -325,7 +335,9 @@ def test_only_the_answers_count_when_the_prompt_is_masked(chats, make_tokenizer,
     assert masked.description["counted_tokens"] == masked.targets[0].sum()
 
 
-def test_the_tokens_of_a_chat_are_those_of_the_template(chats, make_tokenizer):
+def test_the_tokens_of_a_chat_are_those_of_the_template(
+    chats: Path, make_tokenizer: MakeTokenizer
+) -> None:
     tokenizer = make_tokenizer(CHATML)
     drawn = load_calibration(chats, tokenizer)
     assert drawn.tokens[0].tolist() == tokenizer.apply_chat_template(QUESTIONS)["input_ids"]
@@ -333,7 +345,9 @@ def test_the_tokens_of_a_chat_are_those_of_the_template(chats, make_tokenizer):
     assert drawn.description["chat_template"] == f"sha256:{digest}"
 
 
-def test_both_spellings_of_a_chat_are_one(tmp_path, chats, make_tokenizer):
+def test_both_spellings_of_a_chat_are_one(
+    tmp_path: Path, chats: Path, make_tokenizer: MakeTokenizer
+) -> None:
     roles = {"user": "human", "assistant": "gpt"}
     hermes = [{"from": roles[m["role"]], "value": m["content"]} for m in QUESTIONS]
     other = write_lines(tmp_path / "hermes.jsonl", [{"conversations": hermes, "id": 3}])
@@ -343,7 +357,9 @@ def test_both_spellings_of_a_chat_are_one(tmp_path, chats, make_tokenizer):
     assert second.description["formats"] == {"chat": 1}
 
 
-def test_a_tokenizer_without_template_gets_plain_turns(tmp_path, make_tokenizer):
+def test_a_tokenizer_without_template_gets_plain_turns(
+    tmp_path: Path, make_tokenizer: MakeTokenizer
+) -> None:
     tokenizer = make_tokenizer()
     drawn = load_calibration(
         write_lines(tmp_path / "t.jsonl", [{"messages": WITH_SYSTEM}]), tokenizer
@@ -355,14 +371,18 @@ def test_a_tokenizer_without_template_gets_plain_turns(tmp_path, make_tokenizer)
     assert drawn.description["chat_template"] == "plain"
 
 
-def test_turns_that_a_template_rewrites_are_not_guessed(chats, make_tokenizer):
+def test_turns_that_a_template_rewrites_are_not_guessed(
+    chats: Path, make_tokenizer: MakeTokenizer
+) -> None:
     tokenizer = make_tokenizer(REASONING)
     drawn = load_calibration(chats, tokenizer, mask_prompt=True)
     assert counted(tokenizer, drawn).strip() == "<think></think>quick brown<|im_end|>"
     assert drawn.description["unlocated_turns"] == 1
 
 
-def test_chats_that_a_template_refuses_are_passed_over(tmp_path, make_tokenizer):
+def test_chats_that_a_template_refuses_are_passed_over(
+    tmp_path: Path, make_tokenizer: MakeTokenizer
+) -> None:
     rows = [{"messages": WITH_SYSTEM}, {"messages": QUESTIONS}, {"messages": []}]
     file = write_lines(tmp_path / "t.jsonl", rows)
     drawn = load_calibration(file, make_tokenizer(STRICT))
@@ -376,13 +396,17 @@ def test_chats_that_a_template_refuses_are_passed_over(tmp_path, make_tokenizer)
         load_calibration(file, make_tokenizer(STRICT))
 
 
-def test_templates_that_print_the_day_print_the_same_one(chats, make_tokenizer):
+def test_templates_that_print_the_day_print_the_same_one(
+    chats: Path, make_tokenizer: MakeTokenizer
+) -> None:
     tokenizer = make_tokenizer(DATED)
     text = tokenizer.decode(load_calibration(chats, tokenizer).tokens[0])
     assert text.startswith("2024-07-26<|im_start|>")
 
 
-def test_samples_without_a_counted_token_are_passed_over(tmp_path, make_tokenizer):
+def test_samples_without_a_counted_token_are_passed_over(
+    tmp_path: Path, make_tokenizer: MakeTokenizer
+) -> None:
     tokenizer = make_tokenizer(CHATML)
     file = write_lines(tmp_path / "t.jsonl", [{"messages": QUESTIONS}, {"messages": QUESTIONS[:1]}])
     drawn = load_calibration(file, tokenizer, mask_prompt=True)
@@ -391,7 +415,7 @@ def test_samples_without_a_counted_token_are_passed_over(tmp_path, make_tokenize
         load_calibration(file, tokenizer, mask_prompt=True, sequence_length=3)
 
 
-def test_labels_mask_token_ids(tmp_path):
+def test_labels_mask_token_ids(tmp_path: Path) -> None:
     row = {"input_ids": [0, 5, 6, 7], "labels": [-100, -100, 6, 7], "attention_mask": [0, 1, 1, 1]}
     file = write_lines(tmp_path / "t.jsonl", [row])
     assert load_calibration(file).targets[0].tolist() == [False, True, True]
@@ -403,9 +427,6 @@ def test_labels_mask_token_ids(tmp_path):
     row["labels"] = [-100, -100, -100, 7]
     write_lines(file, [row])
     assert load_calibration(file, mask_prompt=True).targets[0].tolist() == [False, False, True]
-
-
-# What is refused
 
 
 @pytest.mark.parametrize(
@@ -433,7 +454,7 @@ def test_labels_mask_token_ids(tmp_path):
         ("t.csv", "a,b", "in no format"),
     ],
 )  # fmt: skip
-def test_files_that_are_refused(tmp_path, name, text, message):
+def test_files_that_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     source = [tmp_path / name] if name != "t.csv" else [tmp_path / name, tmp_path / name]
     with pytest.raises(InputError, match=message) as caught:
@@ -441,7 +462,7 @@ def test_files_that_are_refused(tmp_path, name, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_arrays_that_are_no_tokens(tmp_path):
+def test_arrays_that_are_no_tokens(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.zeros((2, 2)))
     with pytest.raises(InputError, match="integers in one or two dimensions, not float64"):
         load_calibration(tmp_path / "f.npy")
@@ -461,12 +482,12 @@ def test_arrays_that_are_no_tokens(tmp_path):
         ({"text_field": "body"}, "has no body, only input_ids; name the column"),
     ],
 )
-def test_arguments_that_are_refused(fifty, options, message):
+def test_arguments_that_are_refused(fifty: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_calibration(fifty, **options)
 
 
-def test_sources_that_are_not_there(tmp_path):
+def test_sources_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no.jsonl does not exist; check the path"):
         load_calibration(tmp_path / "no.jsonl")
     with pytest.raises(InputError, match="no calibration data is given"):
@@ -480,7 +501,7 @@ def test_sources_that_are_not_there(tmp_path):
         load_calibration(tmp_path / "latin.txt")
 
 
-def test_texts_that_are_refused(tmp_path, make_tokenizer):
+def test_texts_that_are_refused(tmp_path: Path, make_tokenizer: MakeTokenizer) -> None:
     tokenizer = make_tokenizer()
     (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     with pytest.raises(InputError, match=r"is not UTF-8 text \(byte 3\)"):

@@ -284,9 +284,6 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
         extract(make_model(), make_calibration(), tmp_path / "h.npy")
 
 
-# The command line
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model and two files of tokens."""

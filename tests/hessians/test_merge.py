@@ -5,11 +5,14 @@ extraction.
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.gradients import gradients_path, load_gradients, save_gradients
@@ -29,7 +32,16 @@ COMMON = {
 }
 
 
-def write_shard(folder, index, of, gradients, indices, *, rows=True, **changes):
+def write_shard(
+    folder: Path,
+    index: int,
+    of: int,
+    gradients: NDArray[np.float32],
+    indices: list[int],
+    *,
+    rows: Any = True,
+    **changes: Any,
+) -> Path:
     path = folder / f"part-{index}-of-{of}.npy"
     entries = {
         **COMMON,
@@ -53,11 +65,13 @@ def write_shard(folder, index, of, gradients, indices, *, rows=True, **changes):
 
 
 @pytest.fixture
-def gradients():
+def gradients() -> NDArray[np.float32]:
     return np.random.default_rng(5).standard_normal((12, 3)).astype(np.float32).astype(np.float64)
 
 
-def write_shards(folder, gradients, of=3, **changes):
+def write_shards(
+    folder: Path, gradients: NDArray[np.float32], of: int = 3, **changes: Any
+) -> list[Path]:
     folder.mkdir(exist_ok=True)
     parts = np.array_split(np.arange(len(gradients)), of)
     return [
@@ -68,7 +82,9 @@ def write_shards(folder, gradients, of=3, **changes):
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), m=st.integers(1, 30), seed=st.integers(0, 2**32))
-def test_the_merged_hessian_is_the_unsharded_one_in_any_order(tmp_path, data, m, seed):
+def test_the_merged_hessian_is_the_unsharded_one_in_any_order(
+    tmp_path: Path, data: Any, m: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     scale = 10.0 ** rng.integers(-6, 3, 3)
     rows = (rng.standard_normal((m, 3)) * scale).astype(np.float32).astype(np.float64)
@@ -88,7 +104,7 @@ def test_the_merged_hessian_is_the_unsharded_one_in_any_order(tmp_path, data, m,
     ]
 
 
-def test_the_sidecar_says_what_was_merged(tmp_path, gradients):
+def test_the_sidecar_says_what_was_merged(tmp_path: Path, gradients: NDArray[np.float32]) -> None:
     shards = write_shards(tmp_path / "in", gradients)
     file = merge_hessians([load_hessian(shards[2]), *shards[:2]], tmp_path / "all.npy")
     said = file.metadata
@@ -102,7 +118,9 @@ def test_the_sidecar_says_what_was_merged(tmp_path, gradients):
     assert said["merged_from"][0]["sha256"] == load_hessian(shards[0]).sha256
 
 
-def test_folders_and_longest_samples_may_differ_between_machines(tmp_path, gradients):
+def test_folders_and_longest_samples_may_differ_between_machines(
+    tmp_path: Path, gradients: NDArray[np.float32]
+) -> None:
     own = [{"model": f"/disk{k}/toy", "sequence_length": 6 + k} for k in (1, 2)]
     shards = [
         write_shard(
@@ -118,7 +136,7 @@ def test_folders_and_longest_samples_may_differ_between_machines(tmp_path, gradi
     )
 
 
-def test_missing_shards_have_to_be_allowed(tmp_path, gradients):
+def test_missing_shards_have_to_be_allowed(tmp_path: Path, gradients: NDArray[np.float32]) -> None:
     shards = write_shards(tmp_path / "in", gradients)
     with pytest.raises(InputError, match=r"of 3 shards 2 are missing, number 1, 3; give them too"):
         merge_hessians(shards[1:2], tmp_path / "all.npy")
@@ -129,7 +147,9 @@ def test_missing_shards_have_to_be_allowed(tmp_path, gradients):
     np.testing.assert_allclose(file.hessian, gradients[:8].T @ gradients[:8] / 8)
 
 
-def test_gradients_of_samples_are_merged_if_all_shards_have_them(tmp_path, gradients):
+def test_gradients_of_samples_are_merged_if_all_shards_have_them(
+    tmp_path: Path, gradients: NDArray[np.float32]
+) -> None:
     shards = write_shards(tmp_path / "in", gradients)
     out = tmp_path / "all.npy"
     merge_hessians(shards, out)
@@ -142,7 +162,9 @@ def test_gradients_of_samples_are_merged_if_all_shards_have_them(tmp_path, gradi
         merge_hessians(shards, out)
 
 
-def test_losses_and_gradients_are_left_out_where_a_shard_has_none(tmp_path, gradients):
+def test_losses_and_gradients_are_left_out_where_a_shard_has_none(
+    tmp_path: Path, gradients: NDArray[np.float32]
+) -> None:
     shards = write_shards(tmp_path, gradients[:8], of=2)
     write_shard(tmp_path, 2, 2, gradients[4:8], range(4), mean_gradient=None, loss=None)
     file = merge_hessians(shards, tmp_path / "all.npy")
@@ -173,7 +195,9 @@ def test_losses_and_gradients_are_left_out_where_a_shard_has_none(tmp_path, grad
         ({"loss": "nats"}, "loss of .* must be a finite number"),
     ],
 )  # fmt: skip
-def test_shards_that_do_not_belong_together(tmp_path, gradients, change, message):
+def test_shards_that_do_not_belong_together(
+    tmp_path: Path, gradients: NDArray[np.float32], change: Any, message: str
+) -> None:
     first = write_shard(tmp_path, 1, 2, gradients[:4], range(100, 104))
     second = write_shard(tmp_path, 2, 2, gradients[4:8], range(4), **change)
     with pytest.raises(InputError, match=message) as caught:
@@ -184,7 +208,7 @@ def test_shards_that_do_not_belong_together(tmp_path, gradients, change, message
     assert not (tmp_path / "all.npy").exists()
 
 
-def test_what_is_no_shard_at_all(tmp_path, gradients):
+def test_what_is_no_shard_at_all(tmp_path: Path, gradients: NDArray[np.float32]) -> None:
     np.save(tmp_path / "plain.npy", np.eye(2))
     with pytest.raises(InputError, match="its sidecar has no 'samples'"):
         merge_hessians([tmp_path / "plain.npy"], tmp_path / "all.npy")
@@ -199,7 +223,7 @@ def test_what_is_no_shard_at_all(tmp_path, gradients):
         merge_hessians(shards, tmp_path / "all.npy")
 
 
-def test_gradients_of_samples_that_are_refused(tmp_path):
+def test_gradients_of_samples_that_are_refused(tmp_path: Path) -> None:
     for rows, message in (
         (np.zeros((2, 4)), r"one row of 3 numbers for each sample, not shape \(2, 4\)"),
         (np.zeros(3), "one row of 3 numbers"),
@@ -213,7 +237,9 @@ def test_gradients_of_samples_that_are_refused(tmp_path):
         load_gradients(tmp_path / "no.npy", 3)
 
 
-def test_the_command_merges(tmp_path, gradients, capsys):
+def test_the_command_merges(
+    tmp_path: Path, gradients: NDArray[np.float32], capsys: pytest.CaptureFixture[str]
+) -> None:
     from qubo_prune.cli.main import main
 
     shards = [str(path) for path in write_shards(tmp_path / "in", gradients)]

@@ -6,30 +6,39 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from qubo_prune import (
     Availability,
     Backend,
     Capability,
+    InputError,
     Problem,
     QuboPruneError,
     RawResult,
+    Stop,
     get_backend,
     solve,
 )
 from qubo_prune.backends import backend_class
+from qubo_prune.core.version import __version__
 from qubo_prune.testing import (
     CHECKS,
+    Check,
     ConformanceError,
     brute_force,
     check_backend,
+    conformance,
     hard_problem,
     harness,
+    select_checks,
 )
 from qubo_prune.testing.problems import cases, swap_neighbours
 
@@ -50,7 +59,7 @@ tried.
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_built_in_backends_conform(name, check):
+def test_built_in_backends_conform(name: str, check: Check) -> None:
     if not backend_class(name).availability().usable:
         pytest.skip(f"{name} cannot run here")
     configured = get_backend(name)
@@ -60,7 +69,7 @@ def test_built_in_backends_conform(name, check):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "SHORT_RUN", 0.1)
     monkeypatch.setattr(harness, "GRACE", 0.4)
 
@@ -81,7 +90,14 @@ class Toy(Backend):
     summary = "brute force"
     capabilities = ~Capability.GPU
 
-    def run(self, problem, num_states, stop, seed, warm_start=None):
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
         if problem.num_states > 20_000:
             return self.wait(problem, stop)
         truth = truth_of(problem)
@@ -91,7 +107,7 @@ class Toy(Backend):
             states, len(states), rest[0][0] if rest else np.inf, len(truth), "", {"all": 0.1}
         )
 
-    def wait(self, problem, stop):
+    def wait(self, problem: Problem, stop: Stop) -> RawResult:
         begin, count = time.perf_counter(), 0
         while not self.is_over(stop, time.perf_counter() - begin, count):
             count += 1
@@ -100,40 +116,36 @@ class Toy(Backend):
         state = problem.state(range(problem.num_removed))
         return RawResult(state[None], num_evaluated=count)
 
-    def is_over(self, stop, elapsed, count):
+    def is_over(self, stop: Stop, elapsed: float, count: int) -> bool:
         return stop.should_stop(count)
 
-    def report(self, stop, count):
+    def report(self, stop: Stop, count: int) -> None:
         stop.report(count, 1 - 1 / count)
 
 
-def toy(**attributes):
+def toy(**attributes: Any) -> Toy:
     """A Toy with some class attributes or methods replaced."""
     return type("Broken", (Toy,), attributes)()
 
 
-def changed(change):
+def changed(change: Callable[[Problem, RawResult], Any]) -> Toy:
     """A Toy whose `run` returns `change(problem, raw result)`."""
 
-    def run(self, problem, num_states, stop, seed, warm_start=None):
-        return change(problem, Toy.run(self, problem, num_states, stop, seed, warm_start))
+    def run(self: Toy, problem: Problem, *rest: Any) -> RawResult:
+        return change(problem, Toy.run(self, problem, *rest))
 
     return toy(run=run)
 
 
-def with_fields(**fields):
+def with_fields(**fields: Any) -> Toy:
     return changed(lambda problem, raw: replace(raw, **fields))
 
 
-def extra_state(problem, raw):
+def extra_state(problem: Problem, raw: RawResult) -> RawResult:
     return replace(raw, states=np.vstack([raw.states, ~raw.states[:1]]))
 
 
-def no_states_without_groups(problem, raw):
-    return raw if problem.groups else RawResult(raw.states[:0], num_evaluated=0)
-
-
-def other_ties_first(problem, raw):
+def other_ties_first(problem: Problem, raw: RawResult) -> RawResult:
     """As if ties were in order of the last removed block: right energies, other states where a tie
     is cut.
     """
@@ -147,72 +159,87 @@ def other_ties_first(problem, raw):
     )
 
 
-def crash_when_all_are_asked_for(self, problem, num_states, stop, seed, warm_start=None):
+def crash_when_all_are_asked_for(
+    self: Toy, problem: Problem, num_states: int, *rest: Any
+) -> RawResult:
     if 10 < num_states == problem.num_states:
         raise IndexError("no state left")
-    return Toy.run(self, problem, num_states, stop, seed, warm_start)
+    return Toy.run(self, problem, num_states, *rest)
 
 
-def complete_when_stopped(self, problem, num_states, stop, seed, warm_start=None):
-    raw = Toy.run(self, problem, num_states, stop, seed, warm_start)
+def complete_when_stopped(
+    self: Toy, problem: Problem, num_states: int, stop: Stop, *rest: Any
+) -> RawResult:
+    raw = Toy.run(self, problem, num_states, stop, *rest)
     return replace(raw, states=raw.states[::-1][:1], num_complete=1) if stop.should_stop(1) else raw
 
 
-def confident(self, problem, stop):
+def confident(self: Toy, problem: Problem, stop: Stop) -> RawResult:
     return replace(Toy.wait(self, problem, stop), lower_bound=1e9)
 
 
-def complete_on_large(self, problem, stop):
+def complete_on_large(self: Toy, problem: Problem, stop: Stop) -> RawResult:
     return replace(Toy.wait(self, problem, stop), num_complete=1)
 
 
-def some_state(problem, number):
+def some_state(problem: Problem, number: int) -> RawResult:
     truth = truth_of(problem)
     return RawResult(problem.state(truth[number % len(truth)][1])[None])
 
 
-def entropy(self, problem, num_states, stop, seed, warm_start=None):
+def entropy(self: Toy, problem: Problem, *rest: Any) -> RawResult:
     return some_state(problem, int.from_bytes(os.urandom(4), "little"))
 
 
-def narrow_seed(self, problem, num_states, stop, seed, warm_start=None):
+def narrow_seed(
+    self: Toy, problem: Problem, num_states: int, stop: Stop, seed: int, *rest: Any
+) -> RawResult:
     np.random.RandomState(seed)
-    return Toy.run(self, problem, num_states, stop, seed, warm_start)
+    return Toy.run(self, problem, num_states, stop, seed, *rest)
 
 
-def by_thread(self, problem, num_states, stop, seed, warm_start=None):
+def by_thread(self: Toy, problem: Problem, *rest: Any) -> RawResult:
     return some_state(problem, self.threads or 0)
 
 
-def sort_warm_start(self, problem, num_states, stop, seed, warm_start=None):
+def sort_warm_start(
+    self: Toy,
+    problem: Problem,
+    num_states: int,
+    stop: Stop,
+    seed: int,
+    warm_start: NDArray[np.bool_] | None = None,
+) -> RawResult:
     if warm_start is not None:
         warm_start.sort(axis=1)
     return Toy.run(self, problem, num_states, stop, seed, warm_start)
 
 
-def crash_when_stopped(self, problem, num_states, stop, seed, warm_start=None):
+def crash_when_stopped(
+    self: Toy, problem: Problem, num_states: int, stop: Stop, *rest: Any
+) -> RawResult:
     if stop.should_stop(1):
         raise IndexError("no state yet")
-    return Toy.run(self, problem, num_states, stop, seed, warm_start)
+    return Toy.run(self, problem, num_states, stop, *rest)
 
 
-def chatty(write):
-    def run(self, problem, num_states, stop, seed, warm_start=None):
+def chatty(write: Callable[[], object]) -> Toy:
+    def run(self: Toy, problem: Problem, *rest: Any) -> RawResult:
         write()
-        return Toy.run(self, problem, num_states, stop, seed, warm_start)
+        return Toy.run(self, problem, *rest)
 
     return toy(run=run)
 
 
-def highest_state(self, problem, num_states, stop, seed, warm_start=None):
+def highest_state(self: Toy, problem: Problem, *rest: Any) -> RawResult:
     return some_state(problem, -1)
 
 
-def no_warm_start(self, problem, num_states, stop, seed):
+def no_warm_start(self: Toy, problem: Problem, num_states: int, stop: Stop, seed: int) -> RawResult:
     return Toy.run(self, problem, num_states, stop, seed)
 
 
-def ignores(limit):
+def ignores(limit: Callable[[Stop], object]) -> Callable[..., bool]:
     return lambda self, stop, elapsed, count: (
         elapsed > TOO_LONG or (not limit(stop) and stop.should_stop(count))
     )
@@ -228,7 +255,14 @@ class Thawed(Backend):
     summary = "not frozen"
     capabilities = Capability.NONE
 
-    def run(self, problem, num_states, stop, seed, warm_start=None):
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> None:
         raise NotImplementedError
 
 
@@ -278,7 +312,6 @@ BROKEN = [
     ("result", with_fields(proof={3: "nodes"})),
     ("feasible", changed(extra_state)),
     ("distinct", changed(lambda p, raw: replace(raw, states=raw.states.repeat(2, axis=0)))),
-    ("one state", changed(no_states_without_groups)),
     ("spectrum", toy(run=crash_when_all_are_asked_for)),
     ("output", chatty(lambda: print("Restricted license"))),
     ("output", chatty(lambda: os.write(1, b"Restricted license"))),
@@ -316,7 +349,7 @@ BROKEN = [
 @pytest.mark.parametrize(
     ("name", "backend"), BROKEN, ids=[f"{i} {name}" for i, (name, _) in enumerate(BROKEN)]
 )
-def test_a_broken_backend_fails_its_check(impatient, name, backend):
+def test_a_broken_backend_fails_its_check(impatient: None, name: str, backend: Backend) -> None:
     with pytest.raises(ConformanceError, match=r"expected .*; received") as caught:
         ALL[name](backend)
     assert isinstance(caught.value, QuboPruneError)
@@ -324,31 +357,31 @@ def test_a_broken_backend_fails_its_check(impatient, name, backend):
     assert f"fails the check '{name}'" in str(caught.value)
 
 
-def test_every_check_has_a_backend_that_fails_it():
+def test_every_check_has_a_backend_that_fails_it() -> None:
     assert {name for name, _ in BROKEN} == set(ALL)
 
 
-def test_names_of_checks_are_distinct_and_explained():
+def test_names_of_checks_are_distinct_and_explained() -> None:
     assert len(ALL) == len(CHECKS)
     assert all(check.summary and str(check) == check.name for check in CHECKS)
 
 
-def test_a_good_backend_passes(impatient):
+def test_a_good_backend_passes(impatient: None) -> None:
     check_backend(Toy())
 
 
-def test_the_first_failure_is_raised(impatient):
+def test_the_first_failure_is_raised(impatient: None) -> None:
     with pytest.raises(ConformanceError, match="'feasible'"):
         check_backend(changed(extra_state))
 
 
-def test_an_error_of_the_backend_is_reported_with_its_cause(impatient):
+def test_an_error_of_the_backend_is_reported_with_its_cause(impatient: None) -> None:
     with pytest.raises(ConformanceError, match="received KeyError: 'no'") as caught:
         ALL["result"](changed(lambda problem, raw: raw.timings["no"]))
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-def test_checks_apply_by_capability(impatient):
+def test_checks_apply_by_capability(impatient: None) -> None:
     modest = toy(run=entropy, capabilities=Capability.NONE)
     check_backend(modest)
     assert [check.name for check in CHECKS if check.applies_to(modest)] == [
@@ -358,21 +391,20 @@ def test_checks_apply_by_capability(impatient):
         "result",
         "feasible",
         "distinct",
-        "one state",
         "spectrum",
         "output",
         "known states",
     ]
 
 
-def test_a_backend_that_can_only_be_cancelled_is_cancelled(impatient):
+def test_a_backend_that_can_only_be_cancelled_is_cancelled(impatient: None) -> None:
     check_backend(toy(capabilities=~(Capability.GPU | Capability.TIME_LIMIT)))
 
 
-def test_a_small_solver_gets_a_smaller_problem(impatient):
+def test_a_small_solver_gets_a_smaller_problem(impatient: None) -> None:
     sizes = []
 
-    def wait(self, problem, stop):
+    def wait(self, problem: Problem, stop: Stop) -> RawResult:
         sizes.append(problem.num_blocks)
         return Toy.wait(self, problem, stop)
 
@@ -380,7 +412,51 @@ def test_a_small_solver_gets_a_smaller_problem(impatient):
     assert set(sizes) == {20}
 
 
-def test_brute_force_is_a_spectrum():
+def test_checks_are_left_out_by_name_and_by_pattern(impatient: None) -> None:
+    lazy = toy(run=entropy, capabilities=Capability.SEEDED)
+    with pytest.raises(ConformanceError, match="'seeds'"):
+        check_backend(lazy)
+    check_backend(lazy, exclude=["seeds", "threads"])
+    left = [check.name for check in select_checks(exclude=("cancelled*", "proof"))]
+    assert left == [name for name in ALL if not name.startswith("cancelled") and name != "proof"]
+    with pytest.raises(InputError, match="no check with 'cancelled'; the checks are declarations,"):
+        select_checks(exclude=["cancelled"])
+    with pytest.raises(
+        InputError, match=r"must be a list of names, not 'seeds'; write \['seeds'\]"
+    ):
+        check_backend(Toy(), exclude="seeds")
+
+
+def test_checks_of_later_versions_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    later = [replace(ALL["seeds"], since=since) for since in ("0.1.1", "0.2.0", "1.10.0")]
+    monkeypatch.setattr(conformance, "CHECKS", (ALL["result"], *later))
+    chosen = {
+        until: [check.since for check in select_checks(until=until)]
+        for until in ("0.0", "0.1.0", "0.1", "0.2", "1.9", "2")
+    }
+    assert chosen == {
+        "0.0": [],
+        "0.1.0": ["0.1.0"],
+        "0.1": ["0.1.0", "0.1.1"],
+        "0.2": ["0.1.0", "0.1.1", "0.2.0"],
+        "1.9": ["0.1.0", "0.1.1", "0.2.0"],
+        "2": ["0.1.0", "0.1.1", "0.2.0", "1.10.0"],
+    }
+    check_backend(toy(run=entropy), until="0.1.0")
+    with pytest.raises(ConformanceError, match="'seeds'"):
+        check_backend(toy(run=entropy), until="0.1")
+    for until in ("", "v1", "0.1rc1"):
+        with pytest.raises(InputError, match="a version is numbers with dots"):
+            check_backend(Toy(), until=until)
+
+
+def test_no_check_is_of_a_version_to_come() -> None:
+    assert select_checks(until=__version__) == CHECKS
+
+
+def test_brute_force_is_a_spectrum() -> None:
     problem = Problem(
         np.diag([1.0, 1.0, 2.0, 0.5]),
         {"a": 1, "b": 1},
@@ -391,22 +467,24 @@ def test_brute_force_is_a_spectrum():
     assert brute_force(problem) == [(5.0, (0, 2)), (5.0, (1, 2))]
 
 
-def test_the_cases_cover_what_they_should():
+def test_the_cases_cover_what_they_should() -> None:
     found = cases()
     assert len({case.name for case in found}) == len(found)
     assert all(len(case.spectrum) == case.problem.num_states <= 200 for case in found)
-    assert sum(case.problem.num_states == 1 for case in found) >= 6
+    assert all(case.problem.groups for case in found)  # a backend gets no others
+    assert min(case.problem.num_states for case in found) == 2
     assert any(len(case.problem.groups) > 1 for case in found)
-    tied = [case for case in found if case.spectrum[0][0] == case.spectrum[-1][0]]
-    assert len(tied) > 5
+    levels = [len({energy for energy, _ in case.spectrum}) for case in found]
+    assert levels.count(1) == 2
+    assert sum(few < case.problem.num_states for few, case in zip(levels, found, strict=True)) > 5
 
 
-def test_the_hard_problem_is_hard():
+def test_the_hard_problem_is_hard() -> None:
     spectrum = solve(hard_problem(), num_states=1, time_limit=1)
     assert spectrum.status.value == "partial"
 
 
-def test_neighbours_keep_the_counts():
+def test_neighbours_keep_the_counts() -> None:
     problem = Problem(np.zeros((6, 6)), {"a": 1, "b": 2}, kinds=["a", "a", "b", "b", "b", "c"])
     state = problem.state([0, 2, 3])
     neighbours = swap_neighbours(problem, state[None])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -17,26 +18,26 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 
 
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that stands still until it is told to go on."""
-
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self):
-            return self.now
-
     fake = Clock()
     monkeypatch.setattr(stopping, "time", fake)
     return fake
 
 
-def send_ctrl_c():
+def send_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_without_limits_it_never_stops(clock):
+def test_without_limits_it_never_stops(clock: Clock) -> None:
     stop = Stop()
     clock.now += 1e9
     assert not stop.should_stop(10**18)
@@ -45,7 +46,7 @@ def test_without_limits_it_never_stops(clock):
     assert stop.elapsed == 1e9
 
 
-def test_time_limit(clock):
+def test_time_limit(clock: Clock) -> None:
     stop = Stop(time_limit=5)
     clock.now += 4.0
     assert not stop.should_stop()
@@ -57,7 +58,7 @@ def test_time_limit(clock):
     assert stop.remaining == 0.0
 
 
-def test_limit_that_was_reached_stays_until_the_next_start(clock):
+def test_limit_that_was_reached_stays_until_the_next_start(clock: Clock) -> None:
     stop = Stop(time_limit=5.0, max_evaluations=10)
     assert stop.should_stop(10)
     assert stop.should_stop(0)
@@ -69,7 +70,7 @@ def test_limit_that_was_reached_stays_until_the_next_start(clock):
     assert (stop.elapsed, stop.should_stop(9)) == (0.0, False)
 
 
-def test_cancellation_wins_and_survives_a_start():
+def test_cancellation_wins_and_survives_a_start() -> None:
     stop = Stop(max_evaluations=1)
     assert stop.should_stop(1)
     stop.cancel()
@@ -80,7 +81,7 @@ def test_cancellation_wins_and_survives_a_start():
     assert stop.should_stop(0)
 
 
-def test_cancel_from_another_thread_ends_a_loop():
+def test_cancel_from_another_thread_ends_a_loop() -> None:
     stop = Stop(time_limit=60)
     threading.Timer(0.05, stop.cancel).start()
     deadline = time.monotonic() + 10
@@ -104,12 +105,12 @@ def test_cancel_from_another_thread_ends_a_loop():
         ({"progress": "bar"}, r"progress must be callable, not str; pass a function"),
     ],
 )
-def test_limits_that_make_no_sense_are_refused(arguments, message):
+def test_limits_that_make_no_sense_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Stop(**arguments)
 
 
-def test_progress_has_rate_and_time_left(clock):
+def test_progress_has_rate_and_time_left(clock: Clock) -> None:
     seen = []
     stop = Stop(progress=seen.append)
     clock.now += 2.0
@@ -120,20 +121,20 @@ def test_progress_has_rate_and_time_left(clock):
     assert seen[1] == Progress(None, 1000, 250.0, None, "")
 
 
-def test_progress_before_any_work_does_not_divide_by_zero(clock):
+def test_progress_before_any_work_does_not_divide_by_zero(clock: Clock) -> None:
     seen = []
     Stop(progress=seen.append).report(0, 0.0)
     assert seen == [Progress(0.0, 0, 0.0, None, "")]
 
 
 @pytest.mark.parametrize(("given", "shown"), [(-0.1, 0.0), (1.5, 1.0)])
-def test_progress_fraction_is_clipped(clock, given, shown):
+def test_progress_fraction_is_clipped(clock: Clock, given: Any, shown: Any) -> None:
     seen = []
     Stop(progress=seen.append).report(1, given)
     assert seen[0].fraction == shown
 
 
-def test_progress_is_called_at_most_every_tenth_of_a_second(clock):
+def test_progress_is_called_at_most_every_tenth_of_a_second(clock: Clock) -> None:
     times = []
     stop = Stop(progress=lambda _: times.append(clock.now))
     for _ in range(1000):
@@ -146,10 +147,10 @@ def test_progress_is_called_at_most_every_tenth_of_a_second(clock):
     assert times[-1] == clock.now
 
 
-def test_progress_callback_may_cancel_and_report():
+def test_progress_callback_may_cancel_and_report() -> None:
     stop = Stop()
 
-    def progress(_):
+    def progress(_: Any) -> None:
         stop.cancel()
         stop.report(2)
 
@@ -158,10 +159,10 @@ def test_progress_callback_may_cancel_and_report():
     assert stop.reason is StopReason.INTERRUPTED
 
 
-def test_a_callback_that_fails_stops_the_run_and_is_called_no_more(clock):
+def test_a_callback_that_fails_stops_the_run_and_is_called_no_more(clock: Clock) -> None:
     calls = []
 
-    def progress(snapshot):
+    def progress(snapshot: Progress) -> None:
         calls.append(snapshot)
         raise RuntimeError("no terminal")
 
@@ -181,7 +182,7 @@ def test_a_callback_that_fails_stops_the_run_and_is_called_no_more(clock):
         stop.raise_failure()
 
 
-def test_a_callback_that_exits_is_not_held_up():
+def test_a_callback_that_exits_is_not_held_up() -> None:
     stop = Stop(progress=lambda _: sys.exit(3))
     for _ in range(2):
         with pytest.raises(SystemExit):
@@ -190,11 +191,11 @@ def test_a_callback_that_exits_is_not_held_up():
     assert stop.reason is None
 
 
-def test_threads_never_run_the_callback_at_the_same_time():
+def test_threads_never_run_the_callback_at_the_same_time() -> None:
     running = threading.Lock()
     overlaps = []
 
-    def progress(_):
+    def progress(_: Any) -> None:
         if not running.acquire(blocking=False):
             overlaps.append(1)
             return
@@ -204,7 +205,7 @@ def test_threads_never_run_the_callback_at_the_same_time():
     stop = Stop(progress=progress)
     end = time.monotonic() + 0.4
 
-    def work():
+    def work() -> None:
         while time.monotonic() < end:
             stop.report(1)
 
@@ -216,7 +217,7 @@ def test_threads_never_run_the_callback_at_the_same_time():
     assert not overlaps
 
 
-def test_first_ctrl_c_cancels_and_the_second_raises():
+def test_first_ctrl_c_cancels_and_the_second_raises() -> None:
     stop = Stop()
     former = signal.getsignal(signal.SIGINT)
     with stop.interruptible():
@@ -228,14 +229,14 @@ def test_first_ctrl_c_cancels_and_the_second_raises():
     assert signal.getsignal(signal.SIGINT) == former
 
 
-def test_handler_is_restored_after_an_error():
+def test_handler_is_restored_after_an_error() -> None:
     former = signal.getsignal(signal.SIGINT)
     with pytest.raises(RuntimeError, match="broken"), Stop().interruptible():
         raise RuntimeError("broken")
     assert signal.getsignal(signal.SIGINT) == former
 
 
-def test_second_ctrl_c_raises_in_an_outer_context_as_well():
+def test_second_ctrl_c_raises_in_an_outer_context_as_well() -> None:
     stop = Stop()
     with stop.interruptible():
         with stop.interruptible():
@@ -244,7 +245,7 @@ def test_second_ctrl_c_raises_in_an_outer_context_as_well():
             send_ctrl_c()
 
 
-def test_ctrl_c_after_a_limit_still_interrupts_gently():
+def test_ctrl_c_after_a_limit_still_interrupts_gently() -> None:
     stop = Stop(max_evaluations=1)
     assert stop.should_stop(1)
     with stop.interruptible():
@@ -252,7 +253,7 @@ def test_ctrl_c_after_a_limit_still_interrupts_gently():
     assert stop.reason is StopReason.INTERRUPTED
 
 
-def test_ignored_ctrl_c_stays_ignored():
+def test_ignored_ctrl_c_stays_ignored() -> None:
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         stop = Stop()
@@ -263,11 +264,11 @@ def test_ignored_ctrl_c_stays_ignored():
         signal.signal(signal.SIGINT, former)
 
 
-def test_interruptible_does_nothing_off_the_main_thread():
+def test_interruptible_does_nothing_off_the_main_thread() -> None:
     former = signal.getsignal(signal.SIGINT)
     seen = []
 
-    def work():
+    def work() -> None:
         with Stop().interruptible():
             seen.append(signal.getsignal(signal.SIGINT))
 
@@ -278,7 +279,7 @@ def test_interruptible_does_nothing_off_the_main_thread():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="os.kill cannot send SIGINT to this process there")
-def test_signal_from_outside_ends_a_busy_loop():
+def test_signal_from_outside_ends_a_busy_loop() -> None:
     stop = Stop(time_limit=30)
     with stop.interruptible():
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()

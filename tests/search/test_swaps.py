@@ -26,31 +26,10 @@ from qubo_prune.search.kernels.swap_descent import descend
 from qubo_prune.search.kernels.swap_pool import SwapPool, Walker, clear, expand, merge, put
 from qubo_prune.search.kernels.tabu import tabu_walk
 from qubo_prune.testing.problems import swap_neighbours
+from tests.strategies import problems_in_group_order
 
 NO_BUDGET = 1 << 62
 HALT = np.zeros(1, np.bool_)
-
-
-@st.composite
-def problems(draw: st.DrawFn) -> Problem:
-    """Problems whose variables are in group order, so that states of the kernels are those of the
-    problem.
-    """
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    sizes = draw(st.lists(st.integers(2, 9), min_size=1, max_size=3))
-    n = sum(sizes)
-    kinds = [str(g) for g, size in enumerate(sizes) for _ in range(size)]
-    counts = {str(g): draw(st.integers(1, size - 1)) for g, size in enumerate(sizes)}
-    scale = draw(st.sampled_from([1.0, 1e-9, 1e9]))
-    matrix = rng.normal(size=(n, n)) * scale
-    if draw(st.booleans()):
-        matrix = np.rint(2.0 * matrix / scale)
-    if draw(
-        st.booleans()
-    ):  # as blocks of trained models: some couple a thousand times more than others
-        factors = 10.0 ** rng.uniform(-3.0, 0.0, n)
-        matrix *= np.outer(factors, factors)
-    return Problem(matrix + matrix.T, counts, kinds=kinds)
 
 
 seeds = st.integers(0, 2**64 - 1)
@@ -74,7 +53,7 @@ def row_set(states: NDArray[np.bool_]) -> set[bytes]:
     return {row.tobytes() for row in states}
 
 
-@given(problems(), seeds)
+@given(problems_in_group_order(), seeds)
 def test_random_states_are_feasible_and_crosses_keep_what_is_common(
     problem: Problem, seed: int
 ) -> None:
@@ -105,7 +84,7 @@ def test_random_states_are_uniform() -> None:
     assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 36.1
 
 
-@given(problems(), seeds)
+@given(problems_in_group_order(), seeds)
 def test_swaps_keep_fields_words_and_energies(problem: Problem, seed: int) -> None:
     landscape, _, walker, _ = setting(problem, seed)
     rng = np.random.default_rng(seed)
@@ -125,7 +104,7 @@ def test_swaps_keep_fields_words_and_energies(problem: Problem, seed: int) -> No
     np.testing.assert_allclose(energy, problem.energies(walker.y)[0], rtol=0, atol=1e-13 * largest)
 
 
-@given(problems(), seeds)
+@given(problems_in_group_order(), seeds)
 def test_expansion_finds_the_whole_neighbourhood(problem: Problem, seed: int) -> None:
     landscape, pool, walker, _ = setting(problem, seed)
     source = walker.y.copy()
@@ -145,7 +124,7 @@ def test_expansion_finds_the_whole_neighbourhood(problem: Problem, seed: int) ->
     )
 
 
-@given(problems(), seeds, st.integers(1, 30))
+@given(problems_in_group_order(), seeds, st.integers(1, 30))
 def test_expansion_keeps_the_best_neighbours(problem: Problem, seed: int, capacity: int) -> None:
     """Whatever the bounds rule out, the pool holds neighbours that are as good as the best, up to
     rounding.
@@ -162,7 +141,7 @@ def test_expansion_keeps_the_best_neighbours(problem: Problem, seed: int, capaci
     np.testing.assert_allclose(found, best, rtol=0, atol=4 * landscape.tolerance)
 
 
-@given(problems(), seeds)
+@given(problems_in_group_order(), seeds)
 def test_a_walk_takes_the_best_swap(problem: Problem, seed: int) -> None:
     landscape, pool, walker, random = setting(problem, seed)
     source = walker.y.copy()
@@ -227,7 +206,7 @@ def test_what_left_stays_out_unless_that_leads_lower_than_ever(seed: int) -> Non
             left &= ~path[later]
 
 
-@given(problems(), seeds)
+@given(problems_in_group_order(), seeds)
 def test_descent_ends_at_a_local_minimum(problem: Problem, seed: int) -> None:
     landscape, pool, walker, _ = setting(problem, seed)
     start = problem.energies(walker.y)[0]

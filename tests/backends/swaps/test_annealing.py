@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.instances import make_instance
 from qubo_prune import InputError, Problem, Status, Stop, StopReason, get_backend, solve
 from qubo_prune.backends.swaps.annealing import METHODS, Annealing
 from qubo_prune.backends.swaps.annealing_walks import temperature_range
+from qubo_prune.bench import Instance
 from qubo_prune.search.arrays import make_chains, make_landscape, make_pool
 from qubo_prune.search.kernels.annealing import Chains, metropolis, start_chain, temper
 from qubo_prune.search.kernels.landscape import Landscape, random_state
@@ -33,11 +33,9 @@ def test_conformance(method: str, check: Any) -> None:
     check(Annealing(method=method, walks=6, sweeps=50, replicas=4))
 
 
-# What chains sample
-
 HALT = np.zeros(1, np.bool_)
 TINY = Problem(
-    make_instance("wishart 2N", 7), {"a": 1, "b": 2}, kinds=["a", "a", "a", "b", "b", "b", "b"]
+    Instance.load("wishart-7").hessian, {"a": 1, "b": 2}, kinds=["a", "a", "a", "b", "b", "b", "b"]
 )
 """18 states."""
 CHI_SQUARE = 40.8
@@ -219,15 +217,12 @@ def _order(problem: Problem) -> NDArray[np.int64]:
     return np.argsort(problem.reduced().group_of, kind="stable")
 
 
-# Temperatures
-
-
 def temperatures(problem: Problem, seed: int = 0) -> tuple[float, float]:
     return temperature_range(SwapSearch(problem, 10, 4, seed, Stop()))
 
 
 def test_temperatures_scale_with_the_hessian() -> None:
-    hessian = make_instance("wishart 2N", 40)
+    hessian = Instance.load("wishart-40").hessian
     hot, cold = temperatures(Problem(hessian, 12))
     assert 0 < cold < hot < np.abs(hessian).max()
     scaled = temperatures(Problem(2.0**-60 * hessian, 12))
@@ -250,9 +245,6 @@ def test_any_positive_temperature_will_do(method: str, given: dict[str, float]) 
     spectrum.check(problem)
 
 
-# Spectra
-
-
 @every_method
 @pytest.mark.parametrize(
     ("problem", "num_states"),
@@ -262,8 +254,8 @@ def test_any_positive_temperature_will_do(method: str, given: dict[str, float]) 
         (Problem.load("bytelm-40-branch", 8), 1000),
         (Problem.load("bytelm-40-branch", 40), 100),
         (Problem.load("bytelm-40-branch", {"attention": 4, "mlp": 4}, keep=[0]), 100),
-        (Problem(make_instance("wishart 2N", 60), 20), 100),
-        (Problem(make_instance("heterogeneous 2N", 80), 20), 100),
+        (Instance.load("wishart-60").problem(20), 100),
+        (Instance.load("heterogeneous-80").problem(20), 100),
     ],
     ids=repr,
 )
@@ -284,7 +276,7 @@ def test_chains_alone_find_the_ground_state(method: str) -> None:
     assert len(found) == 20
 
 
-HARD = Problem(make_instance("wishart N/2", 100), 40)
+HARD = Instance.load("wishart-half-100").problem(40)
 
 
 @every_method

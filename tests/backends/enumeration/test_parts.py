@@ -4,7 +4,6 @@ in float32 loses none.
 
 from __future__ import annotations
 
-from itertools import combinations, product
 from unittest import mock
 
 import numpy as np
@@ -21,53 +20,9 @@ from qubo_prune.backends.enumeration.space.layout import Layout, make_layout
 from qubo_prune.backends.enumeration.space.tasks import Partition, Task
 from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.search.kernels.pool import pack, unpack
+from tests.strategies import all_states, problems_of_kinds
 
 TILES = st.sampled_from([None, 0, 2, 4, 6, 8, 10])
-
-
-def all_states(problem: Problem) -> NDArray[np.bool_]:
-    """Every feasible state, by itertools."""
-    choices = [combinations(group.indices.tolist(), group.count) for group in problem.groups]
-    return np.array(
-        [
-            problem.state([*problem.fixed_removed.tolist(), *sum(picks, ())])
-            for picks in product(*choices)
-        ]
-    )
-
-
-@st.composite
-def problems(draw: st.DrawFn, max_blocks: int, max_states: int) -> Problem:
-    """Draw one to four groups of any sizes and counts, some blocks kept or forced, entries of any
-    scale and range.
-    """
-    n = draw(st.integers(2, max_blocks))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    scale = draw(st.sampled_from([1.0, 1e-12, 1e12, 3e-150, 1e150]))
-    decades = draw(st.sampled_from([0.0, 2.0, 8.0, 20.0]))
-    entries = rng.normal(size=(n, n)) * 10.0 ** (-decades * rng.random((n, n))) * scale
-    if draw(st.booleans()):
-        entries += (
-            draw(st.sampled_from([1.0, -100.0])) * scale
-        )  # one energy scale far above the differences
-    hessian = np.tril(entries) + np.tril(entries, -1).T
-    num_kinds = draw(st.integers(1, 4))
-    kinds = rng.integers(0, num_kinds, n).astype(str).tolist()
-    remove = {kind: draw(st.integers(0, kinds.count(kind))) for kind in sorted(set(kinds))}
-    force: list[int] = []
-    keep: list[int] = []
-    if draw(st.booleans()):
-        for i in rng.permutation(n)[: n // 4].tolist():
-            of_kind = [b for b in force if kinds[b] == kinds[i]]
-            kept = [b for b in keep if kinds[b] == kinds[i]]
-            if len(of_kind) < remove[kinds[i]]:
-                force.append(i)
-            elif len(kept) < kinds.count(kinds[i]) - remove[kinds[i]]:
-                keep.append(i)
-    problem = Problem(hessian, remove, kinds=kinds, force=force, keep=keep)
-    assume(problem.groups)
-    assume(problem.num_states <= max_states)
-    return problem
 
 
 def lay_out(problem: Problem, tile_size: int | None, triples: bool = True) -> Layout:
@@ -96,7 +51,7 @@ def pool_of(problem: Problem, work: Workspace) -> tuple[NDArray[np.bool_], NDArr
 
 @settings(max_examples=120)
 @given(
-    problem=problems(max_blocks=16, max_states=4000),
+    problem=problems_of_kinds(max_blocks=16, max_states=4000),
     target=st.sampled_from([1, 2, 7, 60, 500, 10**6]),
     tile_size=TILES,
     triples=st.booleans(),
@@ -130,7 +85,7 @@ def test_tasks_cover_every_state_once_in_any_order(
 
 @settings(max_examples=60)
 @given(
-    problem=problems(max_blocks=30, max_states=20_000_000),
+    problem=problems_of_kinds(max_blocks=30, max_states=20_000_000),
     tile_size=TILES,
     task_states=st.sampled_from([1000, 1 << 27]),
 )
@@ -144,7 +99,7 @@ def test_every_state_is_counted(problem: Problem, tile_size: int | None, task_st
 
 @settings(max_examples=100)
 @given(
-    problem=problems(max_blocks=14, max_states=300),
+    problem=problems_of_kinds(max_blocks=14, max_states=300),
     tile_size=TILES,
     triples=st.booleans(),
 )
@@ -201,7 +156,7 @@ def check_screening(
 
 @settings(max_examples=100)
 @given(
-    problem=problems(max_blocks=24, max_states=10**12),
+    problem=problems_of_kinds(max_blocks=24, max_states=10**12),
     tile_size=TILES,
     seed=st.integers(0, 2**32 - 1),
 )

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.instances import make_instance
 from qubo_prune import InputError, Problem, Status, Stop, StopReason, get_backend, solve
 from qubo_prune.backends.swaps.tabu import Tabu
+from qubo_prune.bench import Instance
 from qubo_prune.testing import CHECKS
 from qubo_prune.testing.problems import swap_neighbours
 
@@ -50,23 +50,23 @@ def test_every_state_of_bundled_hessians_is_found(problem: Problem, num_states: 
 
 
 @pytest.mark.parametrize(
-    ("family", "n", "remove"),
+    ("name", "remove"),
     [
-        ("wishart N/2", 40, 16),
-        ("wishart 2N", 60, 20),
-        ("heterogeneous 2N", 100, 25),
-        ("AR(1)", 60, 18),
-        ("low rank + diagonal", 64, 16),
-        ("planted", 80, 16),
+        ("wishart-half-40", 16),
+        ("wishart-60", 20),
+        ("heterogeneous-100", 25),
+        ("autoregressive-60", 18),
+        ("low-rank-64", 16),
+        ("planted-80", 16),
     ],
 )
-def test_every_state_of_instances_is_found(family: str, n: int, remove: int) -> None:
-    assert_exact(Problem(make_instance(family, n), remove), 100)
+def test_every_state_of_instances_is_found(name: str, remove: int) -> None:
+    assert_exact(Instance.load(name).problem(remove), 100)
 
 
 def test_ties_have_the_lowest_energies() -> None:
     """Which of many tied states are listed is left open; their energies are not."""
-    problem = Problem(make_instance("k-cluster", 40), 12)
+    problem = Instance.load("k-cluster-40").problem(12)
     exact = solve(problem, num_states=50)
     found = solve(problem, num_states=50, backend="tabu")
     np.testing.assert_array_equal(found.energies, exact.energies)
@@ -85,7 +85,7 @@ def test_every_state_of_constrained_problems_is_found(problem: Problem) -> None:
     assert_exact(problem, 100)
 
 
-HARD = Problem(make_instance("wishart N/2", 100), 40)
+HARD = Instance.load("wishart-half-100").problem(40)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_warm_start_is_walked_from() -> None:
 def test_progress_tells_the_rate_and_the_round() -> None:
     seen = []
     solve(
-        Problem(make_instance("wishart N/2", 200), 80),
+        Instance.load("wishart-half-200").problem(80),
         backend="tabu",
         time_limit=0.5,
         progress=seen.append,

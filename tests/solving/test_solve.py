@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,11 @@ from qubo_prune import (
     solve,
     sweep,
 )
+from qubo_prune.backends import backend_class, backend_names
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
-from qubo_prune.testing.problems import swap_neighbours
+from qubo_prune.testing.problems import Case, swap_neighbours
+from tests.strategies import NO_CHOICE
 
 EXACT = ["branch-and-bound", "enumeration"]
 PROBLEM = Problem(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 2)
@@ -56,7 +59,9 @@ class Fake(Backend):
     summary = "for tests"
     capabilities = Capability.PROVES | Capability.WARM_START
 
-    def run(self, problem, num_states, stop, seed, warm_start=None):
+    def run(
+        self, problem: Problem, num_states: int, stop: Stop, seed: int, warm_start: Any = None
+    ) -> Any:
         return self.act(problem=problem, num_states=num_states, stop=stop, warm_start=warm_start)
 
 
@@ -65,35 +70,32 @@ def returning(result: Any) -> Fake:
 
 
 def raising(error: BaseException) -> Fake:
-    def act(**_):
+    def act(**_: Any) -> Any:
         raise error
 
     return Fake(act)
 
 
-# Backends that are wrong
-
-
 @pytest.mark.parametrize(
     "error", [ValueError("negative"), ZeroDivisionError(), RecursionError(), OSError("no device")]
 )
-def test_a_crash_is_a_backend_error(error):
+def test_a_crash_is_a_backend_error(error: Any) -> None:
     with pytest.raises(BackendError, match=f"'fake' failed: {type(error).__name__}") as caught:
         solve(PROBLEM, backend=raising(error))
     assert caught.value.__cause__ is error
 
 
-def test_errors_raised_on_purpose_pass():
+def test_errors_raised_on_purpose_pass() -> None:
     with pytest.raises(InputError, match="too many blocks"):
         solve(PROBLEM, backend=raising(InputError("too many blocks")))
 
 
-def test_lack_of_memory_names_the_remedy():
+def test_lack_of_memory_names_the_remedy() -> None:
     with pytest.raises(InputError, match=r"not enough memory for num_states=7 .*; ask for fewer"):
         solve(PROBLEM, num_states=7, backend=raising(MemoryError()))
 
 
-def test_ctrl_c_is_not_a_backend_error():
+def test_ctrl_c_is_not_a_backend_error() -> None:
     with pytest.raises(KeyboardInterrupt):
         solve(PROBLEM, backend=raising(KeyboardInterrupt()))
 
@@ -152,18 +154,18 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("result", GARBAGE.values(), ids=GARBAGE.keys())
-def test_garbage_is_a_backend_error(result):
+def test_garbage_is_a_backend_error(result: Any) -> None:
     with pytest.raises(BackendError, match="'fake'"):
         solve(PROBLEM, num_states=3, backend=returning(result))
 
 
-def test_a_backend_that_exits_or_cannot_prepare_is_reported():
+def test_a_backend_that_exits_or_cannot_prepare_is_reported() -> None:
     with pytest.raises(BackendError, match="'fake' failed: SystemExit: 3"):
         solve(PROBLEM, backend=raising(SystemExit(3)))
 
     @dataclass(frozen=True)
     class Unprepared(Fake):
-        def prepare(self):
+        def prepare(self) -> None:
             raise ImportError("libnumquam.so.3 not found")
 
     with pytest.raises(BackendError, match="'fake' failed: ImportError: libnumquam"):
@@ -171,13 +173,15 @@ def test_a_backend_that_exits_or_cannot_prepare_is_reported():
 
 
 @pytest.mark.parametrize(("what", "value"), [("name", None), ("capabilities", 3)])
-def test_a_backend_must_say_what_it_is(what, value):
+def test_a_backend_must_say_what_it_is(what: Any, value: Any) -> None:
     broken = type("Broken", (Fake,), {what: value})(lambda **_: RawResult(STATES))
     with pytest.raises(BackendError, match=f"Broken declares {value} as its {what}"):
         solve(PROBLEM, backend=broken)
 
 
-def test_a_proof_that_a_known_state_contradicts_is_not_believed(monkeypatch):
+def test_a_proof_that_a_known_state_contradicts_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # What a search of our own would refute is another test: tests/test_trust.py.
     monkeypatch.setattr("qubo_prune.solving.checking.likely_states", lambda *_: iter(()))
     claim = returning(RawResult(STATES[1:4], 3, 10.0))
@@ -188,8 +192,8 @@ def test_a_proof_that_a_known_state_contradicts_is_not_believed(monkeypatch):
     assert known.num_proven == 3
 
 
-def test_a_backend_cannot_change_the_states_it_starts_from():
-    def act(warm_start, **_):
+def test_a_backend_cannot_change_the_states_it_starts_from() -> None:
+    def act(warm_start: Any, **_: Any) -> Any:
         warm_start[:] = False
         return RawResult(STATES)
 
@@ -200,7 +204,7 @@ def test_a_backend_cannot_change_the_states_it_starts_from():
     assert known.flags.writeable
 
 
-def test_states_are_sorted_and_cut_and_energies_recomputed():
+def test_states_are_sorted_and_cut_and_energies_recomputed() -> None:
     spectrum = solve(PROBLEM, num_states=4, backend=returning(RawResult(STATES[::-1], 5)))
     assert ranked(spectrum) == TRUTH[:4]
     assert (spectrum.status, spectrum.num_proven) == (Status.PROVEN, 4)
@@ -208,7 +212,7 @@ def test_states_are_sorted_and_cut_and_energies_recomputed():
     spectrum.check(PROBLEM)
 
 
-def test_fewer_states_than_asked_for_are_partial():
+def test_fewer_states_than_asked_for_are_partial() -> None:
     spectrum = solve(PROBLEM, num_states=4, backend=returning(RawResult(STATES[[0, 1, 7]], 2)))
     assert (spectrum.status, spectrum.num_proven, len(spectrum)) == (Status.PARTIAL, 2, 3)
     assert spectrum.lower_bound == TRUTH[1][0]
@@ -216,7 +220,7 @@ def test_fewer_states_than_asked_for_are_partial():
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
-def test_statistics_reach_the_spectrum_and_its_files(tmp_path, suffix):
+def test_statistics_reach_the_spectrum_and_its_files(tmp_path: Path, suffix: str) -> None:
     statistics = {"feasible_fraction": 0.1, "samples": 10, "formulation": "penalty"}
     raw = RawResult(STATES, 1, statistics=statistics)
     spectrum = solve(PROBLEM, num_states=3, backend=returning(raw))
@@ -226,27 +230,27 @@ def test_statistics_reach_the_spectrum_and_its_files(tmp_path, suffix):
     assert "statistics" not in solve(PROBLEM).to_dict()
 
 
-def test_no_states_are_a_spectrum():
+def test_no_states_are_a_spectrum() -> None:
     spectrum = solve(PROBLEM, backend=returning(RawResult(STATES[:0])))
     assert (len(spectrum), spectrum.num_proven) == (0, 0)
     assert spectrum.lower_bound == -np.inf
     spectrum.check(PROBLEM)
 
 
-def test_a_bound_proves_the_states_below_it():
+def test_a_bound_proves_the_states_below_it() -> None:
     spectrum = solve(PROBLEM, num_states=4, backend=returning(RawResult(STATES, 0, 4.5)))
     assert (spectrum.status, spectrum.num_proven) == (Status.PARTIAL, 2)
     assert spectrum.lower_bound == 4.5
     spectrum.check(PROBLEM)
 
 
-def test_states_that_a_backend_leaves_out_of_the_list_lower_the_bound():
+def test_states_that_a_backend_leaves_out_of_the_list_lower_the_bound() -> None:
     spectrum = solve(PROBLEM, num_states=2, backend=returning(RawResult(STATES, 0, 7.5)))
     assert (spectrum.num_proven, spectrum.lower_bound) == (2, TRUTH[2][0])
     spectrum.check(PROBLEM)
 
 
-def test_claims_of_a_backend_that_proves_nothing_are_ignored():
+def test_claims_of_a_backend_that_proves_nothing_are_ignored() -> None:
     @dataclass(frozen=True)
     class Modest(Fake):
         capabilities = Capability.NONE
@@ -259,17 +263,17 @@ def test_claims_of_a_backend_that_proves_nothing_are_ignored():
     spectrum.check(PROBLEM)
 
 
-def test_a_cut_tie_is_noticed():
+def test_a_cut_tie_is_noticed() -> None:
     tied = Problem(np.zeros((4, 4)), 1)
     states = np.eye(4, dtype=bool)
     assert solve(tied, num_states=2, backend=returning(RawResult(states, 4))).ties_truncated
     assert not solve(tied, num_states=4, backend=returning(RawResult(states, 4))).ties_truncated
 
 
-def test_a_backend_is_asked_for_as_many_states_as_exist_and_gets_the_warm_start():
+def test_a_backend_is_asked_for_as_many_states_as_exist_and_gets_the_warm_start() -> None:
     asked = []
 
-    def act(num_states, warm_start, **_):
+    def act(num_states: int, warm_start: Any, **_: Any) -> Any:
         asked.append((num_states, warm_start))
         return RawResult(STATES)
 
@@ -280,7 +284,17 @@ def test_a_backend_is_asked_for_as_many_states_as_exist_and_gets_the_warm_start(
     assert asked[1][1] is None
 
 
-# Arguments
+@pytest.mark.parametrize("case", NO_CHOICE, ids=lambda case: case.name)
+@pytest.mark.parametrize("backend", [*backend_names(), raising(AssertionError("not to be run"))])
+def test_the_only_state_needs_no_backend(backend: str | Backend, case: Case) -> None:
+    if isinstance(backend, str) and not backend_class(backend).availability().usable:
+        pytest.skip(f"{backend} cannot run here")
+    for num_states in (1, 10):
+        spectrum = solve(case.problem, num_states=num_states, backend=backend)
+        spectrum.check(case.problem)
+        assert ranked(spectrum) == case.spectrum
+        assert (spectrum.status, spectrum.num_proven) == (Status.PROVEN, 1)
+        assert (spectrum.lower_bound, spectrum.stop_reason) == (math.inf, StopReason.COMPLETED)
 
 
 @pytest.mark.parametrize(
@@ -323,21 +337,21 @@ def test_a_backend_is_asked_for_as_many_states_as_exist_and_gets_the_warm_start(
         ({"warm_start": [[1, 0], [1]]}, "warm_start cannot be read as an array"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_bad_arguments(arguments: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         solve(PROBLEM, **arguments)
 
 
 @pytest.mark.parametrize("problem", [np.eye(3), "bytelm-40-block", None, Problem])
 @pytest.mark.parametrize("function", [solve, sweep])
-def test_the_problem_must_be_one(function, problem):
+def test_the_problem_must_be_one(function: Any, problem: Problem) -> None:
     with pytest.raises(InputError, match="problem must be a Problem"):
         function(problem)
 
 
 @pytest.mark.parametrize("seed", [0, 2**63, 2**64, 2**200])
 @pytest.mark.parametrize("backend", EXACT)
-def test_any_seed(backend, seed):
+def test_any_seed(backend: str, seed: int) -> None:
     spectrum = solve(PROBLEM, backend=backend, seed=seed)
     assert ranked(spectrum) == TRUTH
     assert spectrum.seed == seed
@@ -345,12 +359,12 @@ def test_any_seed(backend, seed):
 
 @pytest.mark.parametrize("warm_start", [STATES[:1], STATES[0], STATES[::-1], STATES[:0]])
 @pytest.mark.parametrize("backend", EXACT)
-def test_a_warm_start_does_not_change_the_answer(backend, warm_start):
+def test_a_warm_start_does_not_change_the_answer(backend: str, warm_start: Any) -> None:
     assert ranked(solve(PROBLEM, backend=backend, warm_start=warm_start)) == TRUTH
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_more_states_than_exist(backend):
+def test_more_states_than_exist(backend: str) -> None:
     spectrum = solve(PROBLEM, num_states=10**9, backend=backend)
     assert ranked(spectrum) == TRUTH
     assert (spectrum.status, spectrum.lower_bound) == (Status.PROVEN, np.inf)
@@ -358,7 +372,7 @@ def test_more_states_than_exist(backend):
 
 @pytest.mark.parametrize("remove", [0, 5])
 @pytest.mark.parametrize("backend", EXACT)
-def test_nothing_or_everything_removed(backend, remove):
+def test_nothing_or_everything_removed(backend: str, remove: int | dict[str, int]) -> None:
     problem = PROBLEM.with_remove(remove)
     spectrum = solve(problem, backend=backend)
     assert [state.removed for state in spectrum] == [tuple(range(remove))]
@@ -375,7 +389,7 @@ def large() -> Problem:
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_five_thousand_blocks(large, backend):
+def test_five_thousand_blocks(large: Any, backend: str) -> None:
     begin = time.perf_counter()
     spectrum = solve(large, num_states=5, backend=backend, time_limit=60)
     assert time.perf_counter() - begin < 60
@@ -384,11 +398,8 @@ def test_five_thousand_blocks(large, backend):
     assert [state.removed for state in spectrum] == [(block,) for block in lowest]
 
 
-# Runs that end early
-
-
 @pytest.fixture(scope="module", autouse=True)
-def compiled():
+def compiled() -> None:
     """Kernels that are compiled within a time limit would break it."""
     for backend in EXACT:
         solve(Problem(np.diag(np.arange(12.0)), 6), num_states=10, backend=backend)
@@ -408,7 +419,7 @@ def check_partial(problem: Problem, spectrum: Spectrum, known: list[Spectrum]) -
     assert spectrum.num_proven == np.count_nonzero(spectrum.energies < spectrum.lower_bound)
 
 
-def test_time_limit_of_branch_and_bound():
+def test_time_limit_of_branch_and_bound() -> None:
     problem = hard_problem()
     known = [solve(problem, num_states=50, time_limit=1, seed=seed) for seed in (1, 2)]
     begin = time.perf_counter()
@@ -421,7 +432,7 @@ def test_time_limit_of_branch_and_bound():
     check_partial(problem, spectrum, known)
 
 
-def test_time_limit_of_enumeration():
+def test_time_limit_of_enumeration() -> None:
     problem = hard_problem()
     begin = time.perf_counter()
     spectrum = solve(problem, num_states=20, time_limit=1, backend="enumeration")
@@ -431,7 +442,7 @@ def test_time_limit_of_enumeration():
     check_partial(problem, spectrum, [])
 
 
-def test_a_bound_that_proves_a_part():
+def test_a_bound_that_proves_a_part() -> None:
     # One state far below the rest: proven at once, while the rest never is.
     matrix = hard_problem().hessian.copy()
     matrix[:50, :50] -= 10.0
@@ -444,7 +455,7 @@ def test_a_bound_that_proves_a_part():
 
 @pytest.mark.parametrize("limit", [1, 50, 3000])
 @pytest.mark.parametrize("backend", EXACT)
-def test_max_evaluations(backend, limit):
+def test_max_evaluations(backend: str, limit: Any) -> None:
     problem = hard_problem()
     spectrum = solve(problem, num_states=20, max_evaluations=limit, backend=backend)
     assert spectrum.stop_reason is StopReason.EVALUATION_LIMIT
@@ -453,7 +464,7 @@ def test_max_evaluations(backend, limit):
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_cancel_from_a_thread(backend):
+def test_cancel_from_a_thread(backend: str) -> None:
     problem = hard_problem()
     stop = Stop()
     timer = threading.Timer(0.5, stop.cancel)
@@ -467,7 +478,7 @@ def test_cancel_from_a_thread(backend):
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_a_cancelled_stop_stays_cancelled(backend):
+def test_a_cancelled_stop_stays_cancelled(backend: str) -> None:
     stop = Stop()
     stop.cancel()
     for _ in range(2):
@@ -494,7 +505,7 @@ print(json.dumps(spectrum.to_dict()))
 
 @pytest.mark.parametrize("backend", EXACT)
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
-def test_ctrl_c_keeps_what_was_found(backend):
+def test_ctrl_c_keeps_what_was_found(backend: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, backend],
         stdout=subprocess.PIPE,
@@ -518,7 +529,7 @@ def test_ctrl_c_keeps_what_was_found(backend):
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_progress(backend):
+def test_progress(backend: str) -> None:
     seen: list[Progress] = []
     begin = time.perf_counter()
     solve(hard_problem(), backend=backend, time_limit=1.5, progress=seen.append)
@@ -537,12 +548,12 @@ class CallbackError(Exception):
     """Nothing that this package raises."""
 
 
-def fail(_):
+def fail(_: Any) -> None:
     raise CallbackError("of the user")
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_an_exception_in_a_progress_callback_is_the_users_own(backend):
+def test_an_exception_in_a_progress_callback_is_the_users_own(backend: str) -> None:
     with pytest.raises(CallbackError, match="of the user") as caught:
         solve(hard_problem(), backend=backend, progress=fail, time_limit=60)
     assert caught.traceback[-1].name == "fail"
@@ -552,8 +563,8 @@ def test_an_exception_in_a_progress_callback_is_the_users_own(backend):
     assert stop.reason is StopReason.INTERRUPTED
 
 
-def test_a_backend_that_cannot_be_stopped_is_not_blamed_for_a_callback():
-    def act(stop, **_):
+def test_a_backend_that_cannot_be_stopped_is_not_blamed_for_a_callback() -> None:
+    def act(stop: Stop, **_: Any) -> Any:
         stop.report(1)
         return RawResult(STATES)
 
@@ -561,12 +572,12 @@ def test_a_backend_that_cannot_be_stopped_is_not_blamed_for_a_callback():
         solve(PROBLEM, backend=Fake(act), progress=fail)
 
 
-def test_a_checkpoint_survives_a_progress_callback_that_fails(tmp_path):
+def test_a_checkpoint_survives_a_progress_callback_that_fails(tmp_path: Path) -> None:
     problem = Problem.load("bytelm-40-block", remove=10)
     options = {"checkpoint": tmp_path / "c", "task_states": 100_000}
     run = {"num_states": 5, "backend": "enumeration", "options": options}
 
-    def fail_after_some_tasks(progress):
+    def fail_after_some_tasks(progress: Progress) -> None:
         if progress.num_evaluated > 2_000_000:
             fail(progress)
 
@@ -577,10 +588,10 @@ def test_a_checkpoint_survives_a_progress_callback_that_fails(tmp_path):
     assert spectrum.num_evaluated == problem.num_states
 
 
-def test_a_sweep_ends_with_a_progress_callback_that_fails():
+def test_a_sweep_ends_with_a_progress_callback_that_fails() -> None:
     found = []
 
-    def fail_later(progress):
+    def fail_later(progress: Progress) -> None:
         if found:
             fail(progress)
 
@@ -596,16 +607,13 @@ def test_a_sweep_ends_with_a_progress_callback_that_fails():
     assert found == [2]
 
 
-def test_progress_of_enumeration_ends_near_one():
+def test_progress_of_enumeration_ends_near_one() -> None:
     seen: list[Progress] = []
     problem = Problem.load("bytelm-40-block", remove=10)
     spectrum = solve(problem, num_states=5, backend="enumeration", progress=seen.append)
     assert spectrum.num_evaluated == problem.num_states
     for each in seen:
         assert each.fraction == each.num_evaluated / problem.num_states
-
-
-# Sweeps
 
 
 def content(spectrum: Spectrum) -> tuple[Any, ...]:
@@ -620,7 +628,7 @@ def content(spectrum: Spectrum) -> tuple[Any, ...]:
     )
 
 
-def test_a_sweep_equals_single_solves():
+def test_a_sweep_equals_single_solves() -> None:
     problem = Problem.load("bytelm-40-block", remove=1)
     order: list[Any] = []
     spectra = sweep(problem, num_states=20, on_result=lambda each: order.append(each.remove))
@@ -632,7 +640,7 @@ def test_a_sweep_equals_single_solves():
         assert spectrum.status is Status.PROVEN
 
 
-def test_a_sweep_leaves_out_counts_that_the_problem_does_not_allow():
+def test_a_sweep_leaves_out_counts_that_the_problem_does_not_allow() -> None:
     spectra = sweep(replace_problem(keep=[0, 1], force=[4]), num_states=1)
     assert list(spectra) == [1, 2, 3]
 
@@ -641,7 +649,7 @@ def replace_problem(**arguments: Any) -> Problem:
     return Problem(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 1, **arguments)
 
 
-def test_a_sweep_over_counts_per_kind():
+def test_a_sweep_over_counts_per_kind() -> None:
     problem = Problem.load("bytelm-40-branch", remove={"attention": 1})
     removes = [{"mlp": 2, "attention": 1}, {"attention": 3}, {"attention": 0, "mlp": 0}]
     spectra = sweep(problem, removes, num_states=5)
@@ -654,14 +662,14 @@ def test_a_sweep_over_counts_per_kind():
         assert content(spectrum) == content(solve(problem.with_remove(remove), num_states=5))
 
 
-def test_a_sweep_takes_any_iterable_and_order():
+def test_a_sweep_takes_any_iterable_and_order() -> None:
     spectra = sweep(PROBLEM, (m for m in (4, 0, np.int64(2), 5)), num_states=100)
     assert list(spectra) == [4, 0, 2, 5]
     assert ranked(spectra[2]) == TRUTH
 
 
 @pytest.mark.parametrize("backend", EXACT)
-def test_a_sweep_takes_a_warm_start_for_any_count(backend):
+def test_a_sweep_takes_a_warm_start_for_any_count(backend: str) -> None:
     spectra = sweep(PROBLEM, [1, 3], backend=backend, warm_start=STATES[3:5])
     for count, spectrum in spectra.items():
         assert ranked(spectrum) == brute_force(PROBLEM.with_remove(count))
@@ -669,10 +677,10 @@ def test_a_sweep_takes_a_warm_start_for_any_count(backend):
         sweep(PROBLEM, [1], warm_start=STATES[:, :2])
 
 
-def test_a_sweep_hands_on_what_it_found():
+def test_a_sweep_hands_on_what_it_found() -> None:
     given = []
 
-    def act(problem, warm_start, **_):
+    def act(problem: Problem, warm_start: Any, **_: Any) -> Any:
         given.append(warm_start)
         return RawResult(problem.state(range(problem.num_removed))[None])
 
@@ -684,17 +692,17 @@ def test_a_sweep_hands_on_what_it_found():
 @pytest.mark.parametrize(
     "removes", [[1, 6], [1, -1], [1, 2.5], [1, "2"], [1, {"attention": 1}], [1, None]]
 )
-def test_a_bad_count_is_noticed_before_anything_is_solved(removes):
+def test_a_bad_count_is_noticed_before_anything_is_solved(removes: Any) -> None:
     with pytest.raises(InputError):
         sweep(PROBLEM, removes, backend=raising(AssertionError("solved")))
 
 
-def test_an_interrupted_sweep_stops_after_the_interrupted_spectrum():
+def test_an_interrupted_sweep_stops_after_the_interrupted_spectrum() -> None:
     stop = Stop()
     problem = hard_problem()
     solved = []
 
-    def on_result(spectrum):
+    def on_result(spectrum: Spectrum) -> None:
         solved.append(spectrum)
         threading.Timer(0.3, stop.cancel).start()
 
@@ -708,13 +716,13 @@ def test_an_interrupted_sweep_stops_after_the_interrupted_spectrum():
     solved[1].check(problem)
 
 
-def test_limits_of_a_sweep_hold_for_each_count():
+def test_limits_of_a_sweep_hold_for_each_count() -> None:
     spectra = sweep(hard_problem(), [50, 51], num_states=5, time_limit=0.3)
     assert [each.stop_reason for each in spectra.values()] == [StopReason.TIME_LIMIT] * 2
     assert all(len(each) == 5 for each in spectra.values())
 
 
-def test_sweep_checks_its_arguments():
+def test_sweep_checks_its_arguments() -> None:
     with pytest.raises(InputError, match="stop was given together"):
         sweep(PROBLEM, [1], stop=Stop(), time_limit=1)
     with pytest.raises(InputError, match="num_states must be at least 1"):
@@ -723,14 +731,14 @@ def test_sweep_checks_its_arguments():
         sweep(PROBLEM, 3)
 
 
-def test_results_of_a_backend_are_copied():
+def test_results_of_a_backend_are_copied() -> None:
     raw = RawResult(STATES.copy(), 10)
     spectrum = solve(PROBLEM, backend=returning(raw))
     raw.states[:] = False
     assert ranked(spectrum) == TRUTH
 
 
-def test_options_reach_the_backend():
+def test_options_reach_the_backend() -> None:
     for threads in (1, 4):
         spectrum = solve(PROBLEM, backend="enumeration", options={"threads": threads})
         assert ranked(spectrum) == TRUTH

@@ -8,9 +8,12 @@ import json
 import os
 import pathlib
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.problem.problem import Problem
@@ -28,27 +31,24 @@ SIDECAR = {
 
 
 @pytest.fixture
-def matrix():
+def matrix() -> NDArray[np.float64]:
     half = np.random.default_rng(2).standard_normal((3, 3))
     return half + half.T
 
 
 @pytest.fixture
-def saved(tmp_path, matrix):
+def saved(tmp_path: Path, matrix: NDArray[np.float64]) -> Path:
     path = tmp_path / "toy.npy"
     save_hessian(path, matrix, **SIDECAR)
     return path
 
 
-def edit_sidecar(path, **changes):
+def edit_sidecar(path: Path, **changes: Any) -> None:
     sidecar = path.with_suffix(".json")
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **changes}))
 
 
-# Round trips
-
-
-def test_saved_hessian_loads_to_the_last_bit(saved, matrix):
+def test_saved_hessian_loads_to_the_last_bit(saved: Path, matrix: NDArray[np.float64]) -> None:
     file = load_hessian(saved)
     assert file.hessian.tobytes() == matrix.tobytes()
     assert file.names == tuple(SIDECAR["names"])
@@ -63,7 +63,7 @@ def test_saved_hessian_loads_to_the_last_bit(saved, matrix):
     assert sorted(entry.name for entry in saved.parent.iterdir()) == ["toy.json", "toy.npy"]
 
 
-def test_problem_takes_names_kinds_and_gradient_from_the_sidecar(saved):
+def test_problem_takes_names_kinds_and_gradient_from_the_sidecar(saved: Path) -> None:
     problem = Problem.load(saved, {"attention": 1}, force=["b.attention"], beta=0.5)
     assert problem.names == tuple(SIDECAR["names"])
     assert problem.fixed_removed.tolist() == [2]
@@ -75,7 +75,7 @@ def test_problem_takes_names_kinds_and_gradient_from_the_sidecar(saved):
     assert own.linear.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_plain_matrix_needs_no_sidecar(tmp_path, matrix):
+def test_plain_matrix_needs_no_sidecar(tmp_path: Path, matrix: NDArray[np.float64]) -> None:
     path = tmp_path / "plain.npy"
     np.save(path, matrix)
     file = load_hessian(path)
@@ -89,35 +89,34 @@ def test_plain_matrix_needs_no_sidecar(tmp_path, matrix):
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f8", "<i8", "<f2", "?"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_matrices_of_other_dtypes_and_layouts_load(tmp_path, dtype, order):
+def test_matrices_of_other_dtypes_and_layouts_load(tmp_path: Path, dtype: Any, order: str) -> None:
     matrix = np.array([[1, 1], [1, 0]]).astype(dtype, order=order)
     np.save(tmp_path / "other.npy", matrix)
     assert Problem.load(tmp_path / "other.npy", 1).hessian.tolist() == [[1.0, 1.0], [1.0, 0.0]]
 
 
-def test_entries_that_are_null_count_as_left_out(saved):
+def test_entries_that_are_null_count_as_left_out(saved: Path) -> None:
     edit_sidecar(saved, **dict.fromkeys([*SIDECAR, "sha256"]))
     file = load_hessian(saved)
     assert (file.names, file.kinds, file.mean_gradient) == (None, None, None)
 
 
-def test_numpy_values_are_written_as_plain_json(tmp_path, matrix):
+def test_numpy_values_are_written_as_plain_json(
+    tmp_path: Path, matrix: NDArray[np.float64]
+) -> None:
     path = tmp_path / "np.npy"
     save_hessian(path, matrix, samples=np.int64(4), mean_gradient=np.array([1.0, 2.0, 3.0]))
     assert json.loads(path.with_suffix(".json").read_text())["mean_gradient"] == [1.0, 2.0, 3.0]
 
 
-def test_asymmetry_is_the_problems_business_and_can_be_accepted(tmp_path):
+def test_asymmetry_is_the_problems_business_and_can_be_accepted(tmp_path: Path) -> None:
     np.save(tmp_path / "skew.npy", np.array([[1.0, 2.0], [0.0, 1.0]]))
     with pytest.raises(InputError, match="symmetrize=True"):
         Problem.load(tmp_path / "skew.npy", 1)
     assert Problem.load(tmp_path / "skew.npy", 1, symmetrize=True).hessian[0, 1] == 1.0
 
 
-# Bundled
-
-
-def test_bundled_hessians_are_what_they_say():
+def test_bundled_hessians_are_what_they_say() -> None:
     listed = {hessian.name: hessian for hessian in bundled()}
     assert {name: hessian.num_blocks for name, hessian in listed.items()} == {
         "bytelm-40-block": 40,
@@ -146,7 +145,9 @@ def test_bundled_hessians_are_what_they_say():
         assert eigenvalues[0] > 0  # a Gauss-Newton matrix A'A/m of full rank
 
 
-def test_file_wins_over_a_bundled_name_only_if_it_exists(tmp_path, monkeypatch, matrix):
+def test_file_wins_over_a_bundled_name_only_if_it_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matrix: NDArray[np.float64]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_hessian("bytelm-40-block").num_blocks == 40
     pathlib.Path("bytelm-40-block").mkdir()
@@ -157,29 +158,26 @@ def test_file_wins_over_a_bundled_name_only_if_it_exists(tmp_path, monkeypatch, 
     assert load_hessian("bytelm-40-block").num_blocks == 3
 
 
-# What is refused: the matrix
-
-
-def write_objects(path):
+def write_objects(path: Path) -> None:
     np.save(path, np.array([[1, "x"], [None, {}]], dtype=object), allow_pickle=True)
 
 
-def write_npz(path):
+def write_npz(path: Path) -> None:
     with path.open("wb") as stream:
         np.savez(stream, hessian=np.eye(3))
 
 
-def write_truncated(path):
+def write_truncated(path: Path) -> None:
     np.save(path, np.eye(50))
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def write_header_only(path):
+def write_header_only(path: Path) -> None:
     np.save(path, np.eye(5))
     path.write_bytes(path.read_bytes()[:128])
 
 
-def npy(header, version=b"\x01\x00"):
+def npy(header: str, version: bytes = b"\x01\x00") -> bytes:
     text = header.encode("latin1")
     size = struct.pack("<H" if version == b"\x01\x00" else "<I", len(text))
     return b"\x93NUMPY" + version + size + text
@@ -233,7 +231,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_files_that_hold_no_hessian_are_refused(case, tmp_path):
+def test_files_that_hold_no_hessian_are_refused(case: Any, tmp_path: Path) -> None:
     write, message = BAD_FILES[case]
     path = tmp_path / "bad.npy"
     write(path)
@@ -243,9 +241,9 @@ def test_files_that_hold_no_hessian_are_refused(case, tmp_path):
     assert len(str(caught.value)) < 500
 
 
-def test_pickles_are_not_run(tmp_path):
+def test_pickles_are_not_run(tmp_path: Path) -> None:
     class Bomb:
-        def __reduce__(self):
+        def __reduce__(self) -> Any:
             return (os.mkdir, (str(tmp_path / "exploded"),))
 
     buffer = io.BytesIO()
@@ -267,28 +265,25 @@ def test_pickles_are_not_run(tmp_path):
         (None, r"not as NoneType"),
     ],
 )
-def test_paths_that_lead_nowhere_are_refused(source, message):
+def test_paths_that_lead_nowhere_are_refused(source: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_hessian(source)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
-def test_pipes_are_refused_instead_of_waited_for(tmp_path):
+def test_pipes_are_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npy")
     with pytest.raises(InputError, match="is not a regular file; copy its contents"):
         load_hessian(tmp_path / "pipe.npy")
 
 
-def test_unreadable_files_are_refused(saved, monkeypatch):
-    def refuse(self):
+def test_unreadable_files_are_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)
     with pytest.raises(InputError, match=r"cannot be read \(Permission denied\); check"):
         load_hessian(saved)
-
-
-# What is refused: the sidecar
 
 
 @pytest.mark.parametrize(
@@ -325,7 +320,9 @@ def test_unreadable_files_are_refused(saved, monkeypatch):
         ({"sha256": 5}, r"belongs to another matrix: its sha256 is 5"),
     ],
 )
-def test_sidecars_that_contradict_the_matrix_are_refused(saved, changes, message):
+def test_sidecars_that_contradict_the_matrix_are_refused(
+    saved: Path, changes: Any, message: str
+) -> None:
     edit_sidecar(saved, **changes)
     with pytest.raises(InputError, match=message) as caught:
         Problem.load(saved, 1)
@@ -343,26 +340,25 @@ def test_sidecars_that_contradict_the_matrix_are_refused(saved, changes, message
         (b"[" * 100_000, r"toy\.json is not JSON"),
     ],
 )
-def test_sidecars_that_are_no_objects_are_refused(saved, content, message):
+def test_sidecars_that_are_no_objects_are_refused(saved: Path, content: Any, message: str) -> None:
     saved.with_suffix(".json").write_bytes(content)
     with pytest.raises(InputError, match=message):
         load_hessian(saved)
 
 
-def test_directory_in_the_place_of_the_sidecar_is_refused(saved):
+def test_directory_in_the_place_of_the_sidecar_is_refused(saved: Path) -> None:
     saved.with_suffix(".json").unlink()
     saved.with_suffix(".json").mkdir()
     with pytest.raises(InputError, match=r"toy\.json is a directory"):
         load_hessian(saved)
 
 
-def test_matrix_that_changed_after_its_sidecar_is_noticed(saved, matrix):
+def test_matrix_that_changed_after_its_sidecar_is_noticed(
+    saved: Path, matrix: NDArray[np.float64]
+) -> None:
     np.save(saved, matrix + np.eye(3))
     with pytest.raises(InputError, match="belongs to another matrix"):
         load_hessian(saved)
-
-
-# Saving
 
 
 @pytest.mark.parametrize(
@@ -379,7 +375,9 @@ def test_matrix_that_changed_after_its_sidecar_is_noticed(saved, matrix):
         ("nowhere/h.npy", np.eye(3), {}, r"cannot be written \(No such file.*folder exists"),
     ],
 )
-def test_nothing_is_written_for_bad_input(tmp_path, name, hessian, sidecar, message):
+def test_nothing_is_written_for_bad_input(
+    tmp_path: Path, name: str, hessian: Any, sidecar: Any, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         save_hessian(tmp_path / name, hessian, **sidecar)
     assert list(tmp_path.iterdir()) == []
@@ -391,10 +389,12 @@ def test_a_suffix_may_be_in_capitals(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_failure_in_the_middle_leaves_the_old_files(saved, monkeypatch, failing):
+def test_failure_in_the_middle_leaves_the_old_files(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, failing: Any
+) -> None:
     before = {entry.name: entry.read_bytes() for entry in saved.parent.iterdir()}
 
-    def fail(*arguments):
+    def fail(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (pathlib.Path, "replace")), fail)
@@ -403,10 +403,12 @@ def test_failure_in_the_middle_leaves_the_old_files(saved, monkeypatch, failing)
     assert {entry.name: entry.read_bytes() for entry in saved.parent.iterdir()} == before
 
 
-def test_crash_between_the_two_files_is_noticed_on_loading(saved, monkeypatch):
+def test_crash_between_the_two_files_is_noticed_on_loading(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     replace = pathlib.Path.replace
 
-    def replace_matrix_only(self, target):
+    def replace_matrix_only(self, target: Any) -> Path:
         if target.suffix == ".json":
             raise KeyboardInterrupt
         return replace(self, target)
@@ -420,7 +422,7 @@ def test_crash_between_the_two_files_is_noticed_on_loading(saved, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need privileges there")
-def test_saving_through_a_link_keeps_the_link(saved, tmp_path):
+def test_saving_through_a_link_keeps_the_link(saved: Path, tmp_path: Path) -> None:
     link = tmp_path / "folder" / "toy.npy"
     link.parent.mkdir()
     link.symlink_to(saved)
@@ -430,7 +432,7 @@ def test_saving_through_a_link_keeps_the_link(saved, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no permission bits there")
-def test_saved_files_follow_the_umask(saved):
+def test_saved_files_follow_the_umask(saved: Path) -> None:
     plain = saved.parent / "plain"
     plain.touch()
     assert saved.stat().st_mode == plain.stat().st_mode

@@ -27,7 +27,9 @@ BLOCK = Problem.load("bytelm-40-block", remove=8)
 OPTIONS = {"task_states": 1_000_000, "threads": 2}
 
 
-def enumerate_with(path: Path, problem: Problem = BLOCK, num_states: int = 20, **arguments: Any):
+def enumerate_with(
+    path: Path, problem: Problem = BLOCK, num_states: int = 20, **arguments: Any
+) -> Spectrum:
     options = {**OPTIONS, "checkpoint": path, **arguments.pop("options", {})}
     return solve(
         problem, num_states=num_states, backend="enumeration", options=options, **arguments
@@ -48,7 +50,7 @@ def numbers_run() -> Iterator[list[int]]:
     numbers: list[int] = []
     run = Engine.run
 
-    def recorded(self: Engine, batch, work, shared):
+    def recorded(self: Engine, batch: Any, work: Any, shared: Any) -> Any:
         result = run(self, batch, work, shared)
         numbers.extend(range(batch.first, result.finished))
         return result

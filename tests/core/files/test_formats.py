@@ -113,9 +113,6 @@ def test_numbers_of_the_variables_in_an_lp_file_are_labels() -> None:
     assert read(written(Model(np.eye(2), labels=("a b", "c")), "lp"), "lp").labels is None
 
 
-# What others write and read
-
-
 def test_dimod_reads_our_coo_to_the_last_bit() -> None:
     rng = np.random.default_rng(1)
     half = rng.normal(size=(8, 8)) * 10.0 ** rng.integers(-30, 30, size=(8, 8))
@@ -271,8 +268,6 @@ def test_matrix_market_dense_and_sparse(symmetry: str, field: str) -> None:
     for text in (sparse, dense):
         assert read(text, "matrix-market").matrix.tolist() == [[-1, 3], [3, 0]]
 
-
-# Refused
 
 COO = "# vartype=BINARY\n0 0 1\n0 1 2\n"
 QUBO = "p qubo 0 2 2 1\n0 0 1\n1 1 2\n0 1 3\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 import sys
@@ -24,11 +23,9 @@ _LIBRARIES = (
     "transformers",
 )
 
-RESULTS = Path(__file__).parent / "results"
 
-
-def machine() -> dict[str, Any]:
-    """Processor, cores, Python and the versions of the libraries that matter."""
+def describe_machine() -> dict[str, Any]:
+    """Return processor, cores, Python and the versions of the libraries that matter."""
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -53,18 +50,3 @@ def peak_memory() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def save(name: str, command: str, rows: list[dict[str, Any]]) -> Path:
-    """Write the rows of a benchmark, with the command and the machine, to ``results/NAME.json``."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    record = {"command": command, "machine": machine(), "rows": rows}
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    return path
-
-
-def markdown(columns: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -6,17 +6,24 @@ import copy
 import dataclasses
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from qubo_prune import (
     Certificate,
     InputError,
     Outcome,
+    Plan,
     Problem,
     Spectrum,
     Status,
+    Stop,
+    Verification,
     plan,
     solve,
     verify,
@@ -25,11 +32,13 @@ from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.search.sampling import random_states, swap_neighbours
 from qubo_prune.testing import brute_force
 
+Edit = Callable[[dict[str, Any]], object]
+
 KINDS = ("attention", "mlp") * 7
 NAMES = tuple(f"block.{i}" for i in range(14))
 
 
-def make_problem(**changes):
+def make_problem(**changes: Any) -> Problem:
     rng = np.random.default_rng(5)
     factors = rng.normal(size=(30, 14))
     arguments = {
@@ -45,16 +54,16 @@ def make_problem(**changes):
 
 
 @pytest.fixture(scope="module")
-def problem():
+def problem() -> Problem:
     return make_problem()
 
 
 @pytest.fixture(scope="module")
-def certificate(problem):
+def certificate(problem: Problem) -> Certificate:
     return Certificate.of(problem, solve(problem, num_states=12), hessian="somewhere/h.npy")
 
 
-def edited(certificate, tmp_path, edit):
+def edited(certificate: Certificate, tmp_path: Path, edit: Edit) -> Certificate:
     """The certificate after an edit of its file."""
     fields = copy.deepcopy(certificate.to_dict())
     edit(fields)
@@ -63,18 +72,15 @@ def edited(certificate, tmp_path, edit):
     return Certificate.load(path)
 
 
-def failures(verification):
+def failures(verification: Verification) -> list[str]:
     return [check.name for check in verification.failed]
 
 
-def outcome(verification, name):
+def outcome(verification: Verification, name: str) -> Outcome:
     return {check.name: check.outcome for check in verification.checks}[name]
 
 
-# Writing and reading
-
-
-def test_round_trip(certificate, tmp_path):
+def test_round_trip(certificate: Certificate, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     certificate.save(path)
     loaded = Certificate.load(path)
@@ -85,7 +91,7 @@ def test_round_trip(certificate, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["c.json"]
 
 
-def test_what_is_in_the_file(certificate, problem):
+def test_what_is_in_the_file(certificate: Certificate, problem: Problem) -> None:
     fields = certificate.to_dict()
     ranked = brute_force(problem)
     assert set(fields["versions"]) == {"qubo_prune", "python", "numpy", "numba"}
@@ -98,7 +104,7 @@ def test_what_is_in_the_file(certificate, problem):
     assert proof["nodes"] == fields["spectrum"]["num_evaluated"]
 
 
-def test_what_enumeration_says_of_its_proof(problem, tmp_path):
+def test_what_enumeration_says_of_its_proof(problem: Problem, tmp_path: Path) -> None:
     options = {"threads": 2, "task_states": 50, "checkpoint": tmp_path / "c"}
     spectrum = solve(problem, num_states=12, backend="enumeration", options=options)
     proof = spectrum.proof
@@ -117,7 +123,7 @@ def test_what_enumeration_says_of_its_proof(problem, tmp_path):
     assert verify(Certificate.of(problem, again), problem).complete
 
 
-def test_the_gradient_counts_only_with_beta():
+def test_the_gradient_counts_only_with_beta() -> None:
     problem = make_problem(beta=0.0)
     certificate = Certificate.of(problem, solve(problem, num_states=3))
     assert verify(certificate, make_problem(beta=0.0, gradient=None)).passed
@@ -127,21 +133,22 @@ def test_the_gradient_counts_only_with_beta():
     ]
 
 
-def test_other_suffixes_are_refused(certificate, tmp_path):
+def test_other_suffixes_are_refused(certificate: Certificate, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must end in \.json"):
         certificate.save(tmp_path / "c.npz")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spectrum_of_another_problem_gets_no_certificate(problem, certificate):
+def test_a_spectrum_of_another_problem_gets_no_certificate(
+    problem: Problem, certificate: Certificate
+) -> None:
     with pytest.raises(Exception, match="another problem"):
         Certificate.of(problem.with_remove({"attention": 2, "mlp": 2}), certificate.spectrum)
 
 
-# Files of a proof
-
-
-def test_files_of_spectra_without_a_proof_are_read(certificate, tmp_path):
+def test_files_of_spectra_without_a_proof_are_read(
+    certificate: Certificate, tmp_path: Path
+) -> None:
     fields = certificate.spectrum.to_dict()
     del fields["proof"]
     (tmp_path / "old.json").write_text(json.dumps(fields))
@@ -149,12 +156,14 @@ def test_files_of_spectra_without_a_proof_are_read(certificate, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
-def test_files_of_spectra_keep_the_proof(certificate, tmp_path, suffix):
+def test_files_of_spectra_keep_the_proof(
+    certificate: Certificate, tmp_path: Path, suffix: str
+) -> None:
     certificate.spectrum.save(tmp_path / f"s{suffix}")
     assert Spectrum.load(tmp_path / f"s{suffix}").proof == certificate.spectrum.proof
 
 
-def test_slices_forget_the_next_energy(certificate, problem):
+def test_slices_forget_the_next_energy(certificate: Certificate, problem: Problem) -> None:
     part = certificate.spectrum[:5]
     assert "next_energy" not in part.proof
     assert "nodes" in part.proof
@@ -162,13 +171,13 @@ def test_slices_forget_the_next_energy(certificate, problem):
 
 
 @pytest.mark.parametrize("proof", [{"a": math.inf}, {"a": True}, {"a": None}, {1: 2.0}, None])
-def test_a_proof_that_cannot_be_written_is_the_backends_fault(problem, proof):
+def test_a_proof_that_cannot_be_written_is_the_backends_fault(problem: Problem, proof: Any) -> None:
     raw = RawResult(states_of(problem), proof=proof)
     with pytest.raises(Exception, match="as proof"):
         solve(problem, backend=Fixed(raw))
 
 
-def states_of(problem):
+def states_of(problem: Problem) -> NDArray[np.bool_]:
     return np.array([problem.state(removed) for _, removed in brute_force(problem)[:5]])
 
 
@@ -182,15 +191,21 @@ class Fixed(Backend):
     summary = "returns what it is given"
     capabilities = Capability.EXACT | Capability.PROVES
 
-    def run(self, problem, num_states, stop, seed, warm_start=None):
+    def run(
+        self,
+        problem: Problem,
+        num_states: int,
+        stop: Stop,
+        seed: int,
+        warm_start: NDArray[np.bool_] | None = None,
+    ) -> RawResult:
         return self.raw
 
 
-# Verifying
-
-
 @pytest.mark.parametrize("backend", ["branch-and-bound", "enumeration"])
-def test_a_true_certificate_is_verified_by_both_engines(problem, backend, tmp_path):
+def test_a_true_certificate_is_verified_by_both_engines(
+    problem: Problem, backend: str, tmp_path: Path
+) -> None:
     certificate = Certificate.of(problem, solve(problem, num_states=12, backend=backend))
     certificate.save(tmp_path / "c.json")
     said = []
@@ -204,30 +219,30 @@ def test_a_true_certificate_is_verified_by_both_engines(problem, backend, tmp_pa
 
 
 @pytest.mark.parametrize("num_states", [1, 280, 10_000])
-def test_few_and_all_states(problem, num_states):
+def test_few_and_all_states(problem: Problem, num_states: int) -> None:
     certificate = Certificate.of(problem, solve(problem, num_states=num_states))
     assert verify(certificate, problem).complete
 
 
-def test_massive_ties():
+def test_massive_ties() -> None:
     problem = Problem(np.ones((10, 10)) - np.eye(10), 4)
     certificate = Certificate.of(problem, solve(problem, num_states=7))
     assert certificate.spectrum.ties_truncated
     assert verify(certificate, problem).complete
 
 
-def test_nothing_to_choose():
+def test_nothing_to_choose() -> None:
     problem = Problem(np.eye(4), 4)
     assert verify(Certificate.of(problem, solve(problem)), problem).complete
 
 
-def swap_states(fields, i, j):
+def swap_states(fields: dict[str, Any], i: int, j: int) -> None:
     for key in ("removed", "energies"):
         column = fields["spectrum"][key]
         column[i], column[j] = column[j], column[i]
 
 
-def drop_state(fields, k):
+def drop_state(fields: dict[str, Any], k: int) -> None:
     """Leave a gap, with everything else adjusted to hide it."""
     spectrum = fields["spectrum"]
     for key in ("removed", "energies"):
@@ -237,12 +252,12 @@ def drop_state(fields, k):
     fields["last_energy"] = spectrum["energies"][-1]
 
 
-def drop_last(fields):
+def drop_last(fields: dict[str, Any]) -> None:
     """Leave out the last state; the bound still says that there is none before the next."""
     drop_state(fields, -1)
 
 
-def replace_state(fields):
+def replace_state(fields: dict[str, Any]) -> None:
     """Put state 40 where state 4 was, with its true energy."""
     energy, removed = brute_force(make_problem())[40]
     drop_state(fields, 4)
@@ -255,33 +270,33 @@ def replace_state(fields):
     fields["spectrum"]["ties_truncated"] = True
 
 
-def other_state(fields):
+def other_state(fields: dict[str, Any]) -> None:
     """Another feasible state under the energy of the old one."""
     fields["spectrum"]["removed"][4] = list(brute_force(make_problem())[40][1])
 
 
-def infeasible_state(fields):
+def infeasible_state(fields: dict[str, Any]) -> None:
     removed = fields["spectrum"]["removed"][4]
     removed[0] = 0
 
 
-def one_ulp(fields):
+def one_ulp(fields: dict[str, Any]) -> None:
     energies = fields["spectrum"]["energies"]
     energies[3] = math.nextafter(energies[3], math.inf)
 
 
-def set_next(energy):
-    def edit(fields):
+def set_next(energy: Any) -> Edit:
+    def edit(fields: dict[str, Any]) -> None:
         fields["next_energy"] = fields["spectrum"]["lower_bound"] = energy
         fields["spectrum"]["proof"]["next_energy"] = energy
 
     return edit
 
 
-def put(*path_and_value):
+def put(*path_and_value: Any) -> Edit:
     *path, last, value = path_and_value
 
-    def edit(fields):
+    def edit(fields: dict[str, Any]) -> None:
         for key in path:
             fields = fields[key]
         assert fields[last] != value
@@ -290,23 +305,23 @@ def put(*path_and_value):
     return edit
 
 
-def forget_next(fields):
+def forget_next(fields: dict[str, Any]) -> None:
     fields["next_energy"] = None
     del fields["spectrum"]["proof"]["next_energy"]
 
 
-def bound_too_high(fields):
+def bound_too_high(fields: dict[str, Any]) -> None:
     forget_next(fields)
     fields["spectrum"]["lower_bound"] = math.nextafter(brute_force(make_problem())[12][0], math.inf)
 
 
-def no_ties(fields):
+def no_ties(fields: dict[str, Any]) -> None:
     forget_next(fields)
     fields["spectrum"]["ties_truncated"] = True
     fields["spectrum"]["lower_bound"] = fields["last_energy"]
 
 
-def claim_enumeration(fields):
+def claim_enumeration(fields: dict[str, Any]) -> None:
     fields["spectrum"]["backend"] = "enumeration"
 
 
@@ -355,7 +370,9 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("case", TAMPERED)
-def test_tampering_is_found(case, certificate, problem, tmp_path):
+def test_tampering_is_found(
+    case: str, certificate: Certificate, problem: Problem, tmp_path: Path
+) -> None:
     edit, check = TAMPERED[case]
     verification = verify(edited(certificate, tmp_path, edit), problem)
     assert check in failures(verification)
@@ -366,13 +383,19 @@ def test_tampering_is_found(case, certificate, problem, tmp_path):
 
 
 @pytest.mark.parametrize("edit", [bound_too_high, drop_last, set_next(1e3), replace_state])
-def test_enumeration_finds_what_sampling_misses(edit, certificate, problem, tmp_path, monkeypatch):
+def test_enumeration_finds_what_sampling_misses(
+    edit: Edit,
+    certificate: Certificate,
+    problem: Problem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("qubo_prune.solving.proof.verifier.likely_states", lambda *_: iter(()))
     verification = verify(edited(certificate, tmp_path, edit), problem)
     assert failures(verification) == ["completeness"]
 
 
-def test_a_partial_certificate(problem, certificate):
+def test_a_partial_certificate(problem: Problem, certificate: Certificate) -> None:
     full = certificate.spectrum
     partial = dataclasses.replace(
         full, status=Status.PARTIAL, num_proven=4, lower_bound=float(full.energies[4]), proof={}
@@ -386,7 +409,7 @@ def test_a_partial_certificate(problem, certificate):
     assert failures(verify(Certificate.of(problem, false), problem)) == ["sampling"]
 
 
-def test_a_heuristic_certificate_claims_nothing(problem):
+def test_a_heuristic_certificate_claims_nothing(problem: Problem) -> None:
     spectrum = solve(problem, backend=Fixed(RawResult(states_of(problem)[1:])))
     loose = dataclasses.replace(
         spectrum, status=Status.HEURISTIC, num_proven=0, lower_bound=-math.inf
@@ -398,7 +421,9 @@ def test_a_heuristic_certificate_claims_nothing(problem):
     assert outcome(verification, "completeness") is Outcome.NOT_POSSIBLE
 
 
-def test_a_bound_is_verified_where_no_state_is_proven(problem, certificate):
+def test_a_bound_is_verified_where_no_state_is_proven(
+    problem: Problem, certificate: Certificate
+) -> None:
     full = certificate.spectrum
     bare = dataclasses.replace(
         full, status=Status.PARTIAL, num_proven=0, lower_bound=float(full.energies[0]), proof={}
@@ -414,8 +439,10 @@ def test_a_bound_is_verified_where_no_state_is_proven(problem, certificate):
     assert not verify(Certificate.of(problem, false), problem).passed
 
 
-def test_what_takes_long_is_announced_with_an_estimate(problem, certificate, monkeypatch):
-    def measured(given, devices, *, num_states):
+def test_what_takes_long_is_announced_with_an_estimate(
+    problem: Problem, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(given: Any, devices: Any, *, num_states: int) -> Plan:
         assert (given, devices, num_states) == (problem, 3, 12)
         return plan(given, devices, rate=20.0, num_states=num_states)
 
@@ -430,10 +457,7 @@ def test_what_takes_long_is_announced_with_an_estimate(problem, certificate, mon
     ]
 
 
-# Too large to enumerate
-
-
-def test_too_large_without_a_limit(problem, certificate):
+def test_too_large_without_a_limit(problem: Problem, certificate: Certificate) -> None:
     verification = verify(certificate, problem, max_states=10)
     assert verification.passed
     assert not verification.complete
@@ -442,7 +466,7 @@ def test_too_large_without_a_limit(problem, certificate):
     assert "lowest" not in verification.recomputed
 
 
-def test_the_same_engine_is_a_weak_check(problem, certificate):
+def test_the_same_engine_is_a_weak_check(problem: Problem, certificate: Certificate) -> None:
     verification = verify(certificate, problem, max_states=10, time_limit=60)
     assert verification.passed
     assert not verification.complete
@@ -451,7 +475,9 @@ def test_the_same_engine_is_a_weak_check(problem, certificate):
 
 
 @pytest.mark.parametrize("backend", ["branch-and-bound", "enumeration", "gurobi", "by hand"])
-def test_the_name_of_the_engine_makes_no_other_engine(problem, certificate, backend):
+def test_the_name_of_the_engine_makes_no_other_engine(
+    problem: Problem, certificate: Certificate, backend: str
+) -> None:
     """Whoever relabels a spectrum of branch and bound must not have its rerun count for more."""
     relabelled = dataclasses.replace(certificate.spectrum, backend=backend)
     if backend == "enumeration":
@@ -464,8 +490,10 @@ def test_the_name_of_the_engine_makes_no_other_engine(problem, certificate, back
     assert verification.checks[-1].name == "repetition"
 
 
-def test_one_engine_alone_is_a_weak_check(problem, certificate, monkeypatch):
-    def stopped(given, *, backend, **arguments):
+def test_one_engine_alone_is_a_weak_check(
+    problem: Problem, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(given: Any, *, backend: Any, **arguments: Any) -> Spectrum:
         spectrum = solve(given, backend=backend, **arguments)
         if backend.name == "enumeration":
             return spectrum
@@ -481,7 +509,7 @@ def test_one_engine_alone_is_a_weak_check(problem, certificate, monkeypatch):
     assert "enumeration, perhaps the same code" in verification.checks[-1].sentence
 
 
-def test_a_limit_that_is_reached():
+def test_a_limit_that_is_reached() -> None:
     problem = Problem.load("bytelm-40-branch", remove=10)
     certificate = Certificate.of(problem, solve(problem, num_states=5))
     verification = verify(certificate, problem, max_states=1e20, time_limit=0.2)
@@ -494,20 +522,17 @@ def test_a_limit_that_is_reached():
 @pytest.mark.parametrize(
     "arguments", [{"max_states": -1}, {"max_states": math.nan}, {"seed": -1}, {"time_limit": 0}]
 )
-def test_bad_arguments(problem, certificate, arguments):
+def test_bad_arguments(problem: Problem, certificate: Certificate, arguments: Any) -> None:
     with pytest.raises(InputError):
         verify(certificate, problem, **arguments)
 
 
-def test_verify_takes_a_problem(certificate):
+def test_verify_takes_a_problem(certificate: Certificate) -> None:
     with pytest.raises(InputError, match="must be a Problem"):
         verify(certificate, "h.npy")
 
 
-# States to refute with
-
-
-def test_samples_are_feasible(problem):
+def test_samples_are_feasible(problem: Problem) -> None:
     rng = np.random.default_rng(0)
     for states in random_states(problem, 500, rng):
         assert problem.is_feasible(states).all()
@@ -515,7 +540,7 @@ def test_samples_are_feasible(problem):
 
 
 @pytest.mark.parametrize("count", [10_000, 60])
-def test_swap_neighbours(problem, count):
+def test_swap_neighbours(problem: Problem, count: int) -> None:
     rng = np.random.default_rng(0)
     given = states_of(problem)
     found = np.concatenate(list(swap_neighbours(problem, given, count, rng)))
@@ -528,11 +553,8 @@ def test_swap_neighbours(problem, count):
         assert ((found[:, None] != given).sum(axis=2) == 2).any(axis=1).all()
 
 
-# Hostile files
-
-
-def drop(*path):
-    def edit(fields):
+def drop(*path: str) -> Edit:
+    def edit(fields: dict[str, Any]) -> None:
         for key in path[:-1]:
             fields = fields[key]
         del fields[path[-1]]
@@ -540,7 +562,7 @@ def drop(*path):
     return edit
 
 
-def keys_of(fields):
+def keys_of(fields: dict[str, Any]) -> list[tuple[str, ...]]:
     return [(key,) for key in fields] + [("problem", key) for key in fields["problem"]]
 
 
@@ -576,7 +598,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("edit", "message"), HOSTILE)
-def test_files_that_are_no_certificates_are_refused(certificate, tmp_path, edit, message):
+def test_files_that_are_no_certificates_are_refused(
+    certificate: Certificate, tmp_path: Path, edit: Edit, message: str
+) -> None:
     with pytest.raises(InputError, match=message) as caught:
         edited(certificate, tmp_path, edit)
     assert "edited.json is not a valid certificate" in str(caught.value)
@@ -596,14 +620,16 @@ def test_files_that_are_no_certificates_are_refused(certificate, tmp_path, edit,
         (b'{"format_version": 1, "\\ud800": 1, "\\ud800": 1}', "there twice"),
     ],
 )
-def test_hostile_json(tmp_path, content, message):
+def test_hostile_json(tmp_path: Path, content: Any, message: str) -> None:
     (tmp_path / "c.json").write_bytes(content)
     with pytest.raises(InputError, match=message):
         Certificate.load(tmp_path / "c.json")
 
 
-def test_a_file_that_asks_for_more_memory_than_it_is_worth(certificate, tmp_path):
-    def edit(fields):
+def test_a_file_that_asks_for_more_memory_than_it_is_worth(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    def edit(fields: dict[str, Any]) -> None:
         fields["spectrum"]["names"] = [str(i) for i in range(100_000)]
         fields["spectrum"]["num_blocks"] = 100_000
         fields["spectrum"]["removed"] = [[]] * 50_000
@@ -612,7 +638,9 @@ def test_a_file_that_asks_for_more_memory_than_it_is_worth(certificate, tmp_path
         edited(certificate, tmp_path, edit)
 
 
-def test_random_damage_never_escapes_as_another_error(certificate, problem, tmp_path):
+def test_random_damage_never_escapes_as_another_error(
+    certificate: Certificate, problem: Problem, tmp_path: Path
+) -> None:
     path = tmp_path / "c.json"
     certificate.save(path)
     original = path.read_bytes()

@@ -21,8 +21,9 @@ from qubo_prune import (
 from qubo_prune.backends.base import Capability
 from qubo_prune.backends.qaoa import backend as qaoa
 from qubo_prune.encodings import estimated_penalty, penalty_qubo
-from qubo_prune.testing import CHECKS
-from qubo_prune.testing.problems import cases
+from qubo_prune.testing import Check, select_checks
+from qubo_prune.testing.problems import Case, cases
+from tests.strategies import random_problem
 
 needs_qiskit = pytest.mark.skipif(
     not all(map(find_spec, ("qiskit", "qiskit_aer", "qiskit_optimization"))),
@@ -40,11 +41,6 @@ SLOW_CHECKS = {
     "known states",
 }
 """They solve every case of the kit several times, which takes Qiskit minutes."""
-
-
-def random_problem(n: int, remove: int | dict[str, int], **arguments: object) -> Problem:
-    matrix = np.random.default_rng(n).normal(size=(n, n))
-    return Problem(matrix + matrix.T, remove, **arguments)  # type: ignore[arg-type]
 
 
 @needs_qiskit
@@ -121,16 +117,16 @@ def test_small_and_flat_problems(problem: Problem, penalty: float | None) -> Non
 @needs_qiskit
 @pytest.mark.parametrize(
     "check",
-    [check for check in CHECKS if check.name not in SLOW_CHECKS],
+    select_checks(exclude=SLOW_CHECKS),
     ids=str,
 )
-def test_conformance(check) -> None:  # type: ignore[no-untyped-def]
+def test_conformance(check: Check) -> None:
     check(get_backend("qaoa", **SMALL), num_blocks=8)
 
 
 @needs_qiskit
-@pytest.mark.parametrize("case", cases()[::4], ids=lambda case: case.name)
-def test_conformance_where_the_kit_would_take_minutes(case) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("case", cases()[::3], ids=lambda case: case.name)
+def test_conformance_where_the_kit_would_take_minutes(case: Case) -> None:
     known = np.array([case.problem.state(case.spectrum[-1][1])])
     one, other, limited = (
         solve(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qubo_prune import BackendUnavailableError, InputError, Problem
 from qubo_prune.backends.qaoa import MIXERS, Angles, decode_counts, simulate, to_circuit
+from tests.strategies import random_problem
 
 ANGLES = Angles([0.7, -0.3], [0.4, 1.1])
 KINDS = [*"abcabcabab"]
@@ -20,24 +22,22 @@ def qiskit() -> object:
     return pytest.importorskip("qiskit")
 
 
-def random_problem(n: int, remove: int | dict[str, int], **arguments: object) -> Problem:
-    rng = np.random.default_rng(n)
-    matrix = rng.normal(size=(n, n))
-    gradient = rng.normal(size=n)
-    return Problem(matrix + matrix.T, remove, gradient=gradient, beta=0.5, **arguments)  # type: ignore[arg-type]
+def with_slope(n: int, remove: int | dict[str, int], **arguments: Any) -> Problem:
+    gradient = np.random.default_rng(n).normal(size=n)
+    return random_problem(n, remove, gradient=gradient, beta=0.5, **arguments)
 
 
 @with_mixers
 @pytest.mark.parametrize(
     "problem",
     [
-        *(random_problem(n, m) for n in range(2, 8) for m in range(1, n)),
-        random_problem(12, 4),
+        *(with_slope(n, m) for n in range(2, 8) for m in range(1, n)),
+        with_slope(12, 4),
         Problem(np.diag(np.arange(5.0)), 2),
-        random_problem(10, {"a": 2, "b": 1}, kinds=KINDS),
-        random_problem(10, {"a": 1, "b": 3, "c": 1}, kinds=KINDS),
-        random_problem(10, {"a": 3, "b": 2}, kinds=KINDS, keep=[0], force=[4]),
-        random_problem(9, 4, keep=[1, 2], force=[0]),
+        with_slope(10, {"a": 2, "b": 1}, kinds=KINDS),
+        with_slope(10, {"a": 1, "b": 3, "c": 1}, kinds=KINDS),
+        with_slope(10, {"a": 3, "b": 2}, kinds=KINDS, keep=[0], force=[4]),
+        with_slope(9, 4, keep=[1, 2], force=[0]),
     ],
     ids=str,
 )
@@ -88,7 +88,7 @@ def test_other_programs_can_read_it(qiskit: object) -> None:
     from qiskit import qasm2
     from qiskit.quantum_info import Statevector
 
-    circuit = to_circuit(random_problem(5, 2), ANGLES)
+    circuit = to_circuit(with_slope(5, 2), ANGLES)
     text = qasm2.dumps(circuit)
     again = qasm2.loads(text, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
     overlap = np.vdot(Statevector(again).data, Statevector(circuit).data)
@@ -98,7 +98,7 @@ def test_other_programs_can_read_it(qiskit: object) -> None:
 def test_measured_counts_become_states(qiskit: object) -> None:
     from qiskit.primitives import StatevectorSampler
 
-    problem = random_problem(10, {"a": 2, "b": 1}, kinds=KINDS, force=[4])
+    problem = with_slope(10, {"a": 2, "b": 1}, kinds=KINDS, force=[4])
     circuit = to_circuit(problem, ANGLES, measure=True)
     shots = 50_000
     measured = StatevectorSampler(seed=1).run([circuit], shots=shots).result()[0].data.meas

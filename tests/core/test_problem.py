@@ -10,11 +10,14 @@ import struct
 import time
 from fractions import Fraction
 from math import comb
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError, QuboPruneError
 from qubo_prune.core.problem.problem import Problem
@@ -23,17 +26,19 @@ from qubo_prune.core.validation import MAX_MAGNITUDE
 KINDS = ("attention", "mlp", "mamba")
 
 
-def random_symmetric(rng, num_blocks, scale=1.0):
+def random_symmetric(
+    rng: np.random.Generator, num_blocks: int, scale: float = 1.0
+) -> NDArray[np.float64]:
     half = rng.standard_normal((num_blocks, num_blocks)) * scale
     return half + half.T
 
 
-def all_states(num_blocks):
+def all_states(num_blocks: int) -> NDArray[np.bool_]:
     return np.array(list(itertools.product([False, True], repeat=num_blocks)), np.bool_)
 
 
 @st.composite
-def requests(draw):
+def requests(draw: st.DrawFn) -> tuple[int, dict[str, Any], list[NDArray[np.bool_]]]:
     """Keyword arguments of a valid Problem of at most 8 blocks, and the states they allow."""
     num_blocks = draw(st.integers(1, 8))
     kinds = draw(
@@ -49,13 +54,13 @@ def requests(draw):
     only = draw(st.none() | st.sampled_from(sorted(set(kinds)))) if kinds else None
     by_kind = bool(kinds) and draw(st.booleans())
 
-    def candidate(i):
+    def candidate(i: int) -> bool:
         return only is None or kinds[i] == only
 
     force = [i for i in range(num_blocks) if fate[i] == "force" and candidate(i)]
     keep = [i for i in range(num_blocks) if fate[i] == "keep"]
 
-    def count_for(members):
+    def count_for(members: Any) -> int:
         forced = sum(i in force for i in members)
         free = sum(candidate(i) and i not in keep and i not in force for i in members)
         return draw(st.integers(forced, forced + free))
@@ -70,7 +75,7 @@ def requests(draw):
     else:
         remove = count_for(range(num_blocks))
 
-    def allowed(state):
+    def allowed(state: NDArray[np.bool_]) -> bool:
         removed = {i for i in range(num_blocks) if state[i]}
         if not set(force) <= removed or removed & set(keep):
             return False
@@ -85,12 +90,9 @@ def requests(draw):
     return num_blocks, arguments, [s for s in all_states(num_blocks) if allowed(s)]
 
 
-# Energies
-
-
 @given(st.data())
 @settings(deadline=None)
-def test_energies_of_integer_matrices_are_exact(data):
+def test_energies_of_integer_matrices_are_exact(data: Any) -> None:
     num_blocks = data.draw(st.integers(1, 7))
     entries = data.draw(
         st.lists(st.integers(-9, 9), min_size=num_blocks**2, max_size=num_blocks**2)
@@ -112,7 +114,7 @@ def test_energies_of_integer_matrices_are_exact(data):
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
-def test_energies_of_real_matrices_agree_with_einsum(scale):
+def test_energies_of_real_matrices_agree_with_einsum(scale: float) -> None:
     rng = np.random.default_rng(7)
     hessian = random_symmetric(rng, 30, scale)
     gradient = rng.standard_normal(30) * scale
@@ -123,7 +125,7 @@ def test_energies_of_real_matrices_agree_with_einsum(scale):
     np.testing.assert_allclose(problem.energies(states), expected, rtol=1e-12, atol=1e-11 * scale)
 
 
-def test_energies_are_the_canonical_sum_to_the_last_bit():
+def test_energies_are_the_canonical_sum_to_the_last_bit() -> None:
     rng = np.random.default_rng(11)
     hessian = random_symmetric(rng, 40)
     gradient = rng.standard_normal(40)
@@ -140,7 +142,7 @@ def test_energies_are_the_canonical_sum_to_the_last_bit():
         assert energy == total
 
 
-def test_energies_take_every_spelling_of_states():
+def test_energies_take_every_spelling_of_states() -> None:
     problem = Problem([[2.0, 1.0], [1.0, 3.0]], 1)
     assert problem.energies([True, True]).tolist() == [7.0]
     assert problem.energies(np.array([1, 0], np.uint8)).shape == (1,)
@@ -163,7 +165,7 @@ def test_energies_take_every_spelling_of_states():
         ([], r"not \(0,\)"),
     ],
 )
-def test_states_that_are_not_states_are_refused(states, message):
+def test_states_that_are_not_states_are_refused(states: Any, message: str) -> None:
     problem = Problem([[2.0, 1.0], [1.0, 3.0]], 1)
     with pytest.raises(InputError, match=message):
         problem.energies(states)
@@ -171,7 +173,7 @@ def test_states_that_are_not_states_are_refused(states, message):
         problem.is_feasible(states)
 
 
-def test_beta_weights_the_gradient_twice():
+def test_beta_weights_the_gradient_twice() -> None:
     problem = Problem(np.zeros((3, 3)), 1, gradient=[1.0, -2.0, 4.0], beta=-0.5)
     assert problem.linear.tolist() == [-1.0, 2.0, -4.0]
     assert problem.energies(np.eye(3, dtype=bool)).tolist() == [-1.0, 2.0, -4.0]
@@ -179,12 +181,9 @@ def test_beta_weights_the_gradient_twice():
     assert ignored.linear.tolist() == [0.0, 0.0, 0.0]
 
 
-# The constraint
-
-
 @given(requests())
 @settings(deadline=None, max_examples=200)
-def test_constraint_allows_exactly_what_was_asked_for(request_):
+def test_constraint_allows_exactly_what_was_asked_for(request_: Any) -> None:
     num_blocks, arguments, feasible = request_
     problem = Problem(np.eye(num_blocks), **arguments)
     states = all_states(num_blocks)
@@ -197,7 +196,7 @@ def test_constraint_allows_exactly_what_was_asked_for(request_):
 
 @given(requests())
 @settings(deadline=None)
-def test_groups_and_fixed_blocks_partition_the_blocks(request_):
+def test_groups_and_fixed_blocks_partition_the_blocks(request_: Any) -> None:
     num_blocks, arguments, _ = request_
     problem = Problem(np.eye(num_blocks), **arguments)
     for group in problem.groups:
@@ -215,7 +214,7 @@ def test_groups_and_fixed_blocks_partition_the_blocks(request_):
 
 @given(requests(), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_reduced_problem_has_the_same_energies(request_, seed):
+def test_reduced_problem_has_the_same_energies(request_: Any, seed: int) -> None:
     num_blocks, arguments, feasible = request_
     rng = np.random.default_rng(seed)
     hessian = random_symmetric(rng, num_blocks)
@@ -232,7 +231,7 @@ def test_reduced_problem_has_the_same_energies(request_, seed):
         assert reduced.variables[reduced.group_of == number].tolist() == group.indices.tolist()
 
 
-def test_reduced_diagonal_holds_every_linear_term():
+def test_reduced_diagonal_holds_every_linear_term() -> None:
     hessian = np.array(
         [[1.0, 2.0, 3.0, 4.0], [2.0, 5.0, 6.0, 7.0], [3.0, 6.0, 8.0, 9.0], [4, 7, 9, 10]]
     )
@@ -248,7 +247,7 @@ def test_reduced_diagonal_holds_every_linear_term():
 
 
 @pytest.mark.parametrize("remove", [0, 5])
-def test_nothing_and_everything_are_one_state(remove):
+def test_nothing_and_everything_are_one_state(remove: int | dict[str, int]) -> None:
     hessian = random_symmetric(np.random.default_rng(3), 5)
     problem = Problem(hessian, remove)
     assert problem.num_states == 1
@@ -260,7 +259,7 @@ def test_nothing_and_everything_are_one_state(remove):
     assert reduced.energy(np.zeros((1, 0), bool)).tolist() == problem.energies(state).tolist()
 
 
-def test_forced_blocks_count_and_names_work_like_indices():
+def test_forced_blocks_count_and_names_work_like_indices() -> None:
     names = [f"layers.{i}" for i in range(6)]
     by_name = Problem(np.eye(6), 3, names=names, keep=["layers.5"], force=["layers.2", 0])
     by_index = Problem(np.eye(6), 3, keep=[5], force=np.array([0, 2]))
@@ -272,7 +271,7 @@ def test_forced_blocks_count_and_names_work_like_indices():
     assert Problem(np.eye(6), 3, keep=["5"]).keep == (5,)
 
 
-def test_counts_by_kind_keep_the_kinds_not_mentioned():
+def test_counts_by_kind_keep_the_kinds_not_mentioned() -> None:
     kinds = ["attention", "mlp", "moe"] * 4
     problem = Problem(np.eye(12), {"moe": 2, "attention": 4}, kinds=kinds, force=[2])
     assert problem.fixed_removed.tolist() == [0, 2, 3, 6, 9]
@@ -281,21 +280,21 @@ def test_counts_by_kind_keep_the_kinds_not_mentioned():
     assert problem.num_removed == 6
 
 
-def test_groups_come_in_the_order_of_their_first_block():
+def test_groups_come_in_the_order_of_their_first_block() -> None:
     kinds = ["moe", "mlp", "mlp", "moe"]
     for remove in ({"mlp": 1, "moe": 1}, {"moe": 1, "mlp": 1}):
         groups = Problem(np.eye(4), remove, kinds=kinds).groups
         assert [group.indices.tolist() for group in groups] == [[0, 3], [1, 2]]
 
 
-def test_number_of_states_is_exact_and_without_limit():
+def test_number_of_states_is_exact_and_without_limit() -> None:
     assert Problem(np.eye(80), 40).num_states == comb(80, 40)
     problem = Problem(np.eye(700), 350)
     assert problem.num_states == comb(700, 350)
     assert "e209" in repr(problem)
 
 
-def test_state_takes_indices_and_names():
+def test_state_takes_indices_and_names() -> None:
     problem = Problem(np.eye(4), 1, names=["a", "b", "c", "d"])
     assert problem.state(["d", 1]).tolist() == [False, True, False, True]
     assert problem.state([]).tolist() == [False] * 4
@@ -305,10 +304,7 @@ def test_state_takes_indices_and_names():
         problem.state([1, "b"])
 
 
-# The matrix
-
-
-def test_hessian_is_a_read_only_copy():
+def test_hessian_is_a_read_only_copy() -> None:
     source = np.asfortranarray([[2.0, 1.0], [1.0, 3.0]])
     problem = Problem(source, 1)
     source[0, 0] = 99.0
@@ -324,14 +320,14 @@ def test_hessian_is_a_read_only_copy():
 @pytest.mark.parametrize(
     "dtype", ["bool", "int8", "uint64", "float16", "float32", ">f8", "<f8", "longdouble"]
 )
-def test_every_real_dtype_is_taken(dtype):
+def test_every_real_dtype_is_taken(dtype: str) -> None:
     problem = Problem(np.array([[1, 1], [1, 0]]).astype(dtype), 1)
     assert problem.hessian.dtype == np.dtype("float64")
     assert problem.hessian.dtype.isnative
     assert problem.hessian.tolist() == [[1.0, 1.0], [1.0, 0.0]]
 
 
-def test_rounding_asymmetry_is_averaged_away():
+def test_rounding_asymmetry_is_averaged_away() -> None:
     hessian = random_symmetric(np.random.default_rng(5), 300)
     noisy = hessian * (1 + 1e-12 * np.random.default_rng(6).standard_normal(hessian.shape))
     problem = Problem(noisy, 3)
@@ -339,7 +335,7 @@ def test_rounding_asymmetry_is_averaged_away():
     assert (problem.hessian == (noisy + noisy.T) / 2).all()
 
 
-def test_symmetric_matrices_are_not_touched():
+def test_symmetric_matrices_are_not_touched() -> None:
     # Halving would lose the last bit of the smallest numbers.
     smallest = np.full((2, 2), 5e-324)
     assert (Problem(smallest, 1).hessian == smallest).all()
@@ -347,7 +343,7 @@ def test_symmetric_matrices_are_not_touched():
     assert (Problem(smallest, 1, symmetrize=True).hessian[[0, 1], [0, 1]] == 5e-324).all()
 
 
-def test_asymmetry_is_refused_with_its_size_and_accepted_on_request():
+def test_asymmetry_is_refused_with_its_size_and_accepted_on_request() -> None:
     hessian = random_symmetric(np.random.default_rng(5), 600)
     hessian[550, 300] += 0.25
     with pytest.raises(
@@ -362,7 +358,7 @@ def test_asymmetry_is_refused_with_its_size_and_accepted_on_request():
     assert problem.energies(x)[0] == pytest.approx(x.astype(float) @ hessian @ x, abs=1e-12)
 
 
-def test_hash_is_of_the_values_not_of_their_layout():
+def test_hash_is_of_the_values_not_of_their_layout() -> None:
     hessian = random_symmetric(np.random.default_rng(1), 6)
     problems = [Problem(h, 2) for h in (hessian, np.asfortranarray(hessian), hessian.astype(">f8"))]
     assert len({problem.hessian_sha256 for problem in problems}) == 1
@@ -374,7 +370,7 @@ def test_hash_is_of_the_values_not_of_their_layout():
     assert Problem([[1.0, 2.0], [2.0, -3.0]], 1).hessian_sha256 == by_hand
 
 
-def test_with_remove_shares_the_matrix_and_the_hash():
+def test_with_remove_shares_the_matrix_and_the_hash() -> None:
     problem = Problem(np.eye(9), 2, keep=[0], force=[3], names=list("abcdefghi"), beta=0.0)
     other = problem.with_remove(5)
     assert other.hessian is problem.hessian
@@ -386,7 +382,7 @@ def test_with_remove_shares_the_matrix_and_the_hash():
         problem.with_remove(9)
 
 
-def test_problems_can_be_pickled_and_replaced():
+def test_problems_can_be_pickled_and_replaced() -> None:
     problem = Problem(random_symmetric(np.random.default_rng(1), 6), 2, keep=[0])
     copy = pickle.loads(pickle.dumps(problem))  # noqa: S301 - our own bytes
     assert copy.energies(np.eye(6)).tolist() == problem.energies(np.eye(6)).tolist()
@@ -395,7 +391,7 @@ def test_problems_can_be_pickled_and_replaced():
     assert (replaced.num_states, replaced.keep) == (comb(5, 3), (0,))
 
 
-def test_five_thousand_blocks_load_and_evaluate_quickly(tmp_path):
+def test_five_thousand_blocks_load_and_evaluate_quickly(tmp_path: Path) -> None:
     num_blocks = 5000
     rng = np.random.default_rng(0)
     factor = rng.standard_normal((num_blocks, 4))
@@ -412,9 +408,6 @@ def test_five_thousand_blocks_load_and_evaluate_quickly(tmp_path):
     assert time.perf_counter() - start < 15
     total = factor[10:2510].sum(axis=0)
     assert energies[0] == pytest.approx(total @ total, rel=1e-9)
-
-
-# What is refused
 
 
 @pytest.mark.parametrize(
@@ -445,7 +438,7 @@ def test_five_thousand_blocks_load_and_evaluate_quickly(tmp_path):
         ([[0.0, 1e-300], [0.0, 0.0]], r"= 1e-300"),
     ],
 )
-def test_matrices_that_are_no_hessians_are_refused(hessian, message):
+def test_matrices_that_are_no_hessians_are_refused(hessian: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         Problem(hessian, 1)
     assert isinstance(caught.value, QuboPruneError)
@@ -455,12 +448,12 @@ def test_matrices_that_are_no_hessians_are_refused(hessian, message):
 @pytest.mark.skipif(
     np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="long double is float64 here"
 )
-def test_numbers_beyond_float64_are_refused():
+def test_numbers_beyond_float64_are_refused() -> None:
     with pytest.raises(InputError, match=r"hessian\[0, 0\] is 1e\+4000.*finite float64"):
         Problem(np.array([[np.longdouble("1e4000")]]), 0)
 
 
-def test_largest_allowed_magnitude_is_safe():
+def test_largest_allowed_magnitude_is_safe() -> None:
     hessian = np.full((2, 2), MAX_MAGNITUDE / 4)
     assert Problem(hessian, 2).energies([True, True])[0] == MAX_MAGNITUDE
 
@@ -538,7 +531,7 @@ SIX = {"hessian": np.eye(6), "remove": 2, "kinds": ["attention", "mlp"] * 3}
         ({"gradient": np.zeros(6), "beta": 1.7e308}, r"add up to nan"),
     ],
 )
-def test_contradictory_requests_are_refused(arguments, message):
+def test_contradictory_requests_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         Problem(**{**SIX, **arguments})
     assert "\n" not in str(caught.value)

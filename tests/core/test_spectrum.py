@@ -8,13 +8,16 @@ import itertools
 import json
 import math
 import os
-import pathlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import dimod
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from rich.console import Console
 
 from qubo_prune.core.errors import InputError, QuboPruneError, SpectrumError
@@ -25,15 +28,17 @@ from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.stopping import StopReason
 from qubo_prune.core.text import format_blocks, format_count
 
+Damage = Callable[[dict[str, Any]], object]
+
 NAMES = ("a", "b<b>", "c[red]", "d", "é", "f", "g")
 
 
-def make_problem(remove=3, **arguments):
+def make_problem(remove: int | dict[str, int] = 3, **arguments: Any) -> Problem:
     half = np.random.default_rng(4).standard_normal((7, 7))
     return Problem(half + half.T, remove, names=NAMES, **arguments)
 
 
-def solve_by_hand(problem, num_states=10, **changes):
+def solve_by_hand(problem: Problem, num_states: int = 10, **changes: Any) -> Spectrum:
     """The spectrum by sorting every subset with Python's own tuples and lists."""
     subsets = [
         subset
@@ -65,16 +70,16 @@ def solve_by_hand(problem, num_states=10, **changes):
 
 
 @pytest.fixture
-def problem():
+def problem() -> Problem:
     return make_problem()
 
 
 @pytest.fixture
-def spectrum(problem):
+def spectrum(problem: Problem) -> Spectrum:
     return solve_by_hand(problem)
 
 
-def assert_same(one, other):
+def assert_same(one: Any, other: Any) -> None:
     for field in dataclasses.fields(Spectrum):
         a, b = getattr(one, field.name), getattr(other, field.name)
         if isinstance(a, np.ndarray):
@@ -84,10 +89,7 @@ def assert_same(one, other):
             assert a == b, field.name
 
 
-# The container
-
-
-def test_states_by_index_and_iteration(spectrum, problem):
+def test_states_by_index_and_iteration(spectrum: Spectrum, problem: Problem) -> None:
     assert len(spectrum) == 10
     states = list(spectrum)
     assert [state.index for state in states] == list(range(10))
@@ -109,7 +111,7 @@ def test_states_by_index_and_iteration(spectrum, problem):
             spectrum[out_of_range]
 
 
-def test_spectrum_cannot_be_changed(spectrum):
+def test_spectrum_cannot_be_changed(spectrum: Spectrum) -> None:
     for array in (spectrum.states, spectrum.energies):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
@@ -117,7 +119,7 @@ def test_spectrum_cannot_be_changed(spectrum):
         spectrum.num_proven = 3
 
 
-def test_arrays_are_copied(problem):
+def test_arrays_are_copied(problem: Problem) -> None:
     states = np.eye(7, dtype=bool)[:1]
     one = make_problem(1)
     energies = one.energies(states)
@@ -148,15 +150,12 @@ def test_arrays_are_copied(problem):
         ({"num_states_total": -1}, r"num_states_total must be at least 0"),
     ],
 )
-def test_fields_that_do_not_fit_are_refused(problem, changes, message):
+def test_fields_that_do_not_fit_are_refused(problem: Problem, changes: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         solve_by_hand(problem, **changes)
 
 
-# Slices
-
-
-def test_first_states_keep_their_proof(spectrum, problem):
+def test_first_states_keep_their_proof(spectrum: Spectrum, problem: Problem) -> None:
     for count in range(11):
         first = spectrum[:count]
         assert len(first) == first.num_proven == count
@@ -169,7 +168,7 @@ def test_first_states_keep_their_proof(spectrum, problem):
     assert_same(spectrum[:4:1], spectrum[0:4])
 
 
-def test_first_proven_states_of_a_partial_spectrum_are_proven(problem):
+def test_first_proven_states_of_a_partial_spectrum_are_proven(problem: Problem) -> None:
     energies = solve_by_hand(problem).energies
     partial = solve_by_hand(
         problem, num_proven=4, status=Status.PARTIAL, lower_bound=float(energies[4])
@@ -183,7 +182,7 @@ def test_first_proven_states_of_a_partial_spectrum_are_proven(problem):
 
 
 @pytest.mark.parametrize("cut", [slice(1, None), slice(2, 5), slice(0, 10, 2), slice(5, 5)])
-def test_other_selections_prove_nothing(spectrum, problem, cut):
+def test_other_selections_prove_nothing(spectrum: Spectrum, problem: Problem, cut: Any) -> None:
     part = spectrum[cut]
     assert part.energies.tolist() == spectrum.energies.tolist()[cut]
     assert part.states.tolist() == spectrum.states.tolist()[cut]
@@ -193,7 +192,7 @@ def test_other_selections_prove_nothing(spectrum, problem, cut):
     part.check(problem)
 
 
-def test_slices_of_a_heuristic_spectrum_stay_heuristic(problem):
+def test_slices_of_a_heuristic_spectrum_stay_heuristic(problem: Problem) -> None:
     found = solve_by_hand(problem, num_proven=0, status=Status.HEURISTIC, lower_bound=-math.inf)
     for cut in (slice(0, 3), slice(3, 6)):
         assert found[cut].status is Status.HEURISTIC
@@ -201,12 +200,12 @@ def test_slices_of_a_heuristic_spectrum_stay_heuristic(problem):
         found[cut].check(problem)
 
 
-def test_descending_slices_are_refused(spectrum):
+def test_descending_slices_are_refused(spectrum: Spectrum) -> None:
     with pytest.raises(InputError, match="must ascend, not step by -1"):
         spectrum[::-1]
 
 
-def test_slices_know_whether_they_cut_through_ties():
+def test_slices_know_whether_they_cut_through_ties() -> None:
     problem = Problem(np.diag([1.0, 1.0, 1.0, 2.0]), 1)
     spectrum = solve_by_hand(problem, 4)
     assert [spectrum[:k].ties_truncated for k in (1, 2, 3, 4)] == [True, True, False, False]
@@ -215,10 +214,7 @@ def test_slices_know_whether_they_cut_through_ties():
     assert truncated[:1].ties_truncated
 
 
-# The certificate
-
-
-def test_true_spectra_pass(spectrum, problem):
+def test_true_spectra_pass(spectrum: Spectrum, problem: Problem) -> None:
     spectrum.check(problem)
     complete = solve_by_hand(problem, 1000)
     assert len(complete) == math.comb(7, 3)
@@ -231,13 +227,13 @@ def test_true_spectra_pass(spectrum, problem):
     solve_by_hand(grouped).check(grouped)
 
 
-def swap(array, i, j):
+def swap(array: NDArray[Any], i: int, j: int) -> NDArray[Any]:
     array = np.array(array)
     array[[i, j]] = array[[j, i]]
     return array
 
 
-def test_every_contradiction_is_found(spectrum, problem):
+def test_every_contradiction_is_found(spectrum: Spectrum, problem: Problem) -> None:
     states, energies = spectrum.states, spectrum.energies
     worst = solve_by_hand(problem, 35).states[-1]
     missing = states.copy()
@@ -271,24 +267,24 @@ def test_every_contradiction_is_found(spectrum, problem):
     dataclasses.replace(spectrum, **heuristic).check(problem)
 
 
-def test_ties_cannot_be_cut_off_a_complete_list(problem):
+def test_ties_cannot_be_cut_off_a_complete_list(problem: Problem) -> None:
     wrong = solve_by_hand(problem, 35, ties_truncated=True)
     with pytest.raises(SpectrumError, match="no state is left to tie with"):
         wrong.check(problem)
 
 
-def test_more_states_than_there_are_is_a_contradiction(spectrum):
+def test_more_states_than_there_are_is_a_contradiction(spectrum: Spectrum) -> None:
     wrong = dataclasses.replace(spectrum, num_states_total=9)
     with pytest.raises(SpectrumError, match="10 states are listed, but only 9 exist"):
         wrong.check_consistency()
 
 
-def test_spectrum_of_another_size_is_refused(spectrum):
+def test_spectrum_of_another_size_is_refused(spectrum: Spectrum) -> None:
     with pytest.raises(SpectrumError, match="of 7 blocks, the problem of 3"):
         spectrum.check(Problem(np.eye(3), 3))
 
 
-def test_wrong_order_of_ties_is_found():
+def test_wrong_order_of_ties_is_found() -> None:
     problem = Problem(np.eye(4), 2)
     right = solve_by_hand(problem, 6)
     right.check(problem)
@@ -298,7 +294,7 @@ def test_wrong_order_of_ties_is_found():
         wrong.check(problem)
 
 
-def test_spectrum_without_states_is_legal(problem):
+def test_spectrum_without_states_is_legal(problem: Problem) -> None:
     empty = solve_by_hand(
         problem,
         states=np.zeros((0, 7), bool),
@@ -315,12 +311,9 @@ def test_spectrum_without_states_is_legal(problem):
     assert empty.to_table().row_count == 0
 
 
-# Order
-
-
 @given(st.integers(1, 200), st.integers(1, 30), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_order_is_that_of_pythons_lists(num_blocks, num_states, seed):
+def test_order_is_that_of_pythons_lists(num_blocks: int, num_states: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     num_removed = int(rng.integers(0, num_blocks + 1))
     states = np.zeros((num_states, num_blocks), bool)
@@ -332,12 +325,11 @@ def test_order_is_that_of_pythons_lists(num_blocks, num_states, seed):
     assert order.tolist() == sorted(range(num_states), key=lambda k: keys[k])
 
 
-# Files
-
-
 @pytest.mark.parametrize("suffix", [".json", ".npz", ".JSON"])
 @pytest.mark.parametrize("bound", [math.inf, -math.inf, 0.1 + 0.2, -5e-324])
-def test_files_keep_everything_to_the_last_bit(tmp_path, spectrum, suffix, bound):
+def test_files_keep_everything_to_the_last_bit(
+    tmp_path: Path, spectrum: Spectrum, suffix: str, bound: Any
+) -> None:
     rng = np.random.default_rng(9)
     changed = dataclasses.replace(
         spectrum,
@@ -359,7 +351,9 @@ def test_files_keep_everything_to_the_last_bit(tmp_path, spectrum, suffix, bound
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=7))
 @settings(deadline=None, max_examples=30)
-def test_any_energies_survive_both_formats(tmp_path_factory, energies):
+def test_any_energies_survive_both_formats(
+    tmp_path_factory: pytest.TempPathFactory, energies: Any
+) -> None:
     folder = tmp_path_factory.mktemp("floats")
     problem = make_problem(1)
     count = len(energies)
@@ -380,7 +374,7 @@ def test_any_energies_survive_both_formats(tmp_path_factory, energies):
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
 @pytest.mark.parametrize("num_blocks", [1, 8, 9, 64, 65])
-def test_files_of_every_width(tmp_path, suffix, num_blocks):
+def test_files_of_every_width(tmp_path: Path, suffix: str, num_blocks: int) -> None:
     problem = Problem(np.diag(np.arange(num_blocks, dtype=float)), num_blocks - 1)
     spectrum = solve_by_hand(problem)
     spectrum.save(tmp_path / f"s{suffix}")
@@ -390,7 +384,7 @@ def test_files_of_every_width(tmp_path, suffix, num_blocks):
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
-def test_counts_by_kind_and_huge_numbers_of_states_survive(tmp_path, suffix):
+def test_counts_by_kind_and_huge_numbers_of_states_survive(tmp_path: Path, suffix: str) -> None:
     kinds = ["mlp"] * 3 + ["moe"] * 4
     problem = Problem(np.eye(7), {"mlp": 1, "moe": 2}, kinds=kinds)
     total = math.comb(40_000, 20_000)  # 12,039 digits, more than Python converts
@@ -404,10 +398,10 @@ def test_counts_by_kind_and_huge_numbers_of_states_survive(tmp_path, suffix):
         loaded.check(problem)
 
 
-def test_json_is_the_documented_object(tmp_path, spectrum):
+def test_json_is_the_documented_object(tmp_path: Path, spectrum: Spectrum) -> None:
     spectrum.save(tmp_path / "s.json")
 
-    def refuse(constant):
+    def refuse(constant: Any) -> None:
         raise AssertionError(f"not strict JSON: {constant}")
 
     fields = json.loads((tmp_path / "s.json").read_text(), parse_constant=refuse)
@@ -440,15 +434,15 @@ def test_json_is_the_documented_object(tmp_path, spectrum):
     assert unbounded["lower_bound"] == "Infinity"
 
 
-def drop(key):
+def drop(key: str) -> Damage:
     return lambda fields: fields.pop(key)
 
 
-def put(key, value):
+def put(key: str, value: Any) -> Damage:
     return lambda fields: fields.__setitem__(key, value)
 
 
-def put_in(key, position, value):
+def put_in(key: str, position: int, value: Any) -> Damage:
     return lambda fields: fields[key].__setitem__(position, value)
 
 
@@ -519,7 +513,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("damage", "message"), HOSTILE)
-def test_damaged_json_is_refused(tmp_path, spectrum, damage, message):
+def test_damaged_json_is_refused(
+    tmp_path: Path, spectrum: Spectrum, damage: Any, message: str
+) -> None:
     fields = spectrum.to_dict()
     damage(fields)
     path = tmp_path / "s.json"
@@ -545,14 +541,16 @@ def test_damaged_json_is_refused(tmp_path, spectrum, damage, message):
         (b'{"num_proven": ' + b"9" * 5000 + b"}", "is not JSON"),
     ],
 )
-def test_files_that_are_no_json_objects_are_refused(tmp_path, content, message):
+def test_files_that_are_no_json_objects_are_refused(
+    tmp_path: Path, content: Any, message: str
+) -> None:
     path = tmp_path / "s.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         Spectrum.load(path)
 
 
-def test_energies_too_large_for_a_float_are_refused(tmp_path, spectrum):
+def test_energies_too_large_for_a_float_are_refused(tmp_path: Path, spectrum: Spectrum) -> None:
     text = json.dumps(spectrum.to_dict())
     path = tmp_path / "s.json"
     path.write_text(text.replace(repr(spectrum.energies[9].item()), "1e999"))
@@ -560,7 +558,7 @@ def test_energies_too_large_for_a_float_are_refused(tmp_path, spectrum):
         Spectrum.load(path)
 
 
-def rewrite_npz(path, **changes):
+def rewrite_npz(path: Path, **changes: Any) -> None:
     with np.load(path) as archive:
         arrays = {**dict(archive), **changes}
     with path.open("wb") as stream:
@@ -589,7 +587,9 @@ def rewrite_npz(path, **changes):
         ({"states": np.zeros((10, 1), bool)}, "has dtype bool, not uint8"),
     ],
 )
-def test_damaged_npz_is_refused(tmp_path, spectrum, changes, message):
+def test_damaged_npz_is_refused(
+    tmp_path: Path, spectrum: Spectrum, changes: Any, message: str
+) -> None:
     path = tmp_path / "s.npz"
     spectrum.save(path)
     rewrite_npz(path, **changes)
@@ -598,14 +598,16 @@ def test_damaged_npz_is_refused(tmp_path, spectrum, changes, message):
     assert "s.npz" in str(caught.value)
 
 
-def test_text_instead_of_npz_is_refused(tmp_path):
+def test_text_instead_of_npz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.npz").write_text("{}")
     with pytest.raises(InputError, match="not a valid spectrum file: File is not a zip file"):
         Spectrum.load(tmp_path / "s.npz")
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
-def test_random_damage_never_escapes_as_another_error(tmp_path, spectrum, suffix):
+def test_random_damage_never_escapes_as_another_error(
+    tmp_path: Path, spectrum: Spectrum, suffix: str
+) -> None:
     path = tmp_path / f"s{suffix}"
     spectrum.save(path)
     original = path.read_bytes()
@@ -628,7 +630,7 @@ def test_random_damage_never_escapes_as_another_error(tmp_path, spectrum, suffix
 
 
 @pytest.mark.parametrize("name", ["s.txt", "s", "s.npy", ".json"])
-def test_other_suffixes_are_refused(tmp_path, spectrum, name):
+def test_other_suffixes_are_refused(tmp_path: Path, spectrum: Spectrum, name: str) -> None:
     with pytest.raises(InputError, match=r"must end in \.json or \.npz, not '.*'; rename"):
         spectrum.save(tmp_path / name)
     with pytest.raises(InputError, match=r"must end in \.json or \.npz"):
@@ -637,7 +639,9 @@ def test_other_suffixes_are_refused(tmp_path, spectrum, name):
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
-def test_missing_files_and_directories_are_refused(tmp_path, spectrum, suffix):
+def test_missing_files_and_directories_are_refused(
+    tmp_path: Path, spectrum: Spectrum, suffix: str
+) -> None:
     with pytest.raises(InputError, match="there is no file"):
         Spectrum.load(tmp_path / f"s{suffix}")
     with pytest.raises(InputError, match=r"cannot be written \(No such file"):
@@ -658,26 +662,26 @@ def test_missing_files_and_directories_are_refused(tmp_path, spectrum, suffix):
     ],
 )
 def test_failure_in_the_middle_leaves_the_old_file(
-    tmp_path, spectrum, suffix, failing, monkeypatch
-):
+    tmp_path: Path, spectrum: Spectrum, suffix: str, failing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / f"s{suffix}"
     spectrum.save(path)
     before = path.read_bytes()
 
-    def disk_full(*arguments, **keywords):
+    def disk_full(*arguments: Any, **keywords: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    def interrupt(*arguments):
+    def interrupt(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    def write_half(stream, **arrays):
+    def write_half(stream: Any, **arrays: Any) -> None:
         stream.write(b"half")
         disk_full()
 
     if failing == "fsync":
         monkeypatch.setattr(os, "fsync", disk_full)
     elif failing == "replace":
-        monkeypatch.setattr(pathlib.Path, "replace", disk_full)
+        monkeypatch.setattr(Path, "replace", disk_full)
     elif failing == "interrupt":
         monkeypatch.setattr(os, "fsync", interrupt)
     else:
@@ -688,10 +692,9 @@ def test_failure_in_the_middle_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
-# To other forms
-
-
-def test_sampleset_has_the_energies_of_dimods_own_model(problem, spectrum):
+def test_sampleset_has_the_energies_of_dimods_own_model(
+    problem: Problem, spectrum: Spectrum
+) -> None:
     sampleset = spectrum.to_sampleset()
     model = dimod.BinaryQuadraticModel(np.triu(problem.hessian, 1) * 2, "BINARY")
     for i in range(7):
@@ -706,13 +709,13 @@ def test_sampleset_has_the_energies_of_dimods_own_model(problem, spectrum):
     assert len(sampleset) == 10
 
 
-def render(table, width=100):
+def render(table: Any, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(table)
     return console.file.getvalue()
 
 
-def test_terminal_table_shows_the_first_states(spectrum):
+def test_terminal_table_shows_the_first_states(spectrum: Spectrum) -> None:
     table = spectrum.to_table(max_rows=4)
     assert table.row_count == 4
     text = render(table)
@@ -723,12 +726,12 @@ def test_terminal_table_shows_the_first_states(spectrum):
     assert "not shown" not in render(spectrum.to_table())
 
 
-def test_terminal_table_takes_names_literally(problem):
+def test_terminal_table_takes_names_literally(problem: Problem) -> None:
     spectrum = solve_by_hand(make_problem(force=["c[red]"]))
     assert "c[red]" in " ".join(render(spectrum.to_table()).split())
 
 
-def test_notebook_table_escapes_names_and_backend(problem):
+def test_notebook_table_escapes_names_and_backend(problem: Problem) -> None:
     spectrum = solve_by_hand(make_problem(force=["b<b>"]), backend="<script>")
     html = spectrum._repr_html_()
     assert "<script>" not in html
@@ -764,18 +767,20 @@ def test_notebook_table_escapes_names_and_backend(problem):
         ({"stop_reason": StopReason.EVALUATION_LIMIT}, ["limit of evaluated states"]),
     ],
 )
-def test_advice_says_what_is_proven_and_why_it_ended(problem, changes, words):
+def test_advice_says_what_is_proven_and_why_it_ended(
+    problem: Problem, changes: Any, words: Any
+) -> None:
     spectrum = solve_by_hand(problem, **changes)
     for word in words:
         assert word in spectrum.advice
         assert word in " ".join(render(spectrum.to_table(), 500).split())
 
 
-def test_every_status_has_advice():
+def test_every_status_has_advice() -> None:
     assert len({status.advice for status in Status}) == len(Status) == 3
 
 
-def test_summary_is_one_line(spectrum, problem):
+def test_summary_is_one_line(spectrum: Spectrum, problem: Problem) -> None:
     assert str(spectrum).startswith(
         "10 states by sorting, proven to be the lowest, of 35 that remove"
     )
@@ -796,12 +801,12 @@ def test_summary_is_one_line(spectrum, problem):
         (math.comb(80, 40), "1.08e23"),
     ],
 )
-def test_counts_are_shown_short(count, text):
+def test_counts_are_shown_short(count: int, text: str) -> None:
     assert format_count(count) == text
     assert format_count(-count) == ("-" + text if count else text)
 
 
-def test_counts_with_more_digits_than_python_prints_are_shown():
+def test_counts_with_more_digits_than_python_prints_are_shown() -> None:
     assert format_count(10**9000) == "1.00e9000"
     assert format_count(-(10**9000)) == "-1.00e9000"
 
@@ -816,5 +821,5 @@ def test_counts_with_more_digits_than_python_prints_are_shown():
         ([0, 2, 3, 4, 9, 11, 12], "0, 2-4, 9, 11, 12"),
     ],
 )
-def test_runs_of_blocks_are_shown_short(blocks, text):
+def test_runs_of_blocks_are_shown_short(blocks: Any, text: str) -> None:
     assert format_blocks(blocks) == text

@@ -24,16 +24,12 @@ from qubo_prune.backends.qaoa.mixers import layers, ordered_pairs
 from qubo_prune.backends.qaoa.optimizer import optimize
 from qubo_prune.backends.qaoa.simulator import Simulator
 from qubo_prune.backends.qaoa.subspace import Subspace
-from qubo_prune.testing import CHECKS
+from qubo_prune.testing import CHECKS, Check
 from qubo_prune.testing.harness import Recorder
 from qubo_prune.testing.problems import Case, cases
+from tests.strategies import NO_CHOICE, random_problem
 
 ANGLES = Angles([0.7, -0.3, 1.9], [0.4, 1.1, -0.2])
-
-
-def random_problem(n: int, remove: int | dict[str, int], **arguments: object) -> Problem:
-    matrix = np.random.default_rng(n).normal(size=(n, n))
-    return Problem(matrix + matrix.T, remove, **arguments)  # type: ignore[arg-type]
 
 
 LARGER = [
@@ -46,7 +42,7 @@ LARGER = [
 ]
 """Beyond what the lowest variables hold, and with groups of which the last is not the largest."""
 
-everywhere = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+everywhere = pytest.mark.parametrize("case", [*cases(), *NO_CHOICE], ids=lambda case: case.name)
 with_mixers = pytest.mark.parametrize("mixer", MIXERS)
 
 
@@ -148,7 +144,9 @@ def test_without_layers_all_states_are_equally_likely(case: Case) -> None:
         assert simulation.expected_energy == pytest.approx(np.mean(energies))
 
 
-@pytest.mark.parametrize("problem", [*(case.problem for case in cases()), *LARGER], ids=str)
+@pytest.mark.parametrize(
+    "problem", [*(case.problem for case in (*cases(), *NO_CHOICE)), *LARGER], ids=str
+)
 def test_ranks_number_the_states(problem: Problem) -> None:
     simulation = simulate(problem, Angles())
     every = np.arange(problem.num_states)
@@ -223,7 +221,7 @@ def test_every_layer_improves_the_expectation(mixer: str) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
-def test_conformance(check) -> None:  # type: ignore[no-untyped-def]
+def test_conformance(check: Check) -> None:  # type: ignore[no-untyped-def]
     check(get_backend("qaoa", p=2, shots=500), num_blocks=20)
 
 
