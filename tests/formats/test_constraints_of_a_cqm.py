@@ -31,7 +31,6 @@ def contents(change: Change) -> bytes:
     return data
 
 
-
 def repacked(data: bytes, **members: bytes) -> bytes:
     """Return a CQM file with more members in the folder of its constraint ``c``."""
     start = data.index(b"PK")

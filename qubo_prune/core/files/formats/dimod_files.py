@@ -127,15 +127,15 @@ def read_cqm(path: Path, data: bytes) -> Model:
     ones = {each.label for each in model.counts if each.count == 1}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
-        for name in names:
-            folder, _, rest = name.partition("/")
-            label, _, mark = rest.rpartition("/")
-            # A discrete constraint is a count of one; dimod drops the marker of any other.
-            if folder == "constraints" and not (
-                mark in ("lhs", "rhs", "sense")
-                or (mark == "discrete" and str(deserialize_variable(json.loads(label))) in ones)
-            ):
-                reader.fail(f"its constraint {label} is marked as {mark!r}, and counts are hard")
+    for name in names:
+        folder, _, rest = name.partition("/")
+        label, _, mark = rest.rpartition("/")
+        if folder != "constraints" or mark in ("lhs", "rhs", "sense"):
+            continue
+        named = str(deserialize_variable(json.loads(label)))  # type: ignore[no-untyped-call]
+        # A discrete constraint is a count of one; dimod drops the marker of any other.
+        if mark != "discrete" or named not in ones:
+            reader.fail(f"its constraint {label} is marked as {mark!r}, and counts are hard")
     return model
 
 

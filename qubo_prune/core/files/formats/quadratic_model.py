@@ -118,12 +118,12 @@ def symmetric(
     values: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return Q, (n, n), of ``sum_i linear_i x_i + sum_k values_k x_rows[k] x_columns[k]``, rows and
-    columns different, repetitions added.
+    columns different, each pair once.
 
     Halving is exact unless a value is below 1e-307.
     """
     matrix = np.zeros((len(linear), len(linear)))
-    np.add.at(matrix, (np.minimum(rows, columns), np.maximum(rows, columns)), 0.5 * values)
+    matrix[np.minimum(rows, columns), np.maximum(rows, columns)] = 0.5 * values
     matrix += matrix.T
     np.einsum("ii->i", matrix)[:] = linear
     return matrix
