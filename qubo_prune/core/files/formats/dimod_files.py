@@ -30,6 +30,7 @@ from qubo_prune.core.files.formats.quadratic_model import (
     plain_labels,
     symmetric,
 )
+from qubo_prune.core.files.strict_json import unrepeated
 from qubo_prune.core.text import format_value
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class _Bytes:
 
     def _json(self, text: bytes, kind: type) -> Any:
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=unrepeated)
         except (ValueError, RecursionError) as error:
             self.fail(f"a part of it is not JSON ({error})")
         if not isinstance(value, kind):
