@@ -7,13 +7,15 @@ import math
 import numbers
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_count, format_value
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 ASYMMETRY_TOLERANCE = 1e-8
 """Largest |H - H'| taken for rounding, relative to max |H|."""
@@ -150,8 +152,7 @@ def as_hessian(value: ArrayLike, symmetrize: bool) -> NDArray[np.float64]:
             )
         # The sums cannot overflow, and a pair that is already equal stays as it is to the last bit.
         hessian = (hessian + hessian.T) / 2
-    hessian.setflags(write=False)
-    return hessian
+    return frozen(hessian)
 
 
 def as_gradient(value: ArrayLike, num_blocks: int, what: str = "gradient") -> NDArray[np.float64]:
@@ -162,9 +163,20 @@ def as_gradient(value: ArrayLike, num_blocks: int, what: str = "gradient") -> ND
             f"{what} must have shape ({num_blocks},), one entry per block, not {array.shape}; "
             "average per-sample gradients over the samples first."
         )
-    gradient = _finite_float64(array, what)
-    gradient.setflags(write=False)
-    return gradient
+    return frozen(_finite_float64(array, what))
+
+
+def frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """Return a view of an array that nobody else has, which neither it nor its `base` lets anyone
+    write to.
+
+    Unlike a flag of the array, that of the memory cannot be set back.
+
+    >>> frozen(np.arange(3)).setflags(write=True)
+    Traceback (most recent call last):
+    ValueError: cannot set WRITEABLE flag to True of this array
+    """
+    return np.asarray(array.data.toreadonly())
 
 
 def check_magnitude(total: float) -> None:

@@ -76,11 +76,16 @@ class Harvest:
         self.num_samples = 0
         self.num_feasible = 0
 
-    def add(self, states: NDArray[np.bool_], stop: Stop) -> None:
-        """Take samples (K, N); what `stop` leaves no time for is repaired but not improved."""
+    def add(
+        self, states: NDArray[np.bool_], stop: Stop, times: NDArray[np.int64] | None = None
+    ) -> None:
+        """Take samples (K, N), each so many `times`, once by default; what `stop` leaves no time
+        for is repaired but not improved.
+        """
         feasible = self._problem.is_feasible(states)
-        self.num_samples += len(states)
-        self.num_feasible += int(feasible.sum())
+        times = np.ones(len(states), np.int64) if times is None else times
+        self.num_samples += int(times.sum())
+        self.num_feasible += int(times[feasible].sum())
         bare = np.unique(np.concatenate([self._bare, states[feasible]]), axis=0)
         order = lexicographic_order(bare, self._problem.energies(bare))
         self._bare = bare[order][: self._num_states]

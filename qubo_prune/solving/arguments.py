@@ -13,7 +13,7 @@ from qubo_prune.backends.registry import get_backend
 from qubo_prune.core.errors import BackendError, InputError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Progress, Stop
-from qubo_prune.core.validation import as_states
+from qubo_prune.core.validation import as_states, frozen
 
 
 def require_problem(problem: object) -> None:
@@ -84,6 +84,4 @@ def checked_warm_start(problem: Problem, warm_start: ArrayLike) -> NDArray[np.bo
             f"warm_start must satisfy the constraint, but state {infeasible[0]} does not; "
             "leave such states out."
         )
-    states = states.view()  # the array may be the caller's own
-    states.flags.writeable = False
-    return states
+    return frozen(states.copy())  # the array may be the caller's own

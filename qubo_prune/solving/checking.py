@@ -9,7 +9,7 @@ from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.backends.registry import is_built_in
 from qubo_prune.core.errors import BackendError, SpectrumError
 from qubo_prune.core.files.strict_json import is_fact
-from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.problem.problem import Problem, digest
 from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.spectrum.status import Status
@@ -86,6 +86,24 @@ def certified(
         proof=proof,
         statistics=dict(raw.statistics),
     )
+
+
+def fingerprint(problem: Problem, hessian_sha256: str) -> tuple[object, ...]:
+    """Return what differs once somebody has changed a problem in place; `hessian_sha256` is that
+    of the matrix now.
+    """
+    constraint = [(group.indices.tobytes(), group.count) for group in problem.groups]
+    fixed = problem.fixed_removed.tobytes(), problem.fixed_kept.tobytes()
+    return hessian_sha256, problem.linear.tobytes(), constraint, fixed
+
+
+def check_untouched(problem: Problem, name: str, before: tuple[object, ...]) -> None:
+    """Refuse whatever a backend returned that changed the problem; `before` is its fingerprint."""
+    if fingerprint(problem, digest(problem.hessian)) != before:
+        raise BackendError(
+            f"backend {name!r} changed the problem that it was given, so neither its answer nor"
+            " that problem is of use; load the problem again, and solve it by another backend."
+        )
 
 
 def check_fields(name: str, raw: object) -> None:

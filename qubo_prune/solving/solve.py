@@ -27,7 +27,13 @@ from qubo_prune.solving.arguments import (
     checked_warm_start,
     require_problem,
 )
-from qubo_prune.solving.checking import certified, check_against_known, check_word
+from qubo_prune.solving.checking import (
+    certified,
+    check_against_known,
+    check_untouched,
+    check_word,
+    fingerprint,
+)
 
 
 def solve(
@@ -109,6 +115,7 @@ def solve(
         solver.prepare()
     stop.start()
     begin = time.perf_counter()
+    before = fingerprint(problem, problem.hessian_sha256)
     with stop.interruptible(), _crashes_reported(problem, solver, wanted):
         raw = (
             solver.run(problem, wanted, stop, seed, known)
@@ -116,6 +123,7 @@ def solve(
             else _the_only_state(problem)
         )
     stop.raise_failure()
+    check_untouched(problem, solver.name, before)
     seconds = time.perf_counter() - begin
     spectrum = certified(problem, solver, raw, wanted, stop, seed, seconds)
     if known is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,62 @@ class Script(dimod.Sampler):
         return dimod.SampleSet.from_samples_bqm((samples, list(bqm.variables)), bqm)
 
 
+def histogram(rows: list[list[int]], times: Any) -> Callable[[Any, Any], dimod.SampleSet]:
+    return lambda bqm, _: dimod.SampleSet.from_samples_bqm(
+        (np.array(rows, np.int8), list(bqm.variables)), bqm, num_occurrences=times
+    )
+
+
+GOOD, OTHER, BAD_COUNT = [1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "times"),
+    [
+        ([GOOD, BAD_COUNT], [90, 10]),
+        ([BAD_COUNT, GOOD, OTHER], [1, 2, 3]),
+        ([GOOD], [100]),
+        ([BAD_COUNT], [7]),
+        ([GOOD, OTHER, GOOD], [1, 5, 4]),
+        ([GOOD, BAD_COUNT], [0, 3]),
+    ],
+)
+@pytest.mark.parametrize("repair", [True, False])
+def test_a_histogram_counts_as_its_samples_one_by_one(
+    rows: list[list[int]], times: list[int], repair: bool
+) -> None:
+    """States, statistics and reads are those of the sampler that lists every sample."""
+    problem = Problem(np.diag(np.arange(1.0, 7.0)), remove=2)
+    spread = np.repeat(np.array(rows), times, axis=0).tolist()
+    found = [
+        solve(
+            problem,
+            num_states=3,
+            backend=OceanBackend(
+                Script(histogram(given, occurrences), num_reads=None),
+                num_reads=sum(times),
+                repair=repair,
+            ),
+        )
+        for given, occurrences in ((rows, times), (spread, [1] * len(spread)))
+    ]
+    shown = [{**s.statistics, "evaluated": s.num_evaluated} for s in found]
+    if min(times) > 0:  # a row that was never drawn is still a state
+        assert np.array_equal(found[0].states, found[1].states)
+        assert shown[0] == shown[1]
+    assert shown[0]["samples"] == shown[0]["evaluated"] == sum(times)
+    feasible = sum(t for row, t in zip(rows, times, strict=True) if row != BAD_COUNT)
+    assert shown[0]["feasible_samples"] == feasible
+    assert shown[0]["feasible_fraction"] == feasible / sum(times)
+
+
+@pytest.mark.parametrize("times", [[1.5, 2.0], [-1, 2], [np.nan, 1]])
+def test_occurrences_that_count_nothing_are_the_fault_of_the_sampler(times: list[float]) -> None:
+    problem = Problem(np.diag(np.arange(1.0, 7.0)), remove=2)
+    with pytest.raises(BackendError, match="num_occurrences"):
+        solve(problem, backend=OceanBackend(Script(histogram([GOOD, OTHER], times))))
+
+
 def test_a_sampler_gets_reads_seeds_and_its_own_parameters() -> None:
     sampler = Script(num_reads=[], seed=[], heat=[])
     backend = OceanBackend(sampler, num_reads=25, sampler_options={"heat": 3})
@@ -294,6 +351,10 @@ MODULE = """
         def __init__(self, solver):
             super().__init__()
 
+    class Histogram(dimod.RandomSampler):
+        def sample(self, *arguments, **parameters):
+            return super().sample(*arguments, **parameters).aggregate()
+
     class NoSampler:
         pass
 """
@@ -305,6 +366,17 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.delitem(sys.modules, "own_sampler", raising=False)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_a_histogram_on_the_command_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "h.npy", np.diag([1.0, 2.0, 3.0]))
+    out = tmp_path / "spectrum.json"
+    arguments = ["--remove", "1", "--backend", "ocean:own_sampler:Histogram", "--out", str(out)]
+    arguments += ["--option", "num_reads=40", "-q"]
+    assert main(["solve", str(tmp_path / "h.npy"), *arguments]) == 0
+    spectrum = json.loads(out.read_text())
+    assert spectrum["statistics"]["samples"] == spectrum["num_evaluated"] == 40
 
 
 @pytest.mark.usefixtures("own_module")

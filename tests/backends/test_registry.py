@@ -380,3 +380,21 @@ def test_a_backend_of_a_package_is_listed_with_it_and_a_broken_one_with_the_reas
     assert "ready (solver_one 1.0): the first feasible state; all there" in text
     assert "broken (broken 1.0): backend 'broken' is registered as 'broken:Solver'" in text
     assert "numquam is not installed; install it with: pip install 'qubo-prune[numquam]'" in text
+
+
+def test_a_backend_that_changes_the_problem_is_named_on_the_command_line(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = SOLVER.replace(
+        "state = problem.state(problem.fixed_removed)",
+        "state = problem.state(problem.fixed_removed)\n"
+        "            np.asarray(problem.hessian.base.obj).setflags(write=True)\n"
+        "            np.asarray(problem.hessian.base.obj)[:] = 0.0",
+    )
+    install("vandals", code, vandal="vandals:First")
+    np.save(tmp_path / "h.npy", np.diag([1.0, 2.0, 3.0]))
+    assert main(["solve", str(tmp_path / "h.npy"), "--remove", "1", "--backend", "vandal"]) != 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "'first-state'" in said
+    assert "Traceback" not in said
+    assert "changed the problem" in said or "read-only" in said

@@ -204,6 +204,58 @@ def test_a_backend_cannot_change_the_states_it_starts_from() -> None:
     assert known.flags.writeable
 
 
+def unlocked(array: Any) -> Any:
+    array.flags.writeable = True
+    return array
+
+
+def from_the_base(array: Any) -> Any:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return unlocked(np.asarray(array if array.base is None else array.base.obj))
+
+
+CHANGES = {
+    "an entry": lambda p: p.hessian.__setitem__((0, 0), 7.0),
+    "a view": lambda p: p.hessian.T.__setitem__((0, 1), 7.0),
+    "a row": lambda p: p.hessian[0].fill(0.0),
+    "in place": lambda p: np.multiply(p.hessian, 2.0, out=p.hessian),
+    "the flag": lambda p: unlocked(p.hessian).fill(1.0),
+    "the flag of a view": lambda p: unlocked(p.hessian[1:]).fill(1.0),
+    "the base": lambda p: from_the_base(p.hessian).fill(1.0),
+    "a sign of the base": lambda p: np.negative(*[from_the_base(p.hessian)[:1, 1:]] * 2),
+    "the linear terms": lambda p: from_the_base(p.linear).fill(1.0),
+    "a group": lambda p: from_the_base(p.groups[0].indices).fill(1),
+    "another matrix": lambda p: p.__dict__.update(hessian=2.0 * p.hessian),
+    "another count": lambda p: p.__dict__.update(_constraint=p.with_remove(1)._constraint),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_backend_that_changes_the_problem_is_named(change: Any, warm: bool) -> None:
+    """What cannot be prevented is seen afterwards; nothing is made of such an answer."""
+    matrix = np.diag(np.arange(1.0, 6.0)) + 0.25
+
+    def act(problem: Problem, **_: Any) -> RawResult:
+        change(problem)
+        return RawResult(problem.state([0, 1])[None])
+
+    problem = Problem(matrix, remove=2)
+    start = problem.state([0, 1])[None] if warm else None
+    with pytest.raises(BackendError, match=r"backend 'fake' (changed the problem|failed: )"):
+        solve(problem, num_states=1, backend=Fake(act), warm_start=start)
+
+
+def test_the_matrix_of_the_caller_is_nobody_elses() -> None:
+    matrix = np.diag(np.arange(1.0, 6.0))
+    problem = Problem(matrix, remove=2)
+    with pytest.raises(BackendError, match="'fake'"):
+        solve(problem, backend=Fake(lambda problem, **_: unlocked(problem.hessian).fill(0.0)))
+    assert np.array_equal(problem.hessian, np.diag(np.arange(1.0, 6.0)))
+    assert problem.energies(problem.state([0, 1])) == 3.0
+
+
 def test_states_are_sorted_and_cut_and_energies_recomputed() -> None:
     spectrum = solve(PROBLEM, num_states=4, backend=returning(RawResult(STATES[::-1], 5)))
     assert ranked(spectrum) == TRUTH[:4]

@@ -18,6 +18,7 @@ from qubo_prune.core.files.formats.dimod_files import make_bqm
 from qubo_prune.core.files.formats.quadratic_model import Model
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
+from qubo_prune.core.text import format_value
 from qubo_prune.encodings.objects import decode
 from qubo_prune.encodings.penalty import as_penalties, penalty_facts, penalty_qubo
 from qubo_prune.encodings.weights import estimated_penalty, safe_penalty
@@ -69,9 +70,9 @@ def draw_samples(
     complete = False
     while calls.reads < calls.total and not stop.should_stop(calls.reads):
         clock.begin("sampling")
-        states = calls.draw(problem, bqm, stop)
+        states, times = calls.draw(problem, bqm, stop)
         clock.begin("repair")
-        harvest.add(states, stop)
+        harvest.add(states, stop, times)
         if options.exhaustive:
             feasible = np.unique(states[problem.is_feasible(states)], axis=0)
             complete = len(feasible) == problem.num_states
@@ -122,8 +123,8 @@ class Calls:
 
     def draw(
         self, problem: Problem, bqm: dimod.BinaryQuadraticModel, stop: Stop
-    ) -> NDArray[np.bool_]:
-        """Return the states of one call."""
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Return the states of one call, and how often each was drawn."""
         count = min(self._per_call, self.total - self.reads)
         own: dict[str, Any] = {
             "num_reads": count,
@@ -139,12 +140,26 @@ class Calls:
         samples = self._sampler.sample(bqm, **parameters)
         try:
             states = decode(problem, samples)
+            times = _times(samples, len(states))
         except (InputError, TypeError, ValueError) as error:
             raise BackendError(
                 f"backend {self._options.name!r} returned no samples of the problem: {error}"
             ) from error
-        self.reads += max(count, len(states))
-        return states
+        self.reads += max(count, int(times.sum()))
+        return states, times
+
+
+def _times(samples: object, num_rows: int) -> NDArray[np.int64]:
+    """Return how many samples each row stands for: histograms, as quantum annealers return them,
+    have a row for each distinct one.
+    """
+    occurrences = getattr(getattr(samples, "record", None), "num_occurrences", None)
+    if occurrences is None:
+        return np.ones(num_rows, np.int64)
+    times = np.asarray(occurrences)
+    if times.shape != (num_rows,) or times.dtype.kind not in "iu" or (times < 0).any():
+        raise InputError(f"num_occurrences is {format_value(times.tolist())}; count the samples.")
+    return times.astype(np.int64)
 
 
 def _encoded(problem: Problem, penalties: NDArray[np.float64]) -> dimod.BinaryQuadraticModel:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file
+from qubo_prune.core.files.strict_json import unrepeated
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import (
     as_count,
@@ -55,7 +56,7 @@ def read_sidecar(path: Path, of: Path, sha256: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        metadata = json.loads(read_file(path).decode())
+        metadata = json.loads(read_file(path).decode(), object_pairs_hook=unrepeated)
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise

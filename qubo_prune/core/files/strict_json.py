@@ -149,13 +149,22 @@ class Reader:
         self.fail(f"it holds the number {constant}")
 
     def _without_repetition(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        # Readers disagree on which of two values counts.
-        fields = dict(pairs)
-        if len(fields) < len(pairs):
-            keys = [key for key, _ in pairs]
-            repeated = next(key for key in keys if keys.count(key) > 1)
-            self.fail(f"the key {format_value(repeated)} is there twice")
-        return fields
+        try:
+            return unrepeated(pairs)
+        except ValueError as error:
+            self.fail(str(error))
+
+
+def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these keys and values, as an ``object_pairs_hook`` does; raise a
+    ValueError if a key is there twice, for readers disagree on which of two values counts.
+    """
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"the key {format_value(key)} is there twice")
+        seen.add(key)
+    return dict(pairs)
 
 
 def from_bound(bound: float) -> float | str:

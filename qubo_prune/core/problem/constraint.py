@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_count, format_value
-from qubo_prune.core.validation import check_kind
+from qubo_prune.core.validation import check_kind, frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +126,7 @@ def make_constraint(
         if count == len(indices):
             removed[indices] = True
         elif count > 0:
-            indices.setflags(write=False)
-            groups.append(Group(indices, count))
+            groups.append(Group(frozen(indices), count))
     groups.sort(key=lambda group: int(group.indices[0]))
     kept = ~removed
     for group in groups:
@@ -160,6 +159,4 @@ def _is_kind(kind: str, kinds: Sequence[str] | None, what: str) -> NDArray[np.bo
 
 
 def _indices(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    indices = np.flatnonzero(mask)
-    indices.setflags(write=False)
-    return indices
+    return frozen(np.flatnonzero(mask))

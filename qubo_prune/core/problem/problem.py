@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,9 +25,8 @@ from qubo_prune.core.validation import (
     as_remove,
     as_states,
     check_magnitude,
+    frozen,
 )
-
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -238,8 +236,7 @@ class Problem:
     @cached_property
     def hessian_sha256(self) -> str:
         """Hexadecimal SHA-256 of the matrix as little-endian float64 in C order."""
-        little_endian = np.ascontiguousarray(self.hessian, dtype="<f8")
-        return hashlib.sha256(little_endian.data).hexdigest()
+        return digest(self.hessian)
 
     def block_names(self) -> tuple[str, ...]:
         """Return the name of each block: `names`, or "0", "1", ... without."""
@@ -349,11 +346,11 @@ class Problem:
         diagonal = np.einsum("ii->i", matrix)
         diagonal += self.linear[variables] + 2.0 * coupling
         return ReducedProblem(
-            variables=_read_only(variables),
-            matrix=_read_only(matrix),
+            variables=frozen(variables),
+            matrix=frozen(matrix),
             offset=float(self.energies(self.state(self.fixed_removed))[0]),
-            group_of=_read_only(group_of[variables]),
-            counts=_read_only(np.array([group.count for group in self.groups], np.int64)),
+            group_of=frozen(group_of[variables]),
+            counts=frozen(np.array([group.count for group in self.groups], np.int64)),
             fixed_removed=self.fixed_removed,
             num_blocks=self.num_blocks,
         )
@@ -390,9 +387,9 @@ class Problem:
             with np.errstate(over="ignore", invalid="ignore"):
                 linear = 2.0 * self.beta * self.gradient
                 check_magnitude(float(np.abs(self.hessian).sum() + np.abs(linear).sum()))
-        return _read_only(linear)
+        return frozen(linear)
 
 
-def _read_only(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    array.setflags(write=False)
-    return array
+def digest(hessian: NDArray[np.float64]) -> str:
+    """Return the hexadecimal SHA-256 of a matrix as little-endian float64 in C order."""
+    return hashlib.sha256(np.ascontiguousarray(hessian, dtype="<f8").data).hexdigest()

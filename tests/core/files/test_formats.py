@@ -223,6 +223,46 @@ def test_qbsolv_numbers_nodes_as_it_likes() -> None:
     assert model.matrix.tolist() == [[1e-3, 1, 0], [1, -1, -2], [0, -2, 0.5]]
 
 
+@pytest.mark.parametrize(
+    ("indices", "labels"),
+    [
+        ((0, 1, 2), None),
+        ((1, 2, 3), ("1", "2", "3")),
+        ((3, 7, 40), ("3", "7", "40")),
+        ((0, 5, 10**17), ("0", "5", str(10**17))),
+    ],
+)
+@pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
+def test_coo_has_the_variables_that_occur_and_no_others(
+    indices: tuple[int, int, int], labels: tuple[str, ...] | None, vartype: str
+) -> None:
+    i, j, k = indices
+    text = f"# vartype={vartype}\n{k} {i} 1\n{j} {j} 2\n{j} {k} -4\n"
+    model = read(text, "coo")
+    assert model.labels == labels
+    bqm = coo.loads(text)
+    states = every_state(3)
+    samples = states if vartype == "BINARY" else 2 * states - 1
+    assert np.array_equal(energies(model, states), bqm.energies((samples, indices)))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "size"),
+    [
+        ("coo", "# vartype=BINARY\n3 3 1\n3 7 1\n7 7 2\n", 2),
+        ("coo", "# vartype=SPIN\n1 2 1\n2 3 1\n", 3),
+        ("qbsolv", "p qubo 0 90 2 1\n1 1 1\n80 80 2\n1 80 3\n", 2),
+        ("biqmac", "3 2\n1 1 1\n3 3 2\n", 3),
+        ("rudy", "3 1\n1 3 1\n", 3),
+        ("matrix-market", "%%MatrixMarket matrix coordinate real symmetric\n3 3 1\n2 2 5\n", 3),
+        ("lp", "Minimize\n obj: 3 a\nBinary\n a b\nEnd\n", 2),
+    ],
+)
+def test_no_reader_invents_variables(name: str, text: str, size: int) -> None:
+    """There are as many as the file declares, or else as occur in it."""
+    assert read(text, name).matrix.shape == (size, size)
+
+
 LP = """\\ a comment
 Maximize
  obj: 3 x - 2 y + [ 2 x * y - 4 z ^ 2 + x*z ] / 2
@@ -281,7 +321,14 @@ BAD_LINES = {
         (COO.replace("0 1 2", "0 1 nan"), 3, "'nan', not a finite number"),
         (COO.replace("0 1 2", "0 1 1e999"), 3, "'1e999', not a finite number"),
         (COO.replace("0 1 2", "0 1 1_0"), 3, "'1_0', not a finite number"),
-        (COO.replace("0 1 2", f"0 {MAX_VARIABLES} 2"), 3, f"{MAX_VARIABLES + 1} variables"),
+        (
+            COO[:17] + "".join(f"{i} {i} 1\n" for i in range(MAX_VARIABLES + 1)),
+            None,
+            f"{MAX_VARIABLES + 1} variables",
+        ),
+        (COO + "0 1 2\n", 4, "line 3 has the entry 0 1 already"),
+        (COO + "1 0 2\n", 4, "line 3 has the entry 1 0 already"),
+        (COO + "0 0 2\n", 4, "line 2 has the entry 0 0 already"),
         (COO.replace("0 1 2", f"0 {'9' * 5000} 2"), 3, "not a whole number"),
         (COO.replace("BINARY", "TERNARY"), 1, "TERNARY"),
         (COO + "# vartype=SPIN\n", 4, "SPIN here and BINARY above"),
@@ -359,6 +406,23 @@ BAD_LINES = {
         ("%%MatrixMarket matrix coordinate real symmetric\n2 2 1\n1 x 3\n", 3, "integer"),
         ("%%MatrixMarket matrix coordinate real symmetric\n2 2 2\n1 1 3\n", None, "Truncated"),
         ("%%MatrixMarket matrix coordinate real symmetric\n2 2 1\n3 1 3\n", 3, "bounds"),
+        *(
+            (f"%%MatrixMarket matrix coordinate {kind}\n% c\n2 2 3\n1 1 3\n{lines}", line, words)
+            for kind, lines, line, words in (
+                ("real symmetric", "2 1 3\n1 2 3\n", 6, "line 5 has the entry 1 2 already, and a"),
+                ("real symmetric", "2 1 3\n\n2 1 3\n", 7, "line 5 has the entry 2 1 already"),
+                ("integer symmetric", "2 2 3\n1 1 3\n", 6, "line 4 has the entry 1 1 already"),
+                ("real general", "2 1 3\n2 1 -3\n", 6, "line 5 has the entry 2 1 already"),
+                ("pattern general", "2 1\n2 1\n", 4, "'1 1 3' is no entry"),
+                ("real general", "2 1 3\n1 2 3.5x\n", 6, "'1 2 3.5x' is no entry"),
+                ("real general", "2 1 3\n1 2 0x10\n", 6, "'1 2 0x10' is no entry"),
+                ("real general", "2 1 nan\n1 2 0\n", 5, "'2 1 nan' is no entry"),
+                ("real general", "2 1 3 4\n1 2 0\n", 5, "'2 1 3 4' is no entry"),
+                ("integer general", "2 1 3.5\n1 2 0\n", 5, "'2 1 3.5' is no entry"),
+            )
+        ),
+        ("%%MatrixMarket matrix coordinate pattern symmetric\n2 2 2\n2 1\n1 2\n", 4, "line 3"),
+        ("%%MatrixMarket matrix array real general\n1 1\n1e\n", 3, "'1e' is no entry"),
         ("%%MatrixMarket matrix array real general\n2 3\n1\n2\n3\n4\n5\n6\n", None, "2 x 3"),
         ("%%MatrixMarket matrix array complex general\n1 1\n1 2\n", None, "complex"),
         ("%%MatrixMarket matrix coordinate real skew-symmetric\n2 2 1\n2 1 3\n", None, "skew"),

@@ -30,6 +30,7 @@ from qubo_prune.core.files.formats.quadratic_model import (
     plain_labels,
     symmetric,
 )
+from qubo_prune.core.files.strict_json import unrepeated
 from qubo_prune.core.text import format_value
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def write_bqm(stream: IO[bytes], model: Model) -> None:
 def read_cqm(path: Path, data: bytes) -> Model:
     """Read a CQM file whose constraints are exact counts of its binary variables."""
     import dimod
+    from dimod.variables import deserialize_variable
 
     reader = _Bytes(path, data, "write it again with dimod's to_file")
     header = reader.header(_CQM_MAGIC)
@@ -122,7 +124,20 @@ def read_cqm(path: Path, data: bytes) -> Model:
     except _CQM_ERRORS as error:
         detail = " ".join(str(error).split()) or type(error).__name__
         reader.fail(f"dimod cannot read it ({detail})")
-    return from_cqm(cqm, str(path))
+    model = from_cqm(cqm, str(path))
+    ones = {each.label for each in model.counts if each.count == 1}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+    for name in names:
+        folder, _, rest = name.partition("/")
+        label, _, mark = rest.rpartition("/")
+        if folder != "constraints" or mark in ("lhs", "rhs", "sense"):
+            continue
+        named = str(deserialize_variable(json.loads(label)))  # type: ignore[no-untyped-call]
+        # A discrete constraint is a count of one; dimod drops the marker of any other.
+        if mark != "discrete" or named not in ones:
+            reader.fail(f"its constraint {label} is marked as {mark!r}, and counts are hard")
+    return model
 
 
 def write_cqm(stream: IO[bytes], model: Model) -> None:
@@ -175,17 +190,19 @@ def from_cqm(cqm: dimod.ConstrainedQuadraticModel, where: str) -> Model:
     values = np.array([term[2] for term in terms], np.float64)
     counts = []
     for label, constraint in cqm.constraints.items():
+        which = f"{where}: constraint {label!r}"
         members = {position[v]: bias for v, bias in constraint.lhs.iter_linear() if bias}
         if constraint.sense.value != "==" or not constraint.lhs.is_linear():
             raise InputError(
-                f"{where}: constraint {label!r} is no linear equation; state exact counts, as x0 +"
-                " x1 + x2 == 1."
+                f"{which} is no linear equation; state exact counts, as x0 + x1 + x2 == 1."
             )
-        count = exact_count(
-            list(members.values()),
-            constraint.rhs - constraint.lhs.offset,
-            f"{where}: constraint {label!r}",
-        )
+        if constraint.lhs.is_soft():
+            raise InputError(
+                f"{which} is soft (weight {constraint.lhs.weight():g}, {constraint.lhs.penalty()}"
+                " penalty), but counts hold exactly; add it without a weight, or leave it out."
+            )
+        right = constraint.rhs - constraint.lhs.offset
+        count = exact_count(members.values(), right, which)
         counts.append(Counts(str(label), np.array(sorted(members), np.int64), count))
     return Model(
         symmetric(linear, rows, columns, values),
@@ -248,7 +265,7 @@ class _Bytes:
 
     def _json(self, text: bytes, kind: type) -> Any:
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=unrepeated)
         except (ValueError, RecursionError) as error:
             self.fail(f"a part of it is not JSON ({error})")
         if not isinstance(value, kind):

@@ -77,30 +77,23 @@ class TextFile:
 
 
 class Entries:
-    """The entries ``i j value`` of a file, each pair once in any order, unless repetitions
-    add up.
-    """
+    """The entries ``i j value`` of a file, each pair once in any order."""
 
-    def __init__(self, file: TextFile, *, add: bool = False) -> None:
+    def __init__(self, file: TextFile) -> None:
         self._file = file
-        self._add = add
         self._values: dict[tuple[int, int], float] = {}
         self._lines: dict[tuple[int, int], int] = {}
 
     def put(self, line: int, first: int, second: int, value: float) -> None:
         """Take the entry of a line."""
         key = min(first, second), max(first, second)
-        if key in self._lines and not self._add:
+        if key in self._lines:
             self._file.fail(line, f"line {self._lines[key]} has the entry {first} {second} already")
         self._lines[key] = line
-        self._values[key] = self._values.get(key, 0.0) + value
+        self._values[key] = value
 
     def __len__(self) -> int:
         return len(self._values)
-
-    def largest(self) -> int:
-        """Return the largest index; -1 if there is no entry."""
-        return max((second for _, second in self._values), default=-1)
 
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Return rows, columns and values; row <= column."""
@@ -108,12 +101,15 @@ class Entries:
         return pairs[:, 0], pairs[:, 1], np.array(list(self._values.values()), np.float64)
 
     def split(
-        self, size: int
+        self, nodes: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Return the diagonal, (size,), and rows, columns and values of the other entries."""
+        """Return the diagonal, (n,), and rows, columns and values of the other entries, by position
+        among the ascending indices `nodes`, (n,).
+        """
         rows, columns, values = self.arrays()
+        rows, columns = np.searchsorted(nodes, rows), np.searchsorted(nodes, columns)
         on_diagonal = rows == columns
-        diagonal = np.zeros(size)
+        diagonal = np.zeros(len(nodes))
         diagonal[rows[on_diagonal]] = values[on_diagonal]
         off = ~on_diagonal
         return diagonal, rows[off], columns[off], values[off]

@@ -28,13 +28,13 @@ _VARTYPE = re.compile(r"#.*?vartype\s*[:=]\s*([-\w]+)")
 
 
 def read_coo(path: Path, data: bytes) -> Model:
-    """Read dimod's COO: a line ``# vartype=BINARY`` (or SPIN), then ``i j bias`` from index 0;
-    repetitions add up.
+    """Read dimod's COO: a line ``# vartype=BINARY`` (or SPIN), then ``i j bias``. The indices that
+    occur, from 0 or not, are the variables, and label them.
     """
     file = TextFile(
-        path, data, "write '# vartype=BINARY', then lines 'i j bias' with indices from 0"
+        path, data, "write '# vartype=BINARY', then lines 'i j bias', each pair of indices once"
     )
-    entries = Entries(file, add=True)
+    entries = Entries(file)
     vartype = ""
     line = 1
     for line, text in file.lines():
@@ -46,18 +46,19 @@ def read_coo(path: Path, data: bytes) -> Model:
                 file.fail(line, f"the vartype is {header[1]} here and {vartype} above")
             vartype = header[1] if header else vartype
         else:
-            first, second, value = file.entry(line, text)
-            check_size(max(first, second) + 1, f"line {line} of {path}: the model")
-            entries.put(line, first, second, value)
+            entries.put(line, *file.entry(line, text))
     if not vartype:
         file.fail(1, "no comment says whether the variables are 0 and 1 or spins")
     if not entries:
         file.fail(line, "there is no entry")
-    linear, rows, columns, values = entries.split(entries.largest() + 1)
+    nodes = np.unique(np.concatenate(entries.arrays()[:2]))
+    check_size(len(nodes), f"{path}: the model")
+    labels = plain_labels([str(node) for node in nodes.tolist()])
+    linear, rows, columns, values = entries.split(nodes)
     if vartype == "BINARY":
-        return Model(symmetric(linear, rows, columns, values))
+        return Model(symmetric(linear, rows, columns, values), labels=labels)
     couplings = symmetric(np.zeros(len(linear)), rows, columns, values)
-    return Model(*from_spins(couplings, linear, 0.0))
+    return Model(*from_spins(couplings, linear, 0.0), labels)
 
 
 def write_coo(stream: IO[bytes], model: Model) -> None:
@@ -113,17 +114,12 @@ def read_qbsolv(path: Path, data: bytes) -> Model:
             f"the file ends after {len(entries)} entries, and the 'p' line announces"
             f" {num_nodes + num_couplers}",
         )
-    rows, columns, values = entries.arrays()
+    rows, columns, _ = entries.arrays()
     nodes = np.sort(rows[:num_nodes])
-    positions = np.searchsorted(nodes, np.stack([rows, columns]))
-    known = nodes[np.minimum(positions, num_nodes - 1)] == np.stack([rows, columns])
-    if not known.all():
-        stranger = np.stack([rows, columns])[~known][0]
-        file.fail(line, f"there is a coupler of node {stranger}, which is not among the nodes")
-    linear = np.zeros(num_nodes)
-    linear[positions[0, :num_nodes]] = values[:num_nodes]
-    couplers = slice(num_nodes, None)
-    matrix = symmetric(linear, positions[0, couplers], positions[1, couplers], values[couplers])
+    strangers = np.setdiff1d(np.concatenate([rows, columns]), nodes)
+    if strangers.size:
+        file.fail(line, f"there is a coupler of node {strangers[0]}, which is not among the nodes")
+    matrix = symmetric(*entries.split(nodes))
     return Model(matrix, labels=plain_labels([str(node) for node in nodes.tolist()]))
 
 
@@ -161,7 +157,7 @@ def read_biqmac(path: Path, data: bytes) -> Model:
     both halves of the symmetric Q.
     """
     size, entries = _read_counted(path, data, "Q_ij")
-    diagonal, rows, columns, values = entries.split(size)
+    diagonal, rows, columns, values = entries.split(np.arange(1, size + 1))
     return Model(symmetric(diagonal, rows, columns, 2.0 * values))
 
 
@@ -184,7 +180,7 @@ def read_rudy(path: Path, data: bytes) -> Model:
     weight of the cut.
     """
     size, entries = _read_counted(path, data, "weight", loops=False)
-    _, rows, columns, values = entries.split(size)
+    _, rows, columns, values = entries.split(np.arange(1, size + 1))
     matrix = symmetric(np.zeros(size), rows, columns, 2.0 * values)
     # Exact sums make what `write_rudy` wrote come back as it was wherever that can be.
     np.einsum("ii->i", matrix)[:] = [-fsum(row) for row in matrix]
@@ -212,7 +208,7 @@ def write_rudy(stream: IO[bytes], model: Model) -> None:
 
 
 def _read_counted(path: Path, data: bytes, what: str, *, loops: bool = True) -> tuple[int, Entries]:
-    """Read ``n m`` and m entries with indices from 1; the entries returned start from 0."""
+    """Read ``n m`` and m entries with indices from 1."""
     file = TextFile(
         path, data, f"write 'n m', then m lines 'i j {what}' with indices from 1, each pair once"
     )
@@ -234,7 +230,7 @@ def _read_counted(path: Path, data: bytes, what: str, *, loops: bool = True) -> 
             file.fail(line, f"{first} {second} is not within 1...{header[0]}")
         if first == second and not loops:
             file.fail(line, f"node {first} has an edge to itself")
-        entries.put(line, first - 1, second - 1, value)
+        entries.put(line, first, second, value)
     if header is None:
         file.fail(line, "there is no line 'n m'")
     if len(entries) != header[1]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 
 from qubo_prune.core.files.formats.dimod_files import make_cqm
 from qubo_prune.core.files.formats.lines import TextFile
+from qubo_prune.core.files.formats.lp_text import Token, read_text
 from qubo_prune.core.files.formats.quadratic_model import (
     Counts,
     Model,
@@ -27,44 +29,11 @@ from qubo_prune.core.files.formats.quadratic_model import (
     plain_labels,
     symmetric,
 )
-from qubo_prune.core.text import format_value
 
-_SECTIONS = {
-    "minimize": r"minimi[sz]e|minimum|min",
-    "maximize": r"maximi[sz]e|maximum|max",
-    "constraints": r"subject\s+to|such\s+that|st\.?|s\.t\.",
-    "bounds": r"bounds?",
-    "binary": r"binary|binaries|bin",
-    "general": r"generals?|gen|integers?|int",
-    "other": r"semi-continuous|semis?|sos[12]?",
-    "end": r"end",
-}
-_SECTION = re.compile(
-    rf"(?:{'|'.join(f'(?P<{name}>{words})' for name, words in _SECTIONS.items())})(?=\s|$)(?!\s*:)",
-    re.IGNORECASE,
-)
-_TOKEN = re.compile(
-    r"""(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
-      | (?P<name>[A-Za-z!"\#$%&(),;?@_'`{}~][\w!"\#$%&(),.;?@'`{}~]*)
-      | (?P<sense>[<>]=?|=[<>]?)
-      | (?P<sign>[+\-*^\[\]/:])""",
-    re.VERBOSE | re.ASCII,
-)
-_BOUND = re.compile(r"(?:0\s*<=?\s*)?[^\s<>=]+\s*(?:<=?\s*1|>=?\s*0)?")
-"""What says no more than that a variable is 0 or 1."""
-
-_FIXED = re.compile(r"([^\s<>=]+)\s*=\s*([^\s<>=]+)")
-_RANGE = re.compile(r"([^\s<>=]+)\s*<=?\s*([^\s<>=]+)\s*<=?\s*([^\s<>=]+)")
 _CONSTANT = "Constant"
 """A variable fixed to 1, as Gurobi has it: for Gurobi, a number alone in the objective is the name
 of a variable.
 """
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    line: int
 
 
 @dataclass
@@ -84,20 +53,11 @@ def read_lp(path: Path, data: bytes) -> Model:
         "write a quadratic objective, equations that count variables, as x0 + x1 + x2 = 1, and all"
         " variables under Binary",
     )
-    sections, fixed = _split(file)
-    names: dict[str, int] = {}
-    for token in sections.get("binary", []):
-        if token.kind != "name":
-            file.fail(token.line, f"{token.text!r} stands where names of variables belong")
-        if token.text in names:
-            file.fail(token.line, f"variable {token.text!r} is declared twice")
-        if token.text in fixed:
-            file.fail(token.line, f"the bounds of variable {token.text!r} are other than 0 and 1")
-        names[token.text] = len(names)
+    text = read_text(file)
+    names = text.names
     check_size(len(names), f"{path}: the section Binary")
-    sign = -1.0 if "maximize" in sections else 1.0
-    terms = sections.get("minimize") or sections.get("maximize") or []
-    parsed = _Parser(file, names, terms, fixed).objective()
+    sign = -1.0 if text.maximise else 1.0
+    parsed = _Parser(file, names, text.objective, text.fixed).objective()
     linear = np.zeros(len(names))
     for name, value in parsed.linear.items():
         linear[names[name]] = sign * value
@@ -106,7 +66,7 @@ def read_lp(path: Path, data: bytes) -> Model:
     square = pairs[:, 0] == pairs[:, 1]
     np.add.at(linear, pairs[square, 0], values[square])  # x^2 = x
     pairs, values = pairs[~square], values[~square]
-    counts = _Parser(file, names, sections.get("constraints", [])).counts()
+    counts = _Parser(file, names, text.constraints).counts()
     return Model(
         symmetric(linear, pairs[:, 0], pairs[:, 1], values),
         sign * parsed.constant,
@@ -154,64 +114,10 @@ def _numbers_of(names: list[str]) -> list[str]:
     return [name[1:] for name in names] if numbered else names
 
 
-def _split(file: TextFile) -> tuple[dict[str, list[_Token]], dict[str, float]]:
-    """Return the tokens of each section that counts, and the variables that bounds fix; refuse the
-    others unless they say nothing.
-    """
-    sections: dict[str, list[_Token]] = {}
-    fixed: dict[str, float] = {}
-    current = ""
-    for line, text in file.lines():
-        content = text.partition("\\")[0].strip()
-        found = _SECTION.match(content)
-        if found is not None:
-            current = str(found.lastgroup)
-            content = content[found.end() :].strip()
-            if current in sections:
-                file.fail(line, f"the section {found[0]!r} is there twice")
-            sections[current] = []
-        if not content:
-            continue
-        if current in ("", "end"):
-            where = "before the first section" if not current else "after the end"
-            file.fail(line, f"{content[:20]!r} stands {where}")
-        if current in ("general", "other"):
-            file.fail(line, f"{content[:20]!r} is declared to be other than binary")
-        if current == "bounds":
-            if not _BOUND.fullmatch(content):
-                name, value = _fixed(file, line, content)
-                fixed[name] = value
-            continue
-        sections[current] += _tokens(file, line, content)
-    return sections, fixed
-
-
-def _fixed(file: TextFile, line: int, content: str) -> tuple[str, float]:
-    """Return a variable that a bound fixes, and its value."""
-    equation, limits = _FIXED.fullmatch(content), _RANGE.fullmatch(content)
-    if equation is not None:
-        return equation[1], file.number(line, equation[2], "the bound")
-    if limits is None or limits[1] != limits[3]:
-        file.fail(line, f"the bounds {content[:40]!r} are other than 0 and 1")
-    return limits[2], file.number(line, limits[1], "the bound")
-
-
-def _tokens(file: TextFile, line: int, content: str) -> list[_Token]:
-    tokens = []
-    at = 0
-    while at < len(content):
-        if content[at].isspace():
-            at += 1
-            continue
-        match = _TOKEN.match(content, at)
-        if match is None:
-            file.fail(line, f"{content[at : at + 20]!r} is neither number, name nor sign")
-        at = match.end()
-        if match.lastgroup == "number" and at < len(content) and re.match(r"[\w.]", content[at]):
-            word = content[match.start() :].split(maxsplit=1)[0]
-            file.fail(line, f"{format_value(word)} is no number")
-        tokens.append(_Token(str(match.lastgroup), match[0], line))
-    return tokens
+def _unused_label(counts: list[Counts]) -> str:
+    """Return a label for a constraint without one."""
+    used = {each.label for each in counts}
+    return next(label for number in count(len(counts)) if (label := f"c{number}") not in used)
 
 
 class _Parser:
@@ -221,7 +127,7 @@ class _Parser:
         self,
         file: TextFile,
         names: dict[str, int],
-        tokens: list[_Token],
+        tokens: list[Token],
         fixed: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._file = file
@@ -242,7 +148,7 @@ class _Parser:
         """Return the constraints of the section."""
         counts: list[Counts] = []
         while (first := self._peek()) is not None:
-            label = self._label() or f"c{len(counts)}"
+            label = self._label() or _unused_label(counts)
             left = self._expression()
             sense = self._peek()
             if sense is None or sense.kind != "sense":
@@ -251,10 +157,12 @@ class _Parser:
             right = self._signed_number(sense.line)
             if sense.text != "=" or left.quadratic:
                 self._file.fail(first.line, f"constraint {label!r} is no linear equation")
+            if [token.text for token in self._tokens[self._at : self._at + 2]] == ["-", ">"]:
+                self._file.fail(first.line, f"constraint {label!r} depends on a condition")
             where = f"line {first.line} of {self._file.path}: constraint {label!r}"
-            count = exact_count(left.linear.values(), right - left.constant, where)
+            ones = exact_count(left.linear.values(), right - left.constant, where)
             members = np.array(sorted(self._names[name] for name in left.linear), np.int64)
-            counts.append(Counts(label.removeprefix("count_"), members, count))
+            counts.append(Counts(label.removeprefix("count_"), members, ones))
         return counts
 
     def _expression(self) -> _Expression:
@@ -307,7 +215,7 @@ class _Parser:
             first = self._known(token)
             operator = self._take(line)
             second = self._take(line)
-            if operator.text == "^" and second.text == "2":
+            if operator.text == "^" and self._is_two(second):
                 pair = first, first
             elif operator.text == "*":
                 pair = first, self._known(second)
@@ -320,17 +228,17 @@ class _Parser:
             found.quadratic[pair] = found.quadratic.get(pair, 0.0) + coefficient
             begun = True
         slash, two = self._take(line), self._take(line)
-        if (slash.text, two.text) != ("/", "2"):
+        if slash.text != "/" or not self._is_two(two):
             self._file.fail(slash.line, "no '/ 2' follows the quadratic terms")
 
-    def _add(self, found: _Expression, token: _Token, value: float) -> None:
+    def _add(self, found: _Expression, token: Token, value: float) -> None:
         if token.text in self._fixed:
             found.constant += value * self._fixed[token.text]
             return
         name = self._known(token)
         found.linear[name] = found.linear.get(name, 0.0) + value
 
-    def _known(self, token: _Token) -> str:
+    def _known(self, token: Token) -> str:
         if token.kind != "name":
             self._file.fail(token.line, f"{token.text!r} stands where a variable belongs")
         if token.text not in self._names:
@@ -347,7 +255,10 @@ class _Parser:
             self._file.fail(token.line, f"{token.text!r} stands where a number belongs")
         return sign * self._value(token)
 
-    def _value(self, token: _Token) -> float:
+    def _is_two(self, token: Token) -> bool:
+        return token.kind == "number" and self._value(token) == 2.0
+
+    def _value(self, token: Token) -> float:
         return self._file.number(token.line, token.text, "the coefficient")
 
     def _label(self) -> str:
@@ -361,10 +272,10 @@ class _Parser:
         following = self._tokens[self._at : self._at + 2]
         return len(following) == 2 and following[0].kind == "name" and following[1].text == ":"
 
-    def _peek(self) -> _Token | None:
+    def _peek(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
-    def _take(self, line: int) -> _Token:
+    def _take(self, line: int) -> Token:
         token = self._peek()
         if token is None:
             self._file.fail(line, "the section ends in the middle of a term")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -68,10 +69,10 @@ def check_size(num_variables: int, where: str) -> None:
 
 def exact_count(coefficients: Iterable[float], right: float, where: str) -> int:
     """Return the r of ``sum of n variables = r``, stated with any common factor."""
-    factors = set(coefficients)
+    factors = set(map(float, coefficients))
     factor = next(iter(factors), 0.0)
-    count = right / factor if factor else -1.0
-    if len(factors) != 1 or count != round(count):
+    count = float(right) / factor if factor else math.nan
+    if len(factors) != 1 or not count.is_integer():
         raise InputError(
             f"{where} does not count variables; state exact counts, as x0 + x1 + x2 = 1."
         )
@@ -80,8 +81,12 @@ def exact_count(coefficients: Iterable[float], right: float, where: str) -> int:
 
 def disjoint(counts: list[Counts], labels: list[str], where: str) -> tuple[Counts, ...]:
     """Return counts by their first variable; refuse variables in several of them, or in none
-    although there are counts.
+    although there are counts, and names that two of them share.
     """
+    names = [each.label for each in counts]
+    for name in names if len(set(names)) < len(names) else ():
+        if names.count(name) > 1:
+            raise InputError(f"{where}: two constraints are called {name!r}; rename one of them.")
     owner = np.full(len(labels), -1)
     for number, each in enumerate(counts):
         taken = each.indices[owner[each.indices] >= 0]
@@ -113,12 +118,12 @@ def symmetric(
     values: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return Q, (n, n), of ``sum_i linear_i x_i + sum_k values_k x_rows[k] x_columns[k]``, rows and
-    columns different, repetitions added.
+    columns different, each pair once.
 
     Halving is exact unless a value is below 1e-307.
     """
     matrix = np.zeros((len(linear), len(linear)))
-    np.add.at(matrix, (np.minimum(rows, columns), np.maximum(rows, columns)), 0.5 * values)
+    matrix[np.minimum(rows, columns), np.maximum(rows, columns)] = 0.5 * values
     matrix += matrix.T
     np.einsum("ii->i", matrix)[:] = linear
     return matrix
