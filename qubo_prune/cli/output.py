@@ -61,7 +61,9 @@ def require_certificate_file(path: Path) -> None:
 
 def _require_file(path: Path, option: str) -> None:
     if path.is_dir():
-        raise InputError(f"{option} names the directory {str(path)!r}; name a file, as result.json")
+        raise InputError(
+            f"{option} names the directory {str(path)!r}; name a file, as result.json."
+        )
     require_writable(path.parent, option)
 
 
@@ -73,7 +75,7 @@ def require_writable(folder: Path, option: str = "--out") -> None:
     except OSError as error:
         raise InputError(
             f"{option} cannot write into {str(folder)!r} ({error.strerror}); name a folder that"
-            " exists and is writable"
+            " exists and is writable."
         ) from None
 
 

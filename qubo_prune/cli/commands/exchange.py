@@ -56,15 +56,11 @@ Kept = Annotated[
 ]
 
 
+@options.spread
 def export(
-    hessian: options.HessianArgument,
+    *,
     out: Target,
-    remove: options.Removal = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
-    beta: options.Beta = 0.0,
-    symmetrize: options.Symmetrize = False,
+    problem: options.ProblemOptions,
     format: FormatName = None,  # noqa: A002
     penalty: Penalty = None,
     states: Kept = 100,
@@ -77,30 +73,20 @@ def export(
     cannot hold goes into FILE.json: `solve`, `sweep` and `import` read both.
     """
     require_writable(out.parent)
-    counts = options.parse_removal(remove)
+    loaded = problem.load()
 
     from qubo_prune.core.files.formats import format_of
-    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.encodings import write_problem
 
     chosen = format_of(out, format)
-    problem = Problem.load(
-        hessian,
-        counts,
-        only=only,
-        keep=options.parse_blocks(keep),
-        force=options.parse_blocks(force),
-        beta=beta,
-        symmetrize=symmetrize,
-    )
     with watched(quiet):
-        penalties = _penalties(problem, penalty, states)
-    write_problem(problem, out, format=format, penalties=penalties)
+        penalties = _penalties(loaded, penalty, states)
+    write_problem(loaded, out, format=format, penalties=penalties)
     facts = {
         "file": str(out),
         "sidecar": f"{out}.json",
         "format": chosen.name,
-        "variables": sum(len(group.indices) for group in problem.groups),
+        "variables": sum(len(group.indices) for group in loaded.groups),
         "penalties": penalties,
     }
     if json:
@@ -174,7 +160,8 @@ def _penalties(problem: Problem, text: str | None, num_states: int) -> list[floa
         values = [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"--penalty takes numbers, `smallest` or `safe`, got {text!r}; write e.g. --penalty 0.1"
+            f"--penalty takes numbers, `smallest` or `safe`, got {text!r}; write e.g."
+            " --penalty 0.1."
         ) from None
     return values * len(problem.groups) if len(values) == 1 else values
 

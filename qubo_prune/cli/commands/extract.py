@@ -243,7 +243,7 @@ def _parse_shard(text: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(f"--shard takes I/N with 1 <= I <= N, got {text!r}; write e.g. 2/8")
+        raise InputError(f"--shard takes I/N with 1 <= I <= N, got {text!r}; write e.g. 2/8.")
     return int(match[1]), int(match[2])
 
 

@@ -27,7 +27,7 @@ Gradients = Annotated[
     ),
 ]
 Removal = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         metavar="M",
         help=(
@@ -90,7 +90,7 @@ def _list(context: typer.Context, json: options.Json = False) -> int:
 def show(
     hessian: options.HessianArgument,
     samples: Gradients = None,
-    remove: Removal = [],  # noqa: B006 - typer copies it
+    remove: Removal = None,
     time_limit: options.TimeLimit = None,
     seed: options.Seed = 0,
     plot: Plot = None,
@@ -103,7 +103,7 @@ def show(
     """
     if plot is not None:
         require_writable(plot.parent, "--plot")
-    counts = options.parse_removal(remove)
+    counts = options.parse_removal(remove or ())
 
     from qubo_prune.hessians.diagnostics import diagnose
 

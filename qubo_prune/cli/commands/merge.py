@@ -41,7 +41,7 @@ def merge(
     beside_shards = {gradients_path(shard) for shard in shards}
     shards = [shard for shard in shards if shard not in beside_shards]
     if out.resolve() in [shard.resolve() for shard in shards]:
-        raise InputError(f"--out names the shard {str(out)!r}; name another file")
+        raise InputError(f"--out names the shard {str(out)!r}; name another file.")
     file = merge_hessians(shards, out, allow_partial=allow_partial)
     beside = gradients_path(out)
     missing = file.metadata.get("missing_shards", [])

@@ -17,7 +17,6 @@ from qubo_prune.cli.output import (
     stdout_console,
 )
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.core.defaults import BACKEND
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,23 +46,11 @@ CheckpointFile = Annotated[
 Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many states the table shows.", min=0)]
 
 
+@options.spread
 def solve(
-    hessian: options.HessianArgument,
-    remove: options.Removal = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
-    beta: options.Beta = 0.0,
-    symmetrize: options.Symmetrize = False,
-    backend: options.BackendName = BACKEND,
-    states: options.States = 100,
-    time_limit: options.TimeLimit = None,
-    max_evaluations: options.MaxEvaluations = None,
-    seed: options.Seed = 0,
-    threads: options.Threads = None,
-    executor: options.ExecutorName = None,
-    scheduler: options.Scheduler = None,
-    option: options.BackendOption = [],  # noqa: B006
+    *,
+    problem: options.ProblemOptions,
+    search: options.SearchOptions,
     out: Out = None,
     certificate: CertificateFile = None,
     checkpoint: CheckpointFile = None,
@@ -82,46 +69,27 @@ def solve(
         require_certificate_file(certificate)
         if out is not None and out.resolve() == certificate.resolve():
             raise InputError(
-                f"--out and --certificate both name {str(out)!r}; give them different files"
+                f"--out and --certificate both name {str(out)!r}; give them different files."
             )
-    counts = options.parse_removal(remove)
-    backend_options = options.parse_backend_options(
-        option,
-        threads=threads,
-        executor=executor,
-        scheduler=scheduler,
-        checkpoint=None if checkpoint is None else str(checkpoint),
-    )
+    backend_options = search.of_backend(checkpoint=None if checkpoint is None else str(checkpoint))
 
-    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.solving.solve import solve as run
 
-    problem = Problem.load(
-        hessian,
-        counts,
-        only=only,
-        keep=options.parse_blocks(keep),
-        force=options.parse_blocks(force),
-        beta=beta,
-        symmetrize=symmetrize,
-    )
+    loaded = problem.load()
     with watched(quiet) as watch:
         spectrum = run(
-            problem,
-            num_states=states,
-            backend=backend,
-            time_limit=time_limit,
-            max_evaluations=max_evaluations,
-            seed=seed,
+            loaded,
+            backend=search.backend,
             progress=watch.progress,
             options=backend_options,
+            **search.of_solve(),
         )
     if out is not None:
         spectrum.save(out)
     if certificate is not None:
         from qubo_prune.solving.proof.certificate import Certificate
 
-        Certificate.of(problem, spectrum, hessian=hessian).save(certificate)
+        Certificate.of(loaded, spectrum, hessian=problem.hessian).save(certificate)
     if json:
         print_json(spectrum.to_dict())
     elif not quiet:

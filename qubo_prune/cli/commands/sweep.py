@@ -16,7 +16,6 @@ from qubo_prune.cli.output import (
     require_writable,
 )
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.core.defaults import BACKEND
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 From = Annotated[int | None, typer.Option("--from", metavar="A", help="The first M.")]
 To = Annotated[int | None, typer.Option("--to", metavar="B", help="The last M.")]
 Remove = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(metavar="LIST", help="The values of M, as 4,8,12-16; instead of --from and --to."),
 ]
 Out = Annotated[
@@ -50,25 +49,14 @@ _ROW = "{:>5} {:>9} {:>12} {:>15} {:>15} {:>9}  {}"
 _HEADER = ("M", "states", "proven", "lowest energy", "above lowest", "time", "lowest state")
 
 
+@options.spread
 def sweep(
-    hessian: options.HessianArgument,
+    *,
     first: From = None,
     last: To = None,
-    remove: Remove = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
-    beta: options.Beta = 0.0,
-    symmetrize: options.Symmetrize = False,
-    backend: options.BackendName = BACKEND,
-    states: options.States = 100,
-    time_limit: options.TimeLimit = None,
-    max_evaluations: options.MaxEvaluations = None,
-    seed: options.Seed = 0,
-    threads: options.Threads = None,
-    executor: options.ExecutorName = None,
-    scheduler: options.Scheduler = None,
-    option: options.BackendOption = [],  # noqa: B006
+    remove: Remove = None,
+    problem: options.ProblemOptions,
+    search: options.SearchOptions,
     out: Out = None,
     certificate: Certificates = None,
     json: options.Json = False,
@@ -80,35 +68,24 @@ def sweep(
     and written as soon as it is there; Ctrl-C ends the sweep. Exits as `solve` does.
     """
     if remove and not (first is None and last is None):
-        raise InputError("--remove lists the values of M, so --from and --to go without it")
-    counts = options.parse_counts(remove)
-    forced = options.parse_blocks(force)
-    backend_options = options.parse_backend_options(
-        option, threads=threads, executor=executor, scheduler=scheduler
-    )
+        raise InputError("--remove lists the values of M, so --from and --to go without it.")
+    counts = options.parse_counts(remove or ())
+    forced = options.parse_blocks(problem.force)
+    backend_options = search.of_backend()
     if out is not None:
         _require_folder(out, "--out")
     if certificate is not None:
         _require_folder(certificate, "--certificate")
 
     from qubo_prune.backends.registry import get_backend
-    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.solving.sweep import sweep as run
 
-    solver = get_backend(backend, **backend_options)
-    problem = Problem.load(
-        hessian,
-        len(forced),
-        only=only,
-        keep=options.parse_blocks(keep),
-        force=forced,
-        beta=beta,
-        symmetrize=symmetrize,
-    )
+    solver = get_backend(search.backend, **backend_options)
+    loaded = problem.load(len(forced))
     if not remove:
-        counts = _counts_between(problem, first, last)
+        counts = _counts_between(loaded, first, last)
     for count in counts:
-        problem.with_remove(count)  # refuses a count before any time is spent on the others
+        loaded.with_remove(count)  # refuses a count before any time is spent on the others
 
     with watched(quiet) as watch:
 
@@ -118,22 +95,19 @@ def sweep(
                 out.mkdir(exist_ok=True)
                 spectrum.save(out / f"remove-{spectrum.remove}.json")
             if certificate is not None:
-                _certify(problem, spectrum, hessian, certificate)
+                _certify(loaded, spectrum, problem.hessian, certificate)
             if not (json or quiet):
                 print(_row(spectrum), flush=True)
 
         if not (json or quiet):
             print(_ROW.format(*_HEADER), flush=True)
         spectra = run(
-            problem,
+            loaded,
             counts,
             on_result=report,
-            num_states=states,
             backend=solver,
-            time_limit=time_limit,
-            max_evaluations=max_evaluations,
-            seed=seed,
             progress=watch.progress,
+            **search.of_solve(),
         )
     if json:
         print_json({"spectra": [spectrum.to_dict() for spectrum in spectra.values()]})
@@ -145,7 +119,7 @@ def sweep(
 def _require_folder(folder: Path, option: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(
-            f"{option} of sweep takes a folder, but {str(folder)!r} is a file; name another"
+            f"{option} of sweep takes a folder, but {str(folder)!r} is a file; name another."
         )
     require_writable(folder if folder.is_dir() else folder.parent, option)
 
@@ -162,7 +136,7 @@ def _certify(problem: Problem, spectrum: Spectrum, hessian: str, folder: Path) -
 def _counts_between(problem: Problem, first: int | None, last: int | None) -> list[int]:
     """Return the values of M from `first` to `last`; an end left open is where the problem ends."""
     if first is not None and last is not None and first > last:
-        raise InputError(f"--from {first} is more than --to {last}; swap them")
+        raise InputError(f"--from {first} is more than --to {last}; swap them.")
     for count in (first, last):
         if count is not None:
             problem.with_remove(count)

@@ -175,12 +175,12 @@ def _expand(files: list[Path]) -> list[Path]:
             if not inside:
                 raise InputError(
                     f"no file in the folder {str(file)!r} ends in {CERTIFICATE_SUFFIX}; name the"
-                    " certificates"
+                    " certificates."
                 )
             found += sorted(inside, key=_in_natural_order)
         elif file.suffix.lower() != ".json":
             raise InputError(
-                f"a certificate ends in .json, not {file.name!r}; name a Hessian with --hessian"
+                f"a certificate ends in .json, not {file.name!r}; name a Hessian with --hessian."
             )
         else:
             found.append(file)

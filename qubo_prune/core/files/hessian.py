@@ -28,9 +28,8 @@ from qubo_prune.core.files.disk import read_array, read_file, write_atomically
 from qubo_prune.core.files.formats import format_of, has_format
 from qubo_prune.core.files.sidecar import (
     FORMAT_VERSION,
-    Sidecar,
-    agreed,
     check_sidecar,
+    merge_sidecar,
     read_sidecar,
     sidecar_path,
     sidecar_text,
@@ -113,30 +112,24 @@ def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> H
     data = read_file(path)
     sha256 = hashlib.sha256(data).hexdigest()
     is_npy = format is None and not has_format(path)
-    beside = sidecar_path(path, is_npy=is_npy)
-    metadata = read_sidecar(beside, path, sha256)
+    sidecar_file = sidecar_path(path, is_npy=is_npy)
+    sidecar = read_sidecar(sidecar_file, path, sha256)
     if is_npy:
         hessian = _read_npy(path, data)
-        said = check_sidecar(metadata, len(hessian), str(beside))
+        facts = check_sidecar(sidecar, len(hessian), str(sidecar_file))
     else:
         model = format_of(path, format).read(path, data)
-        hessian, said = agreed(model, metadata, path, beside)
-    return _file(hessian, said, metadata, path, sha256)
-
-
-def _file(
-    hessian: NDArray[Any], said: Sidecar, metadata: dict[str, Any], path: Path, sha256: str
-) -> HessianFile:
+        hessian, facts = merge_sidecar(model, sidecar, path, sidecar_file)
     return HessianFile(
         hessian=hessian,
-        names=said.names,
-        kinds=said.kinds,
-        mean_gradient=said.mean_gradient,
-        metadata=metadata,
+        names=facts.names,
+        kinds=facts.kinds,
+        mean_gradient=facts.mean_gradient,
+        metadata=sidecar,
         path=path,
         sha256=sha256,
-        remove=said.remove,
-        offset=said.offset or 0.0,
+        remove=facts.remove,
+        offset=facts.offset or 0.0,
     )
 
 
