@@ -1,12 +1,12 @@
 """The command line: `qubo-prune`, or `python -m qubo_prune`.
 
 Exit codes: 0 done; 1 a solver or a check of a certificate failed; 2 bad input, with one line on
-stderr; 3 stopped by a limit, 130 by Ctrl-C, both with what was found printed and written.
+stderr; 3 stopped by a limit, 130 by Ctrl-C or SIGTERM, both with what was found printed and
+written; 4 stdout or a file could not be written to.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,7 +21,14 @@ from qubo_prune.cli.commands.plan import plan
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
 from qubo_prune.cli.commands.verify import verify
-from qubo_prune.cli.output import EXIT_BAD_INPUT, EXIT_FAILURE
+from qubo_prune.cli.output import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILURE,
+    EXIT_OUTPUT,
+    StdoutError,
+    guarded_stdout,
+    tell,
+)
 from qubo_prune.core.errors import BackendError, QuboPruneError
 from qubo_prune.core.version import __version__
 
@@ -75,7 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     try:
-        code = _app(args=argv, prog_name="qubo-prune", standalone_mode=False)
+        with guarded_stdout():
+            code = _app(args=argv, prog_name="qubo-prune", standalone_mode=False)
+    except StdoutError as error:
+        if not error.reader_left:
+            tell(f"error: stdout cannot be written to ({error}); files named by options are there.")
+        return EXIT_OUTPUT
     except typer.TyperException as error:
         return _fail(error.format_message(), EXIT_BAD_INPUT)
     except BackendError as error:
@@ -87,5 +99,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Say what is wrong in exactly one line."""
-    print(f"qubo-prune: error: {' '.join(message.split())}", file=sys.stderr)
+    tell(f"error: {message}")
     return code

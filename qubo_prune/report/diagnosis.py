@@ -10,6 +10,7 @@ import numpy as np
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import write_atomically
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,8 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     diagnosis : Diagnosis
         Of `qubo_prune.hessians.diagnostics.diagnose`.
     path : str or path
-        The file to write, a ``.png``, ``.pdf`` or ``.svg``. An existing file is replaced.
+        The file to write, a ``.png``, ``.pdf`` or ``.svg``. A plot that is there is
+        replaced, another file is not.
 
     Raises
     ------
@@ -41,6 +43,7 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.suffix not in FORMATS:
         raise InputError(f"a plot must end in {', '.join(FORMATS)}, not {path.name!r}; rename it.")
+    require_replaceable(path, Kind.PLOT)
 
     from matplotlib import rc_context
     from matplotlib.figure import Figure

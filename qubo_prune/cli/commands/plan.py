@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, print_json
+from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
 from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.core.defaults import EXECUTORS
 
@@ -104,7 +104,7 @@ def _show(found: Plan) -> None:
         ),
     }
     for name, fact in facts.items():
-        print(f"{name:<14}{fact}")
+        print_line(f"{name:<14}{fact}")
 
 
 def _workers(found: Plan) -> str:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import (
+    EXIT_OUTPUT,
     exit_code,
     print_json,
+    print_line,
     print_text,
-    require_certificate_file,
-    require_spectrum_file,
     stdout_console,
 )
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
     from qubo_prune.core.spectrum.spectrum import Spectrum
@@ -63,18 +63,13 @@ def solve(
     Exits with 0 when done, 2 on bad input, 3 when stopped by a limit and 130 by Ctrl-C; in the last
     two cases what was found is printed and written all the same.
     """
-    if out is not None:
-        require_spectrum_file(out)
-    if certificate is not None:
-        require_certificate_file(certificate)
-        if out is not None and out.resolve() == certificate.resolve():
-            raise InputError(
-                f"--out and --certificate both name {str(out)!r}; give them different files."
-            )
     backend_options = search.of_backend(checkpoint=None if checkpoint is None else str(checkpoint))
 
     from qubo_prune.solving.solve import solve as run
 
+    files = Files()
+    files.reads_hessian(problem.hessian)
+    _declare_outputs(files, out, certificate, backend_options.get("checkpoint"))
     loaded = problem.load()
     with watched(quiet) as watch:
         spectrum = run(
@@ -85,16 +80,36 @@ def solve(
             **search.of_solve(),
         )
     if out is not None:
-        spectrum.save(out)
+        files.write(out, spectrum.save)
     if certificate is not None:
         from qubo_prune.solving.proof.certificate import Certificate
 
-        Certificate.of(loaded, spectrum, hessian=problem.hessian).save(certificate)
+        proof = Certificate.of(loaded, spectrum, hessian=problem.hessian)
+        files.write(certificate, proof.save)
+    if not quiet:
+        files.tell_written()
     if json:
         print_json(spectrum.to_dict())
-    elif not quiet:
+    elif not quiet or files.failed:
         _show(spectrum, rows)
-    return exit_code(spectrum.stop_reason)
+    return EXIT_OUTPUT if files.failed else exit_code(spectrum.stop_reason)
+
+
+def _declare_outputs(
+    files: Files, out: Path | None, certificate: Path | None, checkpoint: object
+) -> None:
+    from qubo_prune.core.files.kinds import Kind
+    from qubo_prune.core.spectrum.files import check_suffix as check_spectrum_suffix
+    from qubo_prune.solving.proof.certificate import check_suffix as check_certificate_suffix
+
+    if out is not None:
+        check_spectrum_suffix(out)
+        files.writes(out, "--out", Kind.SPECTRUM)
+    if certificate is not None:
+        check_certificate_suffix(certificate)
+        files.writes(certificate, "--certificate", Kind.CERTIFICATE)
+    if isinstance(checkpoint, str):
+        files.writes(Path(checkpoint), "--checkpoint", Kind.CHECKPOINT)
 
 
 def _show(spectrum: Spectrum, rows: int) -> None:
@@ -110,7 +125,7 @@ def _show(spectrum: Spectrum, rows: int) -> None:
     if spectrum.statistics:
         print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     hidden = len(spectrum) - rows
-    print(
+    print_line(
         f"{spectrum.num_proven} of {len(spectrum)} states proven, "
         f"{format_count(spectrum.num_evaluated)} evaluations "
         f"in {format_duration(spectrum.timings['total'])}"

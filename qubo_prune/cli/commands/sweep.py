@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.files import Files, require_writable
 from qubo_prune.cli.output import (
     CERTIFICATE_SUFFIX,
     EXIT_DONE,
+    EXIT_OUTPUT,
+    StdoutError,
     exit_code,
     print_json,
-    require_writable,
+    print_line,
+    tell,
 )
 from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_blocks, format_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -87,20 +92,22 @@ def sweep(
     for count in counts:
         loaded.with_remove(count)  # refuses a count before any time is spent on the others
 
+    files = Files()
+    files.reads_hessian(problem.hessian)
+    _declare_outputs(files, counts, out, certificate)
+    printer = _Printer(silent=json or quiet, needed=out is None and certificate is None)
     with watched(quiet) as watch:
 
         def report(spectrum: Spectrum) -> None:
             watch.hide()
             if out is not None:
                 out.mkdir(exist_ok=True)
-                spectrum.save(out / f"remove-{spectrum.remove}.json")
+                files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
-                _certify(loaded, spectrum, problem.hessian, certificate)
-            if not (json or quiet):
-                print(_row(spectrum), flush=True)
+                _certify(loaded, spectrum, problem.hessian, certificate, files)
+            printer.print(_row(spectrum))
 
-        if not (json or quiet):
-            print(_ROW.format(*_HEADER), flush=True)
+        printer.print(_ROW.format(*_HEADER))
         spectra = run(
             loaded,
             counts,
@@ -109,11 +116,59 @@ def sweep(
             progress=watch.progress,
             **search.of_solve(),
         )
+    if not quiet:
+        files.tell_written()
+    missing = [count for count in counts if count not in spectra]
+    if missing and not quiet:
+        tell(f"not solved: M = {format_blocks(missing)}.")
     if json:
         print_json({"spectra": [spectrum.to_dict() for spectrum in spectra.values()]})
+    printer.finish()
+    if files.failed:
+        return EXIT_OUTPUT
     return max(
         (exit_code(spectrum.stop_reason) for spectrum in spectra.values()), default=EXIT_DONE
     )
+
+
+class _Printer:
+    """Prints rows; where stdout fails, a sweep that also writes files goes on."""
+
+    def __init__(self, *, silent: bool, needed: bool) -> None:
+        self._silent = silent
+        self._needed = needed
+        self._failure: StdoutError | None = None
+
+    def print(self, row: str) -> None:
+        if self._silent or self._failure is not None:
+            return
+        try:
+            print_line(row)
+        except StdoutError as error:
+            self._failure = error
+            if self._needed:
+                raise
+
+    def finish(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _declare_outputs(
+    files: Files, counts: list[int], out: Path | None, certificate: Path | None
+) -> None:
+    """Compare every file of a sweep with what it reads, and with what is there."""
+    from qubo_prune.core.files.kinds import Kind
+
+    for folder, option, suffix, kind in (
+        (out, "--out", ".json", Kind.SPECTRUM),
+        (certificate, "--certificate", CERTIFICATE_SUFFIX, Kind.CERTIFICATE),
+    ):
+        if folder is not None:
+            existing = folder if folder.is_dir() else folder.parent
+            for count in dict.fromkeys(counts):
+                path = folder / f"remove-{count}{suffix}"
+                files.writes(path, option, kind, folder=existing)
 
 
 def _require_folder(folder: Path, option: str) -> None:
@@ -124,13 +179,15 @@ def _require_folder(folder: Path, option: str) -> None:
     require_writable(folder if folder.is_dir() else folder.parent, option)
 
 
-def _certify(problem: Problem, spectrum: Spectrum, hessian: str, folder: Path) -> None:
+def _certify(
+    problem: Problem, spectrum: Spectrum, hessian: str, folder: Path, files: Files
+) -> None:
     """Write the certificate of one M."""
     from qubo_prune.solving.proof.certificate import Certificate
 
     certificate = Certificate.of(problem.with_remove(spectrum.remove), spectrum, hessian=hessian)
     folder.mkdir(exist_ok=True)
-    certificate.save(folder / f"remove-{spectrum.remove}{CERTIFICATE_SUFFIX}")
+    files.write(folder / f"remove-{spectrum.remove}{CERTIFICATE_SUFFIX}", certificate.save)
 
 
 def _counts_between(problem: Problem, first: int | None, last: int | None) -> list[int]:
@@ -154,9 +211,12 @@ def _is_possible(problem: Problem, count: int) -> bool:
 
 
 def _row(spectrum: Spectrum) -> str:
-    from qubo_prune.core.text import format_blocks, format_count
+    """Return the row of one M, marked where it was not solved to the end."""
+    from qubo_prune.core.stopping import StopReason
 
     energies = spectrum.energies
+    lowest = format_blocks(spectrum.removed(0)) if len(energies) else "none found"
+    stopped = spectrum.stop_reason is not StopReason.COMPLETED
     return _ROW.format(
         str(spectrum.remove),
         format_count(spectrum.num_states_total),
@@ -164,5 +224,5 @@ def _row(spectrum: Spectrum) -> str:
         f"{energies[0]:.9g}" if len(energies) else "-",
         f"{energies[-1] - energies[0]:.3g}" if len(energies) else "-",
         format_duration(spectrum.timings["total"]),
-        format_blocks(spectrum.removed(0)) if len(energies) else "none found",
+        f"{lowest}  [{spectrum.stop_reason.value}]" if stopped else lowest,
     )

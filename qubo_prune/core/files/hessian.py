@@ -26,6 +26,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.bundled import bundled
 from qubo_prune.core.files.disk import read_array, read_file, write_atomically
 from qubo_prune.core.files.formats import format_of, has_format
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.files.sidecar import (
     FORMAT_VERSION,
     check_sidecar,
@@ -133,6 +134,12 @@ def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> H
     )
 
 
+def files_of_hessian(source: str | os.PathLike[str], format: str | None = None) -> list[Path]:  # noqa: A002
+    """Return the files that `load_hessian` reads, or would read if they were there."""
+    path = _find(source)
+    return [path, sidecar_path(path, is_npy=format is None and not has_format(path))]
+
+
 def _read_npy(path: Path, data: bytes) -> NDArray[Any]:
     if not data.startswith(_MAGIC):
         found = "a .npz archive" if data.startswith(_ZIP_MAGIC) else f"bytes {data[:6]!r} first"
@@ -156,7 +163,8 @@ def save_hessian(
     Parameters
     ----------
     path : str or path
-        Has to end in ``.npy``; the sidecar goes beside it. Existing files are replaced.
+        Has to end in ``.npy``; the sidecar goes beside it. A matrix and a sidecar that are there
+        are replaced, another file is not.
     hessian : (N, N) array_like
         Real, finite and symmetric; saved as float64.
     **sidecar
@@ -182,6 +190,8 @@ def save_hessian(
     for key in ("format_version", "sha256"):
         if key in sidecar:
             raise InputError(f"{key} of a sidecar is filled in by save_hessian; leave it out.")
+    require_replaceable(path, Kind.MATRIX)
+    require_replaceable(path.with_suffix(".json"), Kind.SIDECAR)
     matrix = as_hessian(hessian, symmetrize=False)
     buffer = io.BytesIO()
     np.save(buffer, matrix, allow_pickle=False)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file
+from qubo_prune.core.files.kinds import Kind, kind_of_object
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import (
     as_count,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qubo_prune.core.files.formats.quadratic_model import Model
 
 FORMAT_VERSION = 1
+_SOME_KEYS = "names, kinds, model, samples, remove"
 REFERENCE_NODE = "reference_node"
 """Key of the number, from 1, of the node of a graph that is no block."""
 
@@ -66,6 +68,13 @@ def read_sidecar(path: Path, of: Path, sha256: str) -> dict[str, Any]:
         raise InputError(
             f"the sidecar {path} must hold a JSON object, not a {type(metadata).__name__}; "
             "correct or delete it."
+        )
+    found = kind_of_object(metadata)
+    if found is not Kind.SIDECAR:
+        known = "" if found is not Kind.OTHER else f" (it has none of the keys {_SOME_KEYS}, ...)"
+        raise InputError(
+            f"{path} is {found.value}, not the sidecar of {of.name}, beside which it lies{known};"
+            " move it elsewhere or rename it."
         )
     claimed = metadata.get("sha256")
     if claimed not in (None, sha256):
