@@ -22,6 +22,7 @@ from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.stopping import Progress, Stop
 
 HessianArgument = Annotated[
     str,
@@ -164,13 +165,14 @@ class SearchOptions:
         )
 
     def of_solve(self) -> dict[str, Any]:
-        """Return the arguments of `solve` and `sweep` besides the backend."""
-        return {
-            "num_states": self.states,
-            "time_limit": self.time_limit,
-            "max_evaluations": self.max_evaluations,
-            "seed": self.seed,
-        }
+        """Return the arguments of `solve` and `sweep` besides the backend and when to stop."""
+        return {"num_states": self.states, "seed": self.seed}
+
+    def when_to_stop(self, progress: Callable[[Progress], None] | None) -> Stop:
+        """Return when to stop."""
+        from qubo_prune.core.stopping import Stop
+
+        return Stop(self.time_limit, self.max_evaluations, progress)
 
 
 _Command = Callable[..., int]

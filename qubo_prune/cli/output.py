@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from qubo_prune.core.text import printable
@@ -111,8 +112,10 @@ def guarded_stdout() -> Iterator[None]:
     reader.
     """
     former = sys.stdout
-    if former is None:
+    if former is None or sys.stderr is None:
         _occupy_standard_descriptors()
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - to the end
     sys.stdout = Stdout(former)
     try:
         yield
@@ -135,12 +138,13 @@ def _occupy_standard_descriptors() -> None:
 
 def tell(message: str) -> None:
     """Say something in one line on stderr, if anybody is there to read it."""
-    if sys.stderr is not None:
-        line = printable(" ".join(f"qubo-prune: {message}".split()))
-        with contextlib.suppress(OSError, ValueError):
-            encoding = sys.stderr.encoding or "utf-8"
-            shown = line.encode(encoding, "backslashreplace").decode(encoding)
-            print(shown, file=sys.stderr, flush=True)
+    if sys.stderr is None:
+        return
+    line = printable(" ".join(f"qubo-prune: {message}".split()))
+    with contextlib.suppress(OSError, ValueError):
+        encoding = sys.stderr.encoding or "utf-8"
+        shown = line.encode(encoding, "backslashreplace").decode(encoding)
+        print(shown, file=sys.stderr, flush=True)
 
 
 def print_line(text: str) -> None:

@@ -20,6 +20,7 @@ from qubo_prune.cli.output import (
 from qubo_prune.cli.progress import format_duration, watched
 
 if TYPE_CHECKING:
+    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.core.spectrum.spectrum import Spectrum
 
 Out = Annotated[
@@ -60,8 +61,8 @@ def solve(
 ) -> int:
     """Find the K lowest removals, with proof.
 
-    Exits with 0 when done, 2 on bad input, 3 when stopped by a limit and 130 by Ctrl-C; in the last
-    two cases what was found is printed and written all the same.
+    Exits with 0 when done, 2 on bad input, 3 when stopped by a limit and 130 by Ctrl-C or
+    SIGTERM; in the last two cases what was found is printed and written all the same.
     """
     backend_options = search.of_backend(checkpoint=None if checkpoint is None else str(checkpoint))
 
@@ -72,20 +73,17 @@ def solve(
     _declare_outputs(files, out, certificate, backend_options.get("checkpoint"))
     loaded = problem.load()
     with watched(quiet) as watch:
-        spectrum = run(
-            loaded,
-            backend=search.backend,
-            progress=watch.progress,
-            options=backend_options,
-            **search.of_solve(),
-        )
-    if out is not None:
-        files.write(out, spectrum.save)
-    if certificate is not None:
-        from qubo_prune.solving.proof.certificate import Certificate
-
-        proof = Certificate.of(loaded, spectrum, hessian=problem.hessian)
-        files.write(certificate, proof.save)
+        stop = search.when_to_stop(watch.progress)
+        with stop.interruptible():  # until all is written
+            spectrum = run(
+                loaded,
+                backend=search.backend,
+                stop=stop,
+                options=backend_options,
+                **search.of_solve(),
+            )
+            watch.hide()
+            _write(files, out, certificate, loaded, spectrum, problem.hessian)
     if not quiet:
         files.tell_written()
     if json:
@@ -110,6 +108,22 @@ def _declare_outputs(
         files.writes(certificate, "--certificate", Kind.CERTIFICATE)
     if isinstance(checkpoint, str):
         files.writes(Path(checkpoint), "--checkpoint", Kind.CHECKPOINT)
+
+
+def _write(
+    files: Files,
+    out: Path | None,
+    certificate: Path | None,
+    problem: Problem,
+    spectrum: Spectrum,
+    hessian: str,
+) -> None:
+    if out is not None:
+        files.write(out, spectrum.save)
+    if certificate is not None:
+        from qubo_prune.solving.proof.certificate import Certificate
+
+        files.write(certificate, Certificate.of(problem, spectrum, hessian=hessian).save)
 
 
 def _show(spectrum: Spectrum, rows: int) -> None:

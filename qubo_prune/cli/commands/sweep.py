@@ -70,7 +70,7 @@ def sweep(
     """Solve for many M, one row each.
 
     All M from 1 to N - 1 by default. Limits hold for each M on its own. Each spectrum is printed
-    and written as soon as it is there; Ctrl-C ends the sweep. Exits as `solve` does.
+    and written as soon as it is there; Ctrl-C or SIGTERM ends the sweep. Exits as `solve` does.
     """
     if remove and not (first is None and last is None):
         raise InputError("--remove lists the values of M, so --from and --to go without it.")
@@ -113,7 +113,7 @@ def sweep(
             counts,
             on_result=report,
             backend=solver,
-            progress=watch.progress,
+            stop=search.when_to_stop(watch.progress),
             **search.of_solve(),
         )
     if not quiet:
