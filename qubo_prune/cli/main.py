@@ -1,13 +1,15 @@
 """The command line: `qubo-prune`, or `python -m qubo_prune`.
 
 Exit codes: 0 done; 1 a solver or a check of a certificate failed; 2 bad input, with one line on
-stderr; 3 stopped by a limit, 130 by Ctrl-C, both with what was found printed and written.
+stderr; 3 stopped by a limit, 130 by Ctrl-C or SIGTERM, both with what was found printed and
+written; 4 stdout or a file could not be written to.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -15,13 +17,21 @@ import typer
 from qubo_prune.cli.commands.backends import backends
 from qubo_prune.cli.commands.exchange import export, import_
 from qubo_prune.cli.commands.extract import extract
-from qubo_prune.cli.commands.hessians import hessians
+from qubo_prune.cli.commands.hessians import hessians, show
 from qubo_prune.cli.commands.merge import merge
 from qubo_prune.cli.commands.plan import plan
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
 from qubo_prune.cli.commands.verify import verify
-from qubo_prune.cli.output import EXIT_BAD_INPUT, EXIT_FAILURE
+from qubo_prune.cli.output import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILURE,
+    EXIT_OUTPUT,
+    StdoutError,
+    guarded_stdout,
+    tell,
+)
+from qubo_prune.cli.wording import about_parameter, reworded
 from qubo_prune.core.errors import BackendError, QuboPruneError
 from qubo_prune.core.version import __version__
 
@@ -33,9 +43,10 @@ _app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (solve, sweep, plan, verify, backends, extract, merge):
+_COMMANDS = (solve, sweep, plan, verify, backends, extract, merge, export)
+_BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
+for _command in _COMMANDS:
     _app.command()(_command)
-_app.command()(export)
 _app.command("import")(import_)
 _app.add_typer(hessians, name="hessians")
 
@@ -75,17 +86,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     try:
-        code = _app(args=argv, prog_name="qubo-prune", standalone_mode=False)
+        with guarded_stdout():
+            code = _app(args=argv, prog_name="qubo-prune", standalone_mode=False)
+    except StdoutError as error:
+        if not error.reader_left:
+            tell(f"error: stdout cannot be written to ({error}); files named by options are there.")
+        return EXIT_OUTPUT
     except typer.TyperException as error:
-        return _fail(error.format_message(), EXIT_BAD_INPUT)
-    except BackendError as error:
-        return _fail(str(error), EXIT_FAILURE)
+        return _fail(about_parameter(error), EXIT_BAD_INPUT)
     except QuboPruneError as error:
-        return _fail(str(error), EXIT_BAD_INPUT)
+        given = sys.argv[1:] if argv is None else list(argv)
+        code = EXIT_FAILURE if isinstance(error, BackendError) else EXIT_BAD_INPUT
+        return _fail(reworded(str(error), _options_of(given), given), code)
     return int(code or 0)
+
+
+def _options_of(given: Sequence[str]) -> list[str]:
+    """Return the options of the command that was called."""
+    name = "show" if given[:2] == ["hessians", "show"] else next(iter(given), "")
+    command: Callable[..., object] | None = {**_BY_NAME, "import": import_, "show": show}.get(name)
+    parameters = () if command is None else inspect.signature(command).parameters
+    return [parameter.replace("_", "-") for parameter in parameters]
 
 
 def _fail(message: str, code: int) -> int:
     """Say what is wrong in exactly one line."""
-    print(f"qubo-prune: error: {' '.join(message.split())}", file=sys.stderr)
+    tell(f"error: {message}")
     return code

@@ -1,16 +1,28 @@
-"""The options that commands share, and how their texts become values."""
+"""The options that commands share, and how their texts become values.
+
+What is to be solved and how to search are two dataclasses here. A command under `spread` takes such
+an object, and its command line has the fields as options.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from qubo_prune.core.defaults import EXECUTORS
+from qubo_prune.core.defaults import BACKEND, EXECUTORS
 from qubo_prune.core.errors import InputError
+
+if TYPE_CHECKING:
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.stopping import Progress, Stop
 
 HessianArgument = Annotated[
     str,
@@ -95,6 +107,117 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print errors only, and what --json asks for.")
 ]
 
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemOptions:
+    """What is to be solved, as the user wrote it."""
+
+    hessian: HessianArgument
+    remove: Removal = field(default_factory=list)
+    only: Only = None
+    keep: Keep = field(default_factory=list)
+    force: Force = field(default_factory=list)
+    beta: Beta = 0.0
+    symmetrize: Symmetrize = False
+
+    def load(self, remove: int | None = None) -> Problem:
+        """Return the problem; `remove` takes the place of the option, which some commands read in
+        their own way.
+        """
+        counts = parse_removal(self.remove) if remove is None else remove
+        keep, force = parse_blocks(self.keep), parse_blocks(self.force)
+
+        from qubo_prune.core.problem.problem import Problem
+
+        return Problem.load(
+            self.hessian,
+            counts,
+            only=self.only,
+            keep=keep,
+            force=force,
+            beta=self.beta,
+            symmetrize=self.symmetrize,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Who solves it, for how many states and how long."""
+
+    backend: BackendName = BACKEND
+    states: States = 100
+    time_limit: TimeLimit = None
+    max_evaluations: MaxEvaluations = None
+    seed: Seed = 0
+    threads: Threads = None
+    executor: ExecutorName = None
+    scheduler: Scheduler = None
+    option: BackendOption = field(default_factory=list)
+
+    def of_backend(self, **named: str | None) -> dict[str, Any]:
+        """Return the options of the backend, with those of the command itself that are its too."""
+        return parse_backend_options(
+            self.option,
+            threads=self.threads,
+            executor=self.executor,
+            scheduler=self.scheduler,
+            **named,
+        )
+
+    def of_solve(self) -> dict[str, Any]:
+        """Return the arguments of `solve` and `sweep` besides the backend and when to stop."""
+        return {"num_states": self.states, "seed": self.seed}
+
+    def when_to_stop(self, progress: Callable[[Progress], None] | None) -> Stop:
+        """Return when to stop."""
+        from qubo_prune.core.stopping import Stop
+
+        return Stop(self.time_limit, self.max_evaluations, progress)
+
+
+_Command = Callable[..., int]
+
+
+def spread(command: _Command) -> _Command:
+    """Give a command an option for each field of the `ProblemOptions` and `SearchOptions` among its
+    parameters, and hand it the objects.
+
+    Where the command has a parameter of the same name itself, that is the option, and the field
+    keeps its default.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    fields = {
+        name: [
+            _parameter(each, shared) for each in dataclasses.fields(shared) if each.name not in own
+        ]
+        for name, shared in ((name, each.annotation) for name, each in own.items())
+        if shared in (ProblemOptions, SearchOptions)
+    }
+
+    @wraps(command)
+    def spreading(**values: Any) -> int:
+        for name, parameters in fields.items():
+            given = {each.name: values.pop(each.name) for each in parameters}
+            values[name] = own[name].annotation(**given)
+        return command(**values)
+
+    parameters = [one for name, each in own.items() for one in fields.get(name, [each])]
+    spreading.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return spreading
+
+
+def _parameter(shared: dataclasses.Field[Any], of: type) -> inspect.Parameter:
+    default = shared.default
+    if shared.default_factory is not dataclasses.MISSING:
+        default = shared.default_factory()
+    return inspect.Parameter(
+        shared.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if default is dataclasses.MISSING else default,
+        annotation=get_type_hints(of, include_extras=True)[shared.name],
+    )
+
+
 _INDEX = re.compile(r"\d{1,18}")
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 _LONGEST_RANGE = 1_000_000
@@ -118,10 +241,10 @@ def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
         if not equals or not kind:
             raise InputError(
                 f"--remove takes one number or KIND=COUNT pairs, got {part!r} among {len(parts)}"
-                " values; write e.g. --remove 8 or --remove attention=2 --remove mlp=3"
+                " values; write e.g. --remove 8 or --remove attention=2 --remove mlp=3."
             )
         if kind in counts:
-            raise InputError(f"--remove names the kind {kind!r} twice; give each kind one count")
+            raise InputError(f"--remove names the kind {kind!r} twice; give each kind one count.")
         counts[kind] = _count(count, f"--remove {kind}")
     return counts
 
@@ -163,7 +286,7 @@ def parse_backend_options(items: Iterable[str], **named: int | str | None) -> di
         key, equals, text = item.partition("=")
         if not equals or not key:
             raise InputError(
-                f"--option takes KEY=VALUE, got {item!r}; write e.g. --option threads=2"
+                f"--option takes KEY=VALUE, got {item!r}; write e.g. --option threads=2."
             )
         try:
             value = json.loads(text)
@@ -176,7 +299,7 @@ def parse_backend_options(items: Iterable[str], **named: int | str | None) -> di
         if name in options:
             raise InputError(
                 f"{name} is set by --{name} and by --option {name}={options[name]}; leave one of"
-                " them out"
+                " them out."
             )
         options[name] = given
     return options
@@ -191,7 +314,7 @@ def _count(text: str, what: str) -> int:
         return int(text)
     except ValueError:
         raise InputError(
-            f"{what} takes a whole number of blocks, got {text!r}; write e.g. --remove 8"
+            f"{what} takes a whole number of blocks, got {text!r}; write e.g. --remove 8."
         ) from None
 
 
@@ -204,6 +327,6 @@ def _range(text: str) -> list[int]:
     if not 0 <= last - first < _LONGEST_RANGE:
         raise InputError(
             f"a range must ascend and name at most {_LONGEST_RANGE} blocks, got {text!r}; write"
-            " e.g. 2-4"
+            " e.g. 2-4."
         )
     return list(range(first, last + 1))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
+import os
 import shutil
 import sys
-import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +26,7 @@ EXIT_DONE = 0
 EXIT_FAILURE = 1
 EXIT_BAD_INPUT = 2
 EXIT_LIMIT = 3
+EXIT_OUTPUT = 4
 EXIT_INTERRUPTED = 130
 
 CERTIFICATE_SUFFIX = ".certificate.json"
@@ -30,6 +35,7 @@ by it.
 """
 
 _PROSE_WIDTH = 100
+_LAST_STANDARD_DESCRIPTOR = 2
 
 
 def exit_code(reason: StopReason) -> int:
@@ -41,42 +47,109 @@ def exit_code(reason: StopReason) -> int:
     return EXIT_INTERRUPTED if reason is StopReason.INTERRUPTED else EXIT_LIMIT
 
 
-def require_spectrum_file(path: Path) -> None:
-    """Raise InputError unless a spectrum can be written to `path`; called before hours of work."""
-    from qubo_prune.core.files.disk import check_suffix
-    from qubo_prune.core.spectrum.files import SUFFIXES
+class StdoutError(Exception):
+    """Nothing more can be printed.
 
-    check_suffix(path, SUFFIXES, "a spectrum file")
-    _require_file(path, "--out")
-
-
-def require_certificate_file(path: Path) -> None:
-    """Raise InputError unless a certificate can be written to `path`; called before hours
-    of work.
+    Attributes
+    ----------
+    reader_left : bool
+        Whether that is because who reads has seen enough.
     """
-    from qubo_prune.core.files.disk import check_suffix
-    from qubo_prune.solving.proof.certificate import SUFFIXES
 
-    check_suffix(path, SUFFIXES, "a certificate")
-    _require_file(path, "--certificate")
-
-
-def _require_file(path: Path, option: str) -> None:
-    if path.is_dir():
-        raise InputError(f"{option} names the directory {str(path)!r}; name a file, as result.json")
-    require_writable(path.parent, option)
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or str(error))
+        self.reader_left = isinstance(error, BrokenPipeError)
 
 
-def require_writable(folder: Path, option: str = "--out") -> None:
-    """Raise InputError unless files can be made in `folder`."""
+class Stdout(io.TextIOBase):
+    """A stream that raises `StdoutError` where another is full or closed, or its reader gone, and
+    that writes every character in some way.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with self._told_apart() as stream:
+            encoding = stream.encoding or "utf-8"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self.stream is not None:
+            with self._told_apart() as stream:
+                stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person reads."""
+        return self.stream is not None and not self.stream.closed and self.stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor below."""
+        with self._told_apart() as stream:
+            return stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """How characters become bytes."""
+        return "utf-8" if self.stream is None else self.stream.encoding
+
+    @contextmanager
+    def _told_apart(self) -> Iterator[TextIO]:
+        if self.stream is None or self.stream.closed:
+            raise StdoutError(OSError(errno.EBADF, "it is closed"))
+        try:
+            yield self.stream
+        except OSError as error:
+            raise StdoutError(error) from error
+
+
+@contextmanager
+def guarded_stdout() -> Iterator[None]:
+    """Let `StdoutError` tell, within the context, that stdout is full, closed or left by its
+    reader.
+    """
+    former = sys.stdout
+    if former is None or sys.stderr is None:
+        _occupy_standard_descriptors()
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - to the end
+    sys.stdout = Stdout(former)
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{option} cannot write into {str(folder)!r} ({error.strerror}); name a folder that"
-            " exists and is writable"
-        ) from None
+        yield
+        sys.stdout.flush()
+    except StdoutError:
+        # Or Python, when it ends, would try again to write what is held back, and say so.
+        with contextlib.suppress(OSError, StdoutError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+    finally:
+        sys.stdout = former
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open nothing where stdin, stdout or stderr are closed, so that no file takes their place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD_DESCRIPTOR:
+        pass
+    os.close(descriptor)
+
+
+def tell(message: str) -> None:
+    """Say something in one line on stderr, if anybody is there to read it."""
+    if sys.stderr is None:
+        return
+    line = printable(" ".join(f"qubo-prune: {message}".split()))
+    with contextlib.suppress(OSError, ValueError):
+        encoding = sys.stderr.encoding or "utf-8"
+        shown = line.encode(encoding, "backslashreplace").decode(encoding)
+        print(shown, file=sys.stderr, flush=True)
+
+
+def print_line(text: str) -> None:
+    """Print a line at once; what somebody else wrote in it cannot steer the terminal."""
+    print(printable(text), flush=True)
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -94,11 +167,14 @@ def stdout_console() -> Console:
 def print_text(text: str, indent: str = "") -> None:
     """Print prose, wrapped for reading; `indent` goes before every line but the first."""
     width = min(shutil.get_terminal_size().columns, _PROSE_WIDTH)
-    print(
-        textwrap.fill(
-            text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
+    lines = textwrap.wrap(
+        printable(" ".join(text.split())),
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    print("\n".join(lines))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -109,5 +185,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(*columns, box=SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     stdout_console().print(table)

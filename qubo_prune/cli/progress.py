@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from qubo_prune.cli.output import tell
+
 if TYPE_CHECKING:
     import rich.progress
 
     from qubo_prune.core.stopping import Progress
 
-_COMPILING = "qubo-prune: compiling the kernels for this machine, once (up to a minute) ..."
+_COMPILING = "compiling the kernels for this machine, once (up to a minute) ..."
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def watched(quiet: bool) -> Iterator[Watch]:
     from qubo_prune.core.kernels.jit import on_first_compile
 
     watch = Watch(shown=sys.stderr.isatty())
-    with on_first_compile(lambda: print(_COMPILING, file=sys.stderr, flush=True)):
+    with on_first_compile(lambda: tell(_COMPILING)):
         try:
             yield watch
         finally:

@@ -199,24 +199,27 @@ class Stop:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Turn the first Ctrl-C into `cancel` and the second into KeyboardInterrupt.
+        """Turn the first Ctrl-C, or SIGTERM as a job scheduler sends it, into `cancel` and the
+        second into KeyboardInterrupt.
 
-        Does nothing outside the main thread, where Python allows no signal handlers, and where
-        Ctrl-C is ignored or not handled by Python. The former handler is restored at the end.
+        Does nothing outside the main thread, where Python allows no signal handlers. Ctrl-C is left
+        alone where it is ignored or not handled by Python, SIGTERM where somebody handles it. The
+        former handlers are restored at the end.
         """
-        former = signal.getsignal(signal.SIGINT)
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or former is None
-            or former is signal.SIG_IGN
-        ):
-            yield
-            return
-        signal.signal(signal.SIGINT, self._on_signal)
+        former = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is not threading.main_thread():
+            former.clear()
+        elif former[signal.SIGTERM] is not signal.SIG_DFL:
+            del former[signal.SIGTERM]
+        if former and former[signal.SIGINT] in (None, signal.SIG_IGN):
+            del former[signal.SIGINT]
+        for each in former:
+            signal.signal(each, self._on_signal)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, former)
+            for each, handler in former.items():
+                signal.signal(each, handler)
 
     def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         if self._signalled:

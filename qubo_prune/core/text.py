@@ -1,4 +1,4 @@
-"""Numbers and lists of blocks as people read them."""
+"""Numbers, lists of blocks and texts of others as people read them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 
 _LONGEST_VALUE = 71
+
+
+def printable(text: str) -> str:
+    r"""Return text of somebody else without what a terminal would obey or could not show.
+
+    Examples
+    --------
+    >>> printable("layers.0\x1b[2J.mlp\n"), printable("\ud83d")
+    ('layers.0?[2J.mlp?', '?')
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def format_count(count: int) -> str:

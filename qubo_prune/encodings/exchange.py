@@ -11,8 +11,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import write_atomically
-from qubo_prune.core.files.formats import format_of
+from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.formats import Format, format_of
+from qubo_prune.core.files.kinds import Kind, kind_of, require_replaceable
 from qubo_prune.core.files.sidecar import FORMAT_VERSION, REFERENCE_NODE, sidecar_path, sidecar_text
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.encodings.objects import to_model
@@ -34,7 +35,8 @@ def write_problem(
     problem : Problem
         What to write; fixed blocks are folded into the coefficients and the offset.
     path : str or path
-        An existing file is replaced; the sidecar is ``path`` with ``.json`` appended.
+        A file that can be read in the same format is replaced, another is not; the sidecar is
+        ``path`` with ``.json`` appended.
     format : str, optional
         Name of the format; by default the suffix tells (see
         `qubo_prune.core.files.formats.FORMATS`).
@@ -64,6 +66,9 @@ def write_problem(
             "every block is kept or removed in any case, so there is nothing to write; change"
             " remove, keep, force or only."
         )
+    sidecar_file = sidecar_path(path, is_npy=False)
+    require_model_replaceable(path, chosen)
+    require_replaceable(sidecar_file, Kind.SIDECAR)
     model = to_model(problem, penalties)
     buffer = io.BytesIO()
     chosen.write(buffer, model)
@@ -78,9 +83,22 @@ def write_problem(
     write_atomically(
         {
             path: lambda stream: stream.write(data),
-            sidecar_path(path, is_npy=False): lambda stream: stream.write(text.encode()),
+            sidecar_file: lambda stream: stream.write(text.encode()),
         }
     )
+
+
+def require_model_replaceable(path: Path, format_: Format) -> None:
+    """Raise InputError if another file is at `path` than one of that format."""
+    if kind_of(path) in (None, Kind.EMPTY):
+        return
+    try:
+        format_.read(path, read_file(path))
+    except InputError as error:
+        raise InputError(
+            f"{path} is no file of the format {format_.name}, and is not replaced by one; name"
+            " another file, or delete it."
+        ) from error
 
 
 def _metadata(problem: Problem, offset: float) -> dict[str, Any]:

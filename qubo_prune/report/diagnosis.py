@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from qubo_prune.core.files.disk import check_suffix, write_atomically
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,8 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     diagnosis : Diagnosis
         Of `qubo_prune.hessians.diagnostics.diagnose`.
     path : str or path
-        The file to write, a ``.png``, ``.pdf`` or ``.svg``. An existing file is replaced.
+        The file to write, a ``.png``, ``.pdf`` or ``.svg``. A plot that is there is
+        replaced, another file is not.
 
     Raises
     ------
@@ -39,6 +41,7 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     suffix = check_suffix(path, FORMATS, "a plot")
+    require_replaceable(path, Kind.PLOT)
 
     from matplotlib import rc_context
     from matplotlib.figure import Figure

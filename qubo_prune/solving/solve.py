@@ -51,7 +51,8 @@ def solve(
 ) -> Spectrum:
     """Find the `num_states` lowest states of a problem and say what is proven about them.
 
-    Ctrl-C ends the search and returns what was found; a second Ctrl-C raises KeyboardInterrupt.
+    Ctrl-C or SIGTERM ends the search and returns what was found; a second one raises
+    KeyboardInterrupt.
 
     Parameters
     ----------

@@ -34,8 +34,8 @@ def sweep(
 ) -> dict[Any, Spectrum]:
     """Solve one Hessian for many M: the Hessian is computed once (paper, end of section 3).
 
-    Each solve starts from the states of the one before it, with blocks added or dropped. Ctrl-C
-    ends the sweep after the spectrum that it interrupted.
+    Each solve starts from the states of the one before it, with blocks added or dropped. Ctrl-C or
+    SIGTERM ends the sweep after the spectrum that it interrupted.
 
     Parameters
     ----------
@@ -75,16 +75,17 @@ def sweep(
     known = None
     if warm_start is not None:
         known = as_states(warm_start, problem.num_blocks, "warm_start")
-    for each in problems:
-        start = None if known is None else nearest_feasible(each, known)
-        spectrum = solve(each, stop=stop, warm_start=start, **arguments)
-        known = spectrum.states
-        remove = spectrum.remove
-        spectra[remove if isinstance(remove, int) else tuple(sorted(remove.items()))] = spectrum
-        if on_result is not None:
-            on_result(spectrum)
-        if spectrum.stop_reason is StopReason.INTERRUPTED:
-            break
+    with stop.interruptible():  # between two solves as well
+        for each in problems:
+            start = None if known is None else nearest_feasible(each, known)
+            spectrum = solve(each, stop=stop, warm_start=start, **arguments)
+            known = spectrum.states
+            remove = spectrum.remove
+            spectra[remove if isinstance(remove, int) else tuple(sorted(remove.items()))] = spectrum
+            if on_result is not None:
+                on_result(spectrum)
+            if spectrum.stop_reason is StopReason.INTERRUPTED:
+                break
     return spectra
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qubo_prune.cli import options
 from tests.cli.conftest import Run
 
 HESSIAN = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.1
@@ -232,3 +234,29 @@ def test_in_a_process(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_command_has_the_options_of_its_groups_once() -> None:
+    """`spread` puts fields in place of an object, but those that the command has itself."""
+
+    @options.spread
+    def command(
+        *,
+        first: int = 1,
+        remove: int = 2,
+        problem: options.ProblemOptions,
+        search: options.SearchOptions,
+        last: bool = False,
+    ) -> int:
+        assert (first, remove, problem.hessian, problem.remove, search.states) == (3, 4, "h", [], 5)
+        assert (problem.keep, last) == ([], True)
+        return 7
+
+    names = list(inspect.signature(command).parameters)
+    assert names[:4] == ["first", "remove", "hessian", "only"]
+    assert names[-2:] == ["option", "last"]
+    assert len(names) == len(set(names))
+    given = {name: each.default for name, each in inspect.signature(command).parameters.items()}
+    assert (
+        command(**{**given, "first": 3, "remove": 4, "hessian": "h", "states": 5, "last": 1}) == 7
+    )

@@ -10,6 +10,7 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qubo_prune import InputError, Problem, plan, solve
@@ -180,3 +181,13 @@ def test_one_state_and_very_many() -> None:
 def test_arguments_that_are_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         plan(Problem.load(BRANCH, remove=8), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_plan_takes_every_option_of_a_problem(run, tmp_path) -> None:
+    """As `solve` does: the same words, whatever is done with the problem."""
+    np.save(tmp_path / "skewed.npy", np.arange(16.0).reshape(4, 4))
+    refused = run("plan", tmp_path / "skewed.npy", "--remove", 2, "--rate", 1e6)
+    assert refused.code == 2
+    planned = run("plan", tmp_path / "skewed.npy", "--remove", 2, "--rate", 1e6, "--symmetrize")
+    assert planned.code == 0
+    assert "gradient" in run("plan", BRANCH, "--remove", 2, "--rate", 1e6, "--beta", 1).err

@@ -145,7 +145,7 @@ def test_a_limit_keeps_what_was_found(
     path = tmp_path / "out.json"
     long = ("solve", BRANCH, "--remove", 40, "--backend", "enumeration", "--states", 5)
     code, out, err = run(*long, *limit, "--json", "--out", path)
-    assert (code, err) == (3, "")
+    assert (code, err) == (3, f"qubo-prune: wrote {path}\n")
     assert strict(out)["stop_reason"] == reason
     assert strict(out)["status"] == "partial"
     assert len(strict(out)["removed"]) == 5
@@ -172,7 +172,8 @@ def test_sweep(run: Run, tmp_path: Path) -> None:
         "--out",
         tmp_path / "s",
     )
-    assert (code, err) == (0, "")
+    files = [tmp_path / "s" / f"remove-{count}.json" for count in (4, 8, 2, 3)]
+    assert (code, err) == (0, f"qubo-prune: wrote {' and '.join(map(str, files))}\n")
     rows = [line.split() for line in out.splitlines()]
     assert [row[0] for row in rows] == ["M", "4", "8", "2", "3"]
     for count in (2, 3, 4, 8):

@@ -57,10 +57,11 @@ def search(tmp_path: Path) -> Iterator[Any]:
     os.close(terminal)
 
 
-def test_ctrl_c_keeps_what_was_found(search: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+def test_ctrl_c_keeps_what_was_found(number: signal.Signals, search: Any, tmp_path: Path) -> None:
     process, seen = search("--json")
     assert "/s" in seen
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     printed = json.loads(out)
@@ -80,15 +81,29 @@ def test_ctrl_c_prints_the_table(search: Any) -> None:
     assert "0 of 5 states proven" in out
 
 
-def test_ctrl_c_ends_a_sweep(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+def test_ctrl_c_ends_a_sweep(number: signal.Signals, run: Run, tmp_path: Path) -> None:
     run(
         "sweep", BRANCH, "--remove", "1,40", *LONG[4:], "--max-evaluations", 1
     )  # compiles the kernels
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    code, out, _ = run("sweep", BRANCH, "--remove", "1,40,2", *LONG[4:], "--out", tmp_path)
+    threading.Timer(1.5, os.kill, (os.getpid(), number)).start()
+    code, out, err = run("sweep", BRANCH, "--remove", "1,40,2", *LONG[4:], "--out", tmp_path)
     assert code == 130
     assert len(out.splitlines()) == 3
+    assert "[interrupted]" not in out.splitlines()[1]
+    assert out.splitlines()[2].endswith("[interrupted]")
+    assert "qubo-prune: not solved: M = 2.\n" in err
+    assert f"wrote {tmp_path}/remove-1.json and {tmp_path}/remove-40.json\n" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["remove-1.json", "remove-40.json"]
+
+
+def test_a_sweep_marks_what_hit_its_limit(run) -> None:
+    long = ("sweep", BRANCH, "--remove", "1,39,40", *LONG[4:], "--max-evaluations", 100_000)
+    code, out, err = run(*long)
+    assert (code, err) == (3, "")
+    marked = [line.endswith("[evaluation limit]") for line in out.splitlines()]
+    assert marked == [False, False, True, True]
+    assert run(*long, "--quiet") == (3, "", "")
 
 
 def test_no_progress_where_stderr_is_no_terminal() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from qubo_prune import Problem, solve, sweep
 from qubo_prune.core import stopping
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Progress, Stop, StopReason
@@ -286,3 +287,45 @@ def test_signal_from_outside_ends_a_busy_loop() -> None:
         while not stop.should_stop():
             pass
     assert stop.reason is StopReason.INTERRUPTED
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process there")
+def test_sigterm_is_taken_as_ctrl_c_where_nobody_else_handles_it():
+    stop = Stop()
+    with stop.interruptible():
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.reason is StopReason.INTERRUPTED
+        for each in (signal.SIGTERM, signal.SIGINT):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(each)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    seen: list[int] = []
+    for handler in (signal.SIG_IGN, lambda *_: seen.append(1)):
+        signal.signal(signal.SIGTERM, handler)
+        try:
+            stop = Stop()
+            with stop.interruptible():
+                signal.raise_signal(signal.SIGTERM)
+            assert stop.reason is None
+            assert seen == ([] if handler is signal.SIG_IGN else [1])
+            assert signal.getsignal(signal.SIGTERM) is handler
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_solve_and_sweep_return_what_they_have(number):
+    problem = Problem.load("bytelm-40-branch", remove=40)
+    solve(problem, num_states=2, backend="enumeration", max_evaluations=1)  # loads the kernels
+    threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
+    spectrum = solve(problem, num_states=2, backend="enumeration")
+    assert (spectrum.stop_reason, len(spectrum)) == (StopReason.INTERRUPTED, 2)
+
+    def interrupt(_):
+        signal.raise_signal(number)
+
+    # Between two solves.
+    spectra = sweep(problem, [1, 2, 3, 4], num_states=2, on_result=interrupt)
+    assert list(spectra) == [1, 2]
+    assert spectra[1].stop_reason is StopReason.COMPLETED

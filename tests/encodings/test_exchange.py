@@ -120,6 +120,9 @@ def test_a_sidecar_of_a_hessian_may_say_how_many_to_remove(tmp_path: Path) -> No
         (".mc", {"reference_node": 3}, "reference_node"),
         (".mc", {"reference_node": "last"}, "reference_node"),
         (".mc", {"reference_node": None}, "names"),
+        (".cqm", {"reference_node": 10}, "only a graph has a reference_node"),
+        (".lp", {"reference_node": 10}, "only a graph has a reference_node"),
+        (".bqm", {"reference_node": 10}, "only a graph has a reference_node"),
     ],
 )
 def test_a_sidecar_that_contradicts_its_file(

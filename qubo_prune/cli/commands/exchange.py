@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, print_json, require_writable
+from qubo_prune.cli.files import Files, declare_hessian
+from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.formats import FORMATS
@@ -56,15 +58,11 @@ Kept = Annotated[
 ]
 
 
+@options.spread
 def export(
-    hessian: options.HessianArgument,
+    *,
     out: Target,
-    remove: options.Removal = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
-    beta: options.Beta = 0.0,
-    symmetrize: options.Symmetrize = False,
+    problem: options.ProblemOptions,
     format: FormatName = None,  # noqa: A002
     penalty: Penalty = None,
     states: Kept = 100,
@@ -76,39 +74,34 @@ def export(
     Blocks that are kept or removed in any case are folded into the coefficients. What the format
     cannot hold goes into FILE.json: `solve`, `sweep` and `import` read both.
     """
-    require_writable(out.parent)
-    counts = options.parse_removal(remove)
-
     from qubo_prune.core.files.formats import format_of
-    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.core.files.kinds import Kind
     from qubo_prune.encodings import write_problem
+    from qubo_prune.encodings.exchange import require_model_replaceable
 
     chosen = format_of(out, format)
-    problem = Problem.load(
-        hessian,
-        counts,
-        only=only,
-        keep=options.parse_blocks(keep),
-        force=options.parse_blocks(force),
-        beta=beta,
-        symmetrize=symmetrize,
-    )
+    sidecar = Path(f"{out}.json")
+    files = Files()
+    files.reads_hessian(problem.hessian)
+    files.writes(out, "--out", require=partial(require_model_replaceable, format_=chosen))
+    files.writes(sidecar, "--out", Kind.SIDECAR)
+    loaded = problem.load()
     with watched(quiet):
-        penalties = _penalties(problem, penalty, states)
-    write_problem(problem, out, format=format, penalties=penalties)
+        penalties = _penalties(loaded, penalty, states)
+    write_problem(loaded, out, format=format, penalties=penalties)
     facts = {
         "file": str(out),
-        "sidecar": f"{out}.json",
+        "sidecar": str(sidecar),
         "format": chosen.name,
-        "variables": sum(len(group.indices) for group in problem.groups),
+        "variables": sum(len(group.indices) for group in loaded.groups),
         "penalties": penalties,
     }
     if json:
         print_json(facts)
     elif not quiet:
-        print(
+        print_line(
             f"{out}: {facts['variables']} variables in the format {chosen.name}, "
-            + _where(penalties, chosen.holds_counts, f"{out}.json")
+            + _where(penalties, chosen.holds_counts, str(sidecar))
         )
     return EXIT_DONE
 
@@ -126,11 +119,12 @@ def import_(
     The sidecar gets the names, the counts and the constant term, as far as the file or FILE.json
     tells them.
     """
-    require_writable(out.parent)
-
     from qubo_prune.core.files.hessian import load_hessian, save_hessian
     from qubo_prune.core.problem.problem import Problem
 
+    files = Files()
+    files.reads_hessian(source, format)
+    declare_hessian(files, out)
     file = load_hessian(source, format)
     problem = Problem(file.hessian, 0, symmetrize=symmetrize)
     said = {
@@ -156,7 +150,9 @@ def import_(
     if json:
         print_json(facts)
     elif not quiet:
-        print(f"{out}: {file.num_blocks} blocks, {_removal(file.remove)}{_constant(file.offset)}")
+        print_line(
+            f"{out}: {file.num_blocks} blocks, {_removal(file.remove)}{_constant(file.offset)}"
+        )
     return EXIT_DONE
 
 
@@ -174,7 +170,8 @@ def _penalties(problem: Problem, text: str | None, num_states: int) -> list[floa
         values = [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"--penalty takes numbers, `smallest` or `safe`, got {text!r}; write e.g. --penalty 0.1"
+            f"--penalty takes numbers, `smallest` or `safe`, got {text!r}; write e.g."
+            " --penalty 0.1."
         ) from None
     return values * len(problem.groups) if len(values) == 1 else values
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, require_writable
+from qubo_prune.cli.files import Files, declare_hessian
+from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, print_line, tell
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
@@ -146,7 +147,7 @@ def extract(
     written, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first.
     """
     part = _parse_shard(shard)
-    require_writable(out.parent)
+    _declare_files(out, data, with_gradients=save_gradients)
 
     from qubo_prune.hessians.calibration.calibration import load_calibration
     from qubo_prune.hessians.calibration.sources import NoTokenizerError
@@ -211,7 +212,7 @@ def extract(
     if json:
         print_json(_facts(extraction))
     elif not quiet:
-        print(_sentence(extraction))
+        print_line(_sentence(extraction))
     return EXIT_DONE if extraction.complete else exit_code(extraction.stop_reason)
 
 
@@ -221,13 +222,22 @@ def _tell_of_rows(calibration: Calibration) -> None:
     skipped = ", ".join(f"{count} {reason}" for reason, count in described["skipped"].items())
     wanted = described["requested_samples"]
     if len(calibration) < wanted:
-        print(
-            f"qubo-prune: only {len(calibration)} of {wanted} samples asked for, from"
-            f" {described['rows']} rows" + (f"; passed over: {skipped}" if skipped else ""),
-            file=sys.stderr,
+        tell(
+            f"only {len(calibration)} of {wanted} samples asked for, from"
+            f" {described['rows']} rows" + (f"; passed over: {skipped}" if skipped else "")
         )
     elif skipped:
-        print(f"qubo-prune: rows passed over: {skipped}", file=sys.stderr)
+        tell(f"rows passed over: {skipped}")
+
+
+def _declare_files(out: Path, data: list[str], *, with_gradients: bool) -> None:
+    """Compare what is written with the data that are read, and with what is there."""
+    from qubo_prune.core.files.kinds import Kind
+
+    files = Files()
+    files.reads(*(Path(source) for source in data if Path(source).exists()))
+    declare_hessian(files, out, with_gradients=with_gradients)
+    files.writes(out.with_suffix(".partial.npz"), "--out", Kind.EXTRACTION)
 
 
 def _silence_libraries() -> None:
@@ -243,7 +253,7 @@ def _parse_shard(text: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(f"--shard takes I/N with 1 <= I <= N, got {text!r}; write e.g. 2/8")
+        raise InputError(f"--shard takes I/N with 1 <= I <= N, got {text!r}; write e.g. 2/8.")
     return int(match[1]), int(match[2])
 
 

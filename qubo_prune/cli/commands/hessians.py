@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, print_json, print_table, print_text, require_writable
+from qubo_prune.cli.files import Files
+from qubo_prune.cli.output import EXIT_DONE, EXIT_OUTPUT, print_json, print_table, print_text
 from qubo_prune.core.text import format_blocks
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ Gradients = Annotated[
     ),
 ]
 Removal = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         metavar="M",
         help=(
@@ -90,7 +92,7 @@ def _list(context: typer.Context, json: options.Json = False) -> int:
 def show(
     hessian: options.HessianArgument,
     samples: Gradients = None,
-    remove: Removal = [],  # noqa: B006 - typer copies it
+    remove: Removal = None,
     time_limit: options.TimeLimit = None,
     seed: options.Seed = 0,
     plot: Plot = None,
@@ -101,22 +103,27 @@ def show(
     With its per-sample gradients, also how far more samples would change it, and with --remove how
     sure the lowest states are.
     """
-    if plot is not None:
-        require_writable(plot.parent, "--plot")
-    counts = options.parse_removal(remove)
+    counts = options.parse_removal(remove or ())
 
+    from qubo_prune.core.files.gradients import gradients_path
+    from qubo_prune.core.files.kinds import Kind
     from qubo_prune.hessians.diagnostics import diagnose
 
+    files = Files()
+    if plot is not None:
+        files.reads_hessian(hessian)
+        files.reads(gradients_path(hessian) if samples is None else samples)
+        files.writes(plot, "--plot", Kind.PLOT)
     diagnosis = diagnose(hessian, samples, counts, seed, time_limit=time_limit)
     if plot is not None:
         from qubo_prune.report.diagnosis import plot_diagnosis
 
-        plot_diagnosis(diagnosis, plot)
+        files.write(plot, partial(plot_diagnosis, diagnosis))
     if json:
         print_json({**_facts(diagnosis), **_findings(diagnosis)})
     else:
         _print_diagnosis(diagnosis)
-    return EXIT_DONE
+    return EXIT_OUTPUT if files.failed else EXIT_DONE
 
 
 def _print_diagnosis(diagnosis: Diagnosis) -> None:

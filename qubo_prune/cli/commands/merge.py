@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, print_json, require_writable
+from qubo_prune.cli.files import Files, declare_hessian
+from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
 from qubo_prune.core.errors import InputError
 
 Shards = Annotated[
@@ -32,18 +33,24 @@ def merge(
     They must agree in all that matters and have no sample in common. Per-sample gradients are
     concatenated if all shards have them.
     """
-    require_writable(out.parent)
-
     from qubo_prune.core.files.gradients import gradients_path
     from qubo_prune.hessians.merge import merge_hessians
 
     # A pattern as part-*.npy also names the gradients beside the shards, which are found anyway.
     beside_shards = {gradients_path(shard) for shard in shards}
     shards = [shard for shard in shards if shard not in beside_shards]
-    if out.resolve() in [shard.resolve() for shard in shards]:
-        raise InputError(f"--out names the shard {str(out)!r}; name another file")
-    file = merge_hessians(shards, out, allow_partial=allow_partial)
+    files = Files()
+    files.reads(*beside_shards)
+    for shard in shards:
+        files.reads_hessian(shard)
+    declare_hessian(files, out, with_gradients=True)
     beside = gradients_path(out)
+    if beside.exists() and not all(each.exists() for each in beside_shards):
+        raise InputError(
+            f"--out: {beside} would be taken for the gradients of {out.name}, and not all shards"
+            " have some; delete it, or name another file."
+        )
+    file = merge_hessians(shards, out, allow_partial=allow_partial)
     missing = file.metadata.get("missing_shards", [])
     facts = {
         "file": str(out),
@@ -58,7 +65,7 @@ def merge(
     elif not quiet:
         lacking = f" (shards {', '.join(map(str, missing))} missing)" if missing else ""
         also = f"; per-sample gradients in {beside}" if beside.exists() else ""
-        print(
+        print_line(
             f"{out}: {file.num_blocks} blocks, {facts['samples']} samples of {len(shards)}"
             f" shards{lacking}{also}"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, print_json
+from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
 from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.core.defaults import EXECUTORS
 
@@ -38,12 +38,10 @@ TaskStates = Annotated[
 _DAY = 86_400
 
 
+@options.spread
 def plan(
-    hessian: options.HessianArgument,
-    remove: options.Removal = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
+    *,
+    problem: options.ProblemOptions,
     states: options.States = 100,
     devices: Devices = None,
     rate: Rate = None,
@@ -58,21 +56,13 @@ def plan(
     For the backend `enumeration` alone: what branch and bound needs depends on the matrix, and
     cannot be told beforehand.
     """
-    counts = options.parse_removal(remove)
+    loaded = problem.load()
 
     from qubo_prune.backends.enumeration.plan import plan as make
-    from qubo_prune.core.problem.problem import Problem
 
-    problem = Problem.load(
-        hessian,
-        counts,
-        only=only,
-        keep=options.parse_blocks(keep),
-        force=options.parse_blocks(force),
-    )
     with watched(quiet):
         found = make(
-            problem,
+            loaded,
             _devices(devices),
             rate,
             num_states=states,
@@ -114,7 +104,7 @@ def _show(found: Plan) -> None:
         ),
     }
     for name, fact in facts.items():
-        print(f"{name:<14}{fact}")
+        print_line(f"{name:<14}{fact}")
 
 
 def _workers(found: Plan) -> str:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import (
+    EXIT_OUTPUT,
     exit_code,
     print_json,
+    print_line,
     print_text,
-    require_certificate_file,
-    require_spectrum_file,
     stdout_console,
 )
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.core.defaults import BACKEND
-from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
+    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.core.spectrum.spectrum import Spectrum
 
 Out = Annotated[
@@ -47,23 +47,11 @@ CheckpointFile = Annotated[
 Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many states the table shows.", min=0)]
 
 
+@options.spread
 def solve(
-    hessian: options.HessianArgument,
-    remove: options.Removal = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
-    beta: options.Beta = 0.0,
-    symmetrize: options.Symmetrize = False,
-    backend: options.BackendName = BACKEND,
-    states: options.States = 100,
-    time_limit: options.TimeLimit = None,
-    max_evaluations: options.MaxEvaluations = None,
-    seed: options.Seed = 0,
-    threads: options.Threads = None,
-    executor: options.ExecutorName = None,
-    scheduler: options.Scheduler = None,
-    option: options.BackendOption = [],  # noqa: B006
+    *,
+    problem: options.ProblemOptions,
+    search: options.SearchOptions,
     out: Out = None,
     certificate: CertificateFile = None,
     checkpoint: CheckpointFile = None,
@@ -73,60 +61,70 @@ def solve(
 ) -> int:
     """Find the K lowest removals, with proof.
 
-    Exits with 0 when done, 2 on bad input, 3 when stopped by a limit and 130 by Ctrl-C; in the last
-    two cases what was found is printed and written all the same.
+    Exits with 0 when done, 2 on bad input, 3 when stopped by a limit and 130 by Ctrl-C or
+    SIGTERM; in the last two cases what was found is printed and written all the same.
     """
-    if out is not None:
-        require_spectrum_file(out)
-    if certificate is not None:
-        require_certificate_file(certificate)
-        if out is not None and out.resolve() == certificate.resolve():
-            raise InputError(
-                f"--out and --certificate both name {str(out)!r}; give them different files"
-            )
-    counts = options.parse_removal(remove)
-    backend_options = options.parse_backend_options(
-        option,
-        threads=threads,
-        executor=executor,
-        scheduler=scheduler,
-        checkpoint=None if checkpoint is None else str(checkpoint),
-    )
+    backend_options = search.of_backend(checkpoint=None if checkpoint is None else str(checkpoint))
 
-    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.solving.solve import solve as run
 
-    problem = Problem.load(
-        hessian,
-        counts,
-        only=only,
-        keep=options.parse_blocks(keep),
-        force=options.parse_blocks(force),
-        beta=beta,
-        symmetrize=symmetrize,
-    )
+    files = Files()
+    files.reads_hessian(problem.hessian)
+    _declare_outputs(files, out, certificate, backend_options.get("checkpoint"))
+    loaded = problem.load()
     with watched(quiet) as watch:
-        spectrum = run(
-            problem,
-            num_states=states,
-            backend=backend,
-            time_limit=time_limit,
-            max_evaluations=max_evaluations,
-            seed=seed,
-            progress=watch.progress,
-            options=backend_options,
-        )
+        stop = search.when_to_stop(watch.progress)
+        with stop.interruptible():  # until all is written
+            spectrum = run(
+                loaded,
+                backend=search.backend,
+                stop=stop,
+                options=backend_options,
+                **search.of_solve(),
+            )
+            watch.hide()
+            _write(files, out, certificate, loaded, spectrum, problem.hessian)
+    if not quiet:
+        files.tell_written()
+    if json:
+        print_json(spectrum.to_dict())
+    elif not quiet or files.failed:
+        _show(spectrum, rows)
+    return EXIT_OUTPUT if files.failed else exit_code(spectrum.stop_reason)
+
+
+def _declare_outputs(
+    files: Files, out: Path | None, certificate: Path | None, checkpoint: object
+) -> None:
+    from qubo_prune.core.files.disk import check_suffix
+    from qubo_prune.core.files.kinds import Kind
+    from qubo_prune.core.spectrum import files as spectrum_files
+    from qubo_prune.solving.proof import certificate as certificate_files
+
     if out is not None:
-        spectrum.save(out)
+        check_suffix(out, spectrum_files.SUFFIXES, "a spectrum file")
+        files.writes(out, "--out", Kind.SPECTRUM)
+    if certificate is not None:
+        check_suffix(certificate, certificate_files.SUFFIXES, "a certificate")
+        files.writes(certificate, "--certificate", Kind.CERTIFICATE)
+    if isinstance(checkpoint, str):
+        files.writes(Path(checkpoint), "--checkpoint", Kind.CHECKPOINT)
+
+
+def _write(
+    files: Files,
+    out: Path | None,
+    certificate: Path | None,
+    problem: Problem,
+    spectrum: Spectrum,
+    hessian: str,
+) -> None:
+    if out is not None:
+        files.write(out, spectrum.save)
     if certificate is not None:
         from qubo_prune.solving.proof.certificate import Certificate
 
-        Certificate.of(problem, spectrum, hessian=hessian).save(certificate)
-    if json:
-        print_json(spectrum.to_dict())
-    elif not quiet:
-        _show(spectrum, rows)
-    return exit_code(spectrum.stop_reason)
+        files.write(certificate, Certificate.of(problem, spectrum, hessian=hessian).save)
 
 
 def _show(spectrum: Spectrum, rows: int) -> None:
@@ -142,7 +140,7 @@ def _show(spectrum: Spectrum, rows: int) -> None:
     if spectrum.statistics:
         print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     hidden = len(spectrum) - rows
-    print(
+    print_line(
         f"{spectrum.num_proven} of {len(spectrum)} states proven, "
         f"{format_count(spectrum.num_evaluated)} evaluations "
         f"in {format_duration(spectrum.timings['total'])}"

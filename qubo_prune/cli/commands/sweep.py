@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.files import Files, require_writable
 from qubo_prune.cli.output import (
     CERTIFICATE_SUFFIX,
     EXIT_DONE,
+    EXIT_OUTPUT,
+    StdoutError,
     exit_code,
     print_json,
-    require_writable,
+    print_line,
+    tell,
 )
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.core.defaults import BACKEND
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_blocks, format_count
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 From = Annotated[int | None, typer.Option("--from", metavar="A", help="The first M.")]
 To = Annotated[int | None, typer.Option("--to", metavar="B", help="The last M.")]
 Remove = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(metavar="LIST", help="The values of M, as 4,8,12-16; instead of --from and --to."),
 ]
 Out = Annotated[
@@ -50,25 +54,14 @@ _ROW = "{:>5} {:>9} {:>12} {:>15} {:>15} {:>9}  {}"
 _HEADER = ("M", "states", "proven", "lowest energy", "above lowest", "time", "lowest state")
 
 
+@options.spread
 def sweep(
-    hessian: options.HessianArgument,
+    *,
     first: From = None,
     last: To = None,
-    remove: Remove = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
-    beta: options.Beta = 0.0,
-    symmetrize: options.Symmetrize = False,
-    backend: options.BackendName = BACKEND,
-    states: options.States = 100,
-    time_limit: options.TimeLimit = None,
-    max_evaluations: options.MaxEvaluations = None,
-    seed: options.Seed = 0,
-    threads: options.Threads = None,
-    executor: options.ExecutorName = None,
-    scheduler: options.Scheduler = None,
-    option: options.BackendOption = [],  # noqa: B006
+    remove: Remove = None,
+    problem: options.ProblemOptions,
+    search: options.SearchOptions,
     out: Out = None,
     certificate: Certificates = None,
     json: options.Json = False,
@@ -77,92 +70,130 @@ def sweep(
     """Solve for many M, one row each.
 
     All M from 1 to N - 1 by default. Limits hold for each M on its own. Each spectrum is printed
-    and written as soon as it is there; Ctrl-C ends the sweep. Exits as `solve` does.
+    and written as soon as it is there; Ctrl-C or SIGTERM ends the sweep. Exits as `solve` does.
     """
     if remove and not (first is None and last is None):
-        raise InputError("--remove lists the values of M, so --from and --to go without it")
-    counts = options.parse_counts(remove)
-    forced = options.parse_blocks(force)
-    backend_options = options.parse_backend_options(
-        option, threads=threads, executor=executor, scheduler=scheduler
-    )
+        raise InputError("--remove lists the values of M, so --from and --to go without it.")
+    counts = options.parse_counts(remove or ())
+    forced = options.parse_blocks(problem.force)
+    backend_options = search.of_backend()
     if out is not None:
         _require_folder(out, "--out")
     if certificate is not None:
         _require_folder(certificate, "--certificate")
 
     from qubo_prune.backends.registry import get_backend
-    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.solving.sweep import sweep as run
 
-    solver = get_backend(backend, **backend_options)
-    problem = Problem.load(
-        hessian,
-        len(forced),
-        only=only,
-        keep=options.parse_blocks(keep),
-        force=forced,
-        beta=beta,
-        symmetrize=symmetrize,
-    )
+    solver = get_backend(search.backend, **backend_options)
+    loaded = problem.load(len(forced))
     if not remove:
-        counts = _counts_between(problem, first, last)
+        counts = _counts_between(loaded, first, last)
     for count in counts:
-        problem.with_remove(count)  # refuses a count before any time is spent on the others
+        loaded.with_remove(count)  # refuses a count before any time is spent on the others
 
+    files = Files()
+    files.reads_hessian(problem.hessian)
+    _declare_outputs(files, counts, out, certificate)
+    printer = _Printer(silent=json or quiet, needed=out is None and certificate is None)
     with watched(quiet) as watch:
 
         def report(spectrum: Spectrum) -> None:
             watch.hide()
             if out is not None:
                 out.mkdir(exist_ok=True)
-                spectrum.save(out / f"remove-{spectrum.remove}.json")
+                files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
-                _certify(problem, spectrum, hessian, certificate)
-            if not (json or quiet):
-                print(_row(spectrum), flush=True)
+                _certify(loaded, spectrum, problem.hessian, certificate, files)
+            printer.print(_row(spectrum))
 
-        if not (json or quiet):
-            print(_ROW.format(*_HEADER), flush=True)
+        printer.print(_ROW.format(*_HEADER))
         spectra = run(
-            problem,
+            loaded,
             counts,
             on_result=report,
-            num_states=states,
             backend=solver,
-            time_limit=time_limit,
-            max_evaluations=max_evaluations,
-            seed=seed,
-            progress=watch.progress,
+            stop=search.when_to_stop(watch.progress),
+            **search.of_solve(),
         )
+    if not quiet:
+        files.tell_written()
+    missing = [count for count in counts if count not in spectra]
+    if missing and not quiet:
+        tell(f"not solved: M = {format_blocks(missing)}.")
     if json:
         print_json({"spectra": [spectrum.to_dict() for spectrum in spectra.values()]})
+    printer.finish()
+    if files.failed:
+        return EXIT_OUTPUT
     return max(
         (exit_code(spectrum.stop_reason) for spectrum in spectra.values()), default=EXIT_DONE
     )
 
 
+class _Printer:
+    """Prints rows; where stdout fails, a sweep that also writes files goes on."""
+
+    def __init__(self, *, silent: bool, needed: bool) -> None:
+        self._silent = silent
+        self._needed = needed
+        self._failure: StdoutError | None = None
+
+    def print(self, row: str) -> None:
+        if self._silent or self._failure is not None:
+            return
+        try:
+            print_line(row)
+        except StdoutError as error:
+            self._failure = error
+            if self._needed:
+                raise
+
+    def finish(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _declare_outputs(
+    files: Files, counts: list[int], out: Path | None, certificate: Path | None
+) -> None:
+    """Compare every file of a sweep with what it reads, and with what is there."""
+    from qubo_prune.core.files.kinds import Kind
+
+    for folder, option, suffix, kind in (
+        (out, "--out", ".json", Kind.SPECTRUM),
+        (certificate, "--certificate", CERTIFICATE_SUFFIX, Kind.CERTIFICATE),
+    ):
+        if folder is not None:
+            existing = folder if folder.is_dir() else folder.parent
+            for count in dict.fromkeys(counts):
+                path = folder / f"remove-{count}{suffix}"
+                files.writes(path, option, kind, folder=existing)
+
+
 def _require_folder(folder: Path, option: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(
-            f"{option} of sweep takes a folder, but {str(folder)!r} is a file; name another"
+            f"{option} of sweep takes a folder, but {str(folder)!r} is a file; name another."
         )
     require_writable(folder if folder.is_dir() else folder.parent, option)
 
 
-def _certify(problem: Problem, spectrum: Spectrum, hessian: str, folder: Path) -> None:
+def _certify(
+    problem: Problem, spectrum: Spectrum, hessian: str, folder: Path, files: Files
+) -> None:
     """Write the certificate of one M."""
     from qubo_prune.solving.proof.certificate import Certificate
 
     certificate = Certificate.of(problem.with_remove(spectrum.remove), spectrum, hessian=hessian)
     folder.mkdir(exist_ok=True)
-    certificate.save(folder / f"remove-{spectrum.remove}{CERTIFICATE_SUFFIX}")
+    files.write(folder / f"remove-{spectrum.remove}{CERTIFICATE_SUFFIX}", certificate.save)
 
 
 def _counts_between(problem: Problem, first: int | None, last: int | None) -> list[int]:
     """Return the values of M from `first` to `last`; an end left open is where the problem ends."""
     if first is not None and last is not None and first > last:
-        raise InputError(f"--from {first} is more than --to {last}; swap them")
+        raise InputError(f"--from {first} is more than --to {last}; swap them.")
     for count in (first, last):
         if count is not None:
             problem.with_remove(count)
@@ -180,9 +211,12 @@ def _is_possible(problem: Problem, count: int) -> bool:
 
 
 def _row(spectrum: Spectrum) -> str:
-    from qubo_prune.core.text import format_blocks, format_count
+    """Return the row of one M, marked where it was not solved to the end."""
+    from qubo_prune.core.stopping import StopReason
 
     energies = spectrum.energies
+    lowest = format_blocks(spectrum.removed(0)) if len(energies) else "none found"
+    stopped = spectrum.stop_reason is not StopReason.COMPLETED
     return _ROW.format(
         str(spectrum.remove),
         format_count(spectrum.num_states_total),
@@ -190,5 +224,5 @@ def _row(spectrum: Spectrum) -> str:
         f"{energies[0]:.9g}" if len(energies) else "-",
         f"{energies[-1] - energies[0]:.3g}" if len(energies) else "-",
         format_duration(spectrum.timings["total"]),
-        format_blocks(spectrum.removed(0)) if len(energies) else "none found",
+        f"{lowest}  [{spectrum.stop_reason.value}]" if stopped else lowest,
     )

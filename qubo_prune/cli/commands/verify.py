@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,10 @@ from qubo_prune.cli.output import (
     EXIT_FAILURE,
     exit_code,
     print_json,
+    print_line,
     print_table,
     print_text,
+    tell,
 )
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.defaults import MAX_STATES
@@ -94,7 +95,7 @@ def verify(
 
             def announce(sentence: str, prefix: str = "" if single else f"{file}: ") -> None:
                 if not quiet:
-                    print(f"qubo-prune: {prefix}{sentence}", file=sys.stderr, flush=True)
+                    tell(f"{prefix}{sentence}")
 
             verifications[file] = verification = _examine(
                 file,
@@ -109,7 +110,7 @@ def verify(
             )
             watch.hide()
             if not (json or quiet or single):
-                print(f"{file}: {_verdict(verification, with_findings=True)}", flush=True)
+                print_line(f"{file}: {_verdict(verification, with_findings=True)}")
             if verification.stop_reason is StopReason.INTERRUPTED:
                 break
     if single:
@@ -128,7 +129,7 @@ def verify(
             }
         )
     elif not quiet:
-        print(_summary(verifications, len(found)))
+        print_line(_summary(verifications, len(found)))
     if any(verification.failed for verification in verifications.values()):
         return EXIT_FAILURE
     return max((exit_code(each.stop_reason) for each in verifications.values()), default=EXIT_DONE)
@@ -175,12 +176,12 @@ def _expand(files: list[Path]) -> list[Path]:
             if not inside:
                 raise InputError(
                     f"no file in the folder {str(file)!r} ends in {CERTIFICATE_SUFFIX}; name the"
-                    " certificates"
+                    " certificates."
                 )
             found += sorted(inside, key=_in_natural_order)
         elif file.suffix.lower() != ".json":
             raise InputError(
-                f"a certificate ends in .json, not {file.name!r}; name a Hessian with --hessian"
+                f"a certificate ends in .json, not {file.name!r}; name a Hessian with --hessian."
             )
         else:
             found.append(file)
@@ -217,22 +218,19 @@ def _hessian_of(certificate: Certificate, file: Path) -> str:
 
 def _show(certificate: Certificate, verification: Verification) -> None:
     """Print the checks and the verdict."""
-    print_text(_printable(str(certificate.spectrum)))
-    rows = [
-        (check.name, check.outcome.value, _printable(check.sentence))
-        for check in verification.checks
-    ]
+    print_text(str(certificate.spectrum))
+    rows = [(check.name, check.outcome.value, check.sentence) for check in verification.checks]
     print_table(("check", "outcome", "finding"), rows)
     print_text(f"Recomputed: {verification.recomputed}.")
     print_text(f"Only claimed: {verification.claimed}.")
-    print(_verdict(verification))
+    print_line(_verdict(verification))
 
 
 def _verdict(verification: Verification, with_findings: bool = False) -> str:
     """Say in a line what came of a certificate."""
     if verification.failed:
         failed = [
-            f"{check.name} ({_printable(check.sentence)})" if with_findings else check.name
+            f"{check.name} ({check.sentence})" if with_findings else check.name
             for check in verification.failed
         ]
         return f"FAILED: {', '.join(failed)}"
@@ -261,8 +259,3 @@ def _summary(verifications: dict[Path, Verification], count: int) -> str:
         + (f", {bare} with nothing proven" if bare else "")
         + (f", {unseen} not looked at" if unseen else "")
     )
-
-
-def _printable(text: str) -> str:
-    """Return the text of a file that may hold control characters of terminals without them."""
-    return "".join(character if character.isprintable() else "?" for character in text)

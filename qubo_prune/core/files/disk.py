@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import stat
+import sys
+import tempfile
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
@@ -15,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
 
 _HEADER_ERRORS = (
     ValueError,
@@ -70,6 +77,21 @@ def read_array(stream: IO[bytes], size: int, what: str) -> NDArray[Any]:
     The header is held against the size before anything is allocated, so a damaged one cannot ask
     for more memory than the file itself takes.
     """
+    shape, dtype = read_header(stream, what)
+    needed = prod(shape) * dtype.itemsize
+    present = size - stream.tell()
+    if min(shape, default=0) < 0 or present < needed:
+        raise InputError(
+            f"{what} is truncated: shape {shape} of {dtype} needs {needed} bytes of data, but "
+            f"{present} are there; copy or write it again."
+        )
+    stream.seek(0)
+    array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and the dtype that a ``.npy`` stream begins with."""
     try:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):
@@ -86,23 +108,14 @@ def read_array(stream: IO[bytes], size: int, what: str) -> NDArray[Any]:
             f"{what} holds pickled Python objects (dtype {dtype}), which are never loaded because "
             "they can run code; save a float64 array instead."
         )
-    needed = prod(shape) * dtype.itemsize
-    present = size - stream.tell()
-    if min(shape, default=0) < 0 or present < needed:
-        raise InputError(
-            f"{what} is truncated: shape {shape} of {dtype} needs {needed} bytes of data, but "
-            f"{present} are there; copy or write it again."
-        )
-    stream.seek(0)
-    array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-    return array
+    return shape, dtype
 
 
 def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> None:
     """Write files completely or leave the old ones as they are.
 
     Every file is written beside its destination and flushed to disk before the first one is moved
-    into place.
+    into place. A device or a pipe is written to, and stays what it is.
 
     Parameters
     ----------
@@ -116,19 +129,27 @@ def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> N
     """
     temporaries: dict[Path, Path] = {}
     try:
-        for path, write in writers.items():
-            if path.is_dir():
-                raise InputError(f"{path} is a directory, but a file is to be written; name one.")
-            target = path.resolve()  # replace what a link points to, not the link
-            temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-            # Not tempfile: that would make the file private whatever the user's umask says.
-            with temporary.open("xb") as stream:
-                temporaries[target] = temporary
+        with contextlib.ExitStack() as open_files:
+            for path in writers:
+                require_file(path)
+            for path, write in writers.items():
+                if is_stream(path):
+                    continue
+                target = path.resolve()  # replace what a link points to, not the link
+                _remove_abandoned(target)
+                stream = open_files.enter_context(_new_temporary(target))
+                temporaries[target] = Path(stream.name)
                 write(stream)
                 stream.flush()
                 os.fsync(stream.fileno())
-        for target, temporary in temporaries.items():
-            temporary.replace(target)
+                if sys.platform == "win32":
+                    stream.close()  # no open file is renamed there
+            for path, write in writers.items():
+                if is_stream(path):
+                    with path.open("wb") as stream:
+                        write(stream)
+            for target, temporary in temporaries.items():
+                temporary.replace(target)
     except OSError as error:
         names = " and ".join(map(str, writers))
         raise InputError(
@@ -139,6 +160,95 @@ def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> N
         for temporary in temporaries.values():
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path leads to a terminal, another character device or a pipe, which are written to
+    and not replaced.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def require_file(path: Path, what: str = "") -> None:
+    """Raise InputError if a path leads to something that cannot be written as a file is; `what` is
+    who asks.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{what}{path} is a directory, but a file is to be written; name one.")
+    if not stat.S_ISREG(mode) and not is_stream(path):
+        raise InputError(f"{what}{path} is a block device or a socket; name a file.")
+
+
+def rescue(save: Callable[[Path], object], name: str) -> Path | None:
+    """Save a result where it can be saved, when that is not where it should go.
+
+    Parameters
+    ----------
+    save : callable
+        Writes it to a path.
+    name : str
+        What to call the file, in a new folder among the temporary files, in the home folder or in
+        the current one.
+
+    Returns
+    -------
+    Path or None
+        The file; None if none of these can be written to.
+    """
+    for root in (Path(tempfile.gettempdir()), Path("~").expanduser(), Path.cwd()):
+        with contextlib.suppress(OSError, InputError):
+            file = Path(tempfile.mkdtemp(prefix="qubo-prune-", dir=root)) / name
+            try:
+                save(file)
+            except InputError:
+                file.parent.rmdir()
+                raise
+            return file
+    return None
+
+
+def _new_temporary(target: Path) -> IO[bytes]:
+    """Open a new hidden file beside `target`, which nobody takes for abandoned while it is open."""
+    while True:
+        # Not tempfile: that would make the file private whatever the user's umask says.
+        stream = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp").open("xb")
+        if _lock(stream) is not False and os.fstat(stream.fileno()).st_nlink:
+            return stream
+        stream.close()  # taken for abandoned between these lines
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Delete the temporary files of `target` whose writers were killed."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.tmp")
+    with contextlib.suppress(OSError):
+        for path in list(target.parent.iterdir()):
+            if pattern.fullmatch(path.name):
+                with contextlib.suppress(OSError), path.open("rb") as stream:
+                    if _lock(stream):
+                        path.unlink()
+
+
+def _lock(stream: IO[bytes]) -> bool | None:
+    """Lock a file until it is closed, and return whether that was possible; None if files cannot be
+    locked here.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_array, write_atomically
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.validation import as_real_array
 
 __all__ = ["gradients_path", "load_gradients", "save_gradients"]
@@ -83,7 +84,8 @@ def save_gradients(path: str | os.PathLike[str], gradients: ArrayLike) -> None:
     Parameters
     ----------
     path : str or path
-        Of the gradients, see `gradients_path`. An existing file is replaced.
+        Of the gradients, see `gradients_path`. Gradients that are there are replaced, another file
+        is not.
     gradients : (m, N) array_like
         One row for each sample.
 
@@ -92,5 +94,6 @@ def save_gradients(path: str | os.PathLike[str], gradients: ArrayLike) -> None:
     InputError
         If the file cannot be written.
     """
+    require_replaceable(Path(path), Kind.GRADIENTS)
     rows = np.ascontiguousarray(gradients, np.float32)
     write_atomically({Path(path): lambda stream: np.save(stream, rows, allow_pickle=False)})

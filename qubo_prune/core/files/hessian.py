@@ -26,11 +26,11 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.bundled import bundled
 from qubo_prune.core.files.disk import check_suffix, read_array, read_file, write_atomically
 from qubo_prune.core.files.formats import format_of, has_format
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.files.sidecar import (
     FORMAT_VERSION,
-    Sidecar,
-    agreed,
     check_sidecar,
+    merge_sidecar,
     read_sidecar,
     sidecar_path,
     sidecar_text,
@@ -116,31 +116,31 @@ def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> H
     data = read_file(path)
     sha256 = hashlib.sha256(data).hexdigest()
     is_npy = format is None and not has_format(path)
-    beside = sidecar_path(path, is_npy=is_npy)
-    metadata = read_sidecar(beside, path, sha256)
+    sidecar_file = sidecar_path(path, is_npy=is_npy)
+    sidecar = read_sidecar(sidecar_file, path, sha256)
     if is_npy:
         hessian = _read_npy(path, data)
-        said = check_sidecar(metadata, len(hessian), str(beside))
+        facts = check_sidecar(sidecar, len(hessian), str(sidecar_file))
     else:
         model = format_of(path, format).read(path, data)
-        hessian, said = agreed(model, metadata, path, beside)
-    return _file(hessian, said, metadata, path, sha256)
-
-
-def _file(
-    hessian: NDArray[Any], said: Sidecar, metadata: dict[str, Any], path: Path, sha256: str
-) -> HessianFile:
+        hessian, facts = merge_sidecar(model, sidecar, path, sidecar_file)
     return HessianFile(
         hessian=hessian,
-        names=said.names,
-        kinds=said.kinds,
-        mean_gradient=said.mean_gradient,
-        metadata=metadata,
+        names=facts.names,
+        kinds=facts.kinds,
+        mean_gradient=facts.mean_gradient,
+        metadata=sidecar,
         path=path,
         sha256=sha256,
-        remove=said.remove,
-        offset=said.offset or 0.0,
+        remove=facts.remove,
+        offset=facts.offset or 0.0,
     )
+
+
+def files_of_hessian(source: str | os.PathLike[str], format: str | None = None) -> list[Path]:  # noqa: A002
+    """Return the files that `load_hessian` reads, or would read if they were there."""
+    path = _find(source)
+    return [path, sidecar_path(path, is_npy=format is None and not has_format(path))]
 
 
 def _read_npy(path: Path, data: bytes) -> NDArray[Any]:
@@ -166,7 +166,8 @@ def save_hessian(
     Parameters
     ----------
     path : str or path
-        Has to end in ``.npy``; the sidecar goes beside it. Existing files are replaced.
+        Has to end in ``.npy``; the sidecar goes beside it. A matrix and a sidecar that are there
+        are replaced, another file is not.
     hessian : (N, N) array_like
         Real, finite and symmetric; saved as float64.
     **sidecar
@@ -191,6 +192,8 @@ def save_hessian(
     for key in ("format_version", "sha256"):
         if key in sidecar:
             raise InputError(f"{key} of a sidecar is filled in by save_hessian; leave it out.")
+    require_replaceable(path, Kind.MATRIX)
+    require_replaceable(path.with_suffix(".json"), Kind.SIDECAR)
     matrix = as_hessian(hessian, symmetrize=False)
     buffer = io.BytesIO()
     np.save(buffer, matrix, allow_pickle=False)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file
+from qubo_prune.core.files.kinds import Kind, kind_of_object
 from qubo_prune.core.files.strict_json import unrepeated
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from qubo_prune.core.files.formats.quadratic_model import Model
 
 FORMAT_VERSION = 1
+_SOME_KEYS = "names, kinds, model, samples, remove"
 REFERENCE_NODE = "reference_node"
 """Key of the number, from 1, of the node of a graph that is no block."""
 
@@ -67,6 +69,13 @@ def read_sidecar(path: Path, of: Path, sha256: str) -> dict[str, Any]:
         raise InputError(
             f"the sidecar {path} must hold a JSON object, not a {type(metadata).__name__}; "
             "correct or delete it."
+        )
+    found = kind_of_object(metadata)
+    if found is not Kind.SIDECAR:
+        known = "" if found is not Kind.OTHER else f" (it has none of the keys {_SOME_KEYS}, ...)"
+        raise InputError(
+            f"{path} is {found.value}, not the sidecar of {of.name}, beside which it lies{known};"
+            " move it elsewhere or rename it."
         )
     claimed = metadata.get("sha256")
     if claimed not in (None, sha256):
@@ -119,56 +128,80 @@ def check_sidecar(metadata: dict[str, Any], num_blocks: int, where: str) -> Side
     )
 
 
-def agreed(
-    model: Model, metadata: dict[str, Any], path: Path, beside: Path
+def merge_sidecar(
+    model: Model, sidecar: dict[str, Any], model_file: Path, sidecar_file: Path
 ) -> tuple[NDArray[np.float64], Sidecar]:
-    """Return the matrix of a file of another format and what it and its sidecar say together;
+    """Return the matrix of a model and the facts that its file and the sidecar state together;
     refuse what they contradict each other in.
     """
-    matrix = model.matrix
-    if metadata.get(REFERENCE_NODE) is not None:
-        # The graph of `qubo_prune.core.files.formats.lists.write_rudy` has one node more than the
-        # problem has blocks.
-        if metadata[REFERENCE_NODE] != len(matrix) or len(matrix) < 2:
-            raise InputError(
-                f"{beside} contradicts {path.name}: {REFERENCE_NODE} must be its last node,"
-                f" {len(matrix)}, not {format_value(metadata[REFERENCE_NODE])}; put matching files"
-                " together or delete the sidecar."
-            )
-        matrix = matrix[:-1, :-1].copy()
-    said = check_sidecar(metadata, len(matrix), str(beside))
-    offset = said.offset if said.offset is not None else model.offset
-    names = said.names or (model.labels and as_names(model.labels, len(matrix)))
-    said = said._replace(names=names, offset=offset)
+    contradiction = f"{sidecar_file} contradicts {model_file.name}"
+    matrix = _without_reference_node(model, sidecar, contradiction)
+    facts = check_sidecar(sidecar, len(matrix), str(sidecar_file))
+    facts = _with_offset_and_names(facts, model)
+    return matrix, _with_counts(facts, model, contradiction)
+
+
+def _without_reference_node(
+    model: Model, sidecar: dict[str, Any], contradiction: str
+) -> NDArray[np.float64]:
+    """Return the matrix over the blocks: a graph as `export` writes it has one node more."""
+    matrix, node = model.matrix, sidecar.get(REFERENCE_NODE)
+    if node is None:
+        return matrix
+    if model.labels or model.counts:
+        raise InputError(
+            f"{contradiction}: only a graph has a {REFERENCE_NODE}, not a file of names or counts;"
+            " put matching files together or delete the sidecar."
+        )
+    if node != len(matrix) or len(matrix) < 2:
+        raise InputError(
+            f"{contradiction}: {REFERENCE_NODE} must be its last node, {len(matrix)}, not"
+            f" {format_value(node)}; put matching files together or delete the sidecar."
+        )
+    return matrix[:-1, :-1].copy()
+
+
+def _with_offset_and_names(facts: Sidecar, model: Model) -> Sidecar:
+    """Take from the model what the sidecar leaves out."""
+    labels = model.labels and as_names(model.labels, len(model.labels))
+    return facts._replace(
+        offset=model.offset if facts.offset is None else facts.offset,
+        names=facts.names or labels,
+    )
+
+
+def _with_counts(facts: Sidecar, model: Model, contradiction: str) -> Sidecar:
+    """Take the counts from the model where the sidecar leaves them out; refuse others."""
     if not model.counts:
-        return matrix, said
-    if said.remove is None and len(model.counts) == 1:
-        return matrix, said._replace(remove=model.counts[0].count)
-    if said.remove is None:
-        kinds = np.empty(len(matrix), object)
+        return facts
+    num_blocks = sum(len(each.indices) for each in model.counts)
+    if facts.remove is None and len(model.counts) == 1:
+        return facts._replace(remove=model.counts[0].count)
+    if facts.remove is None:
+        kinds = np.empty(num_blocks, object)
         for each in model.counts:
             kinds[each.indices] = each.label
-        said = said._replace(
-            kinds=said.kinds or tuple(kinds),
+        facts = facts._replace(
+            kinds=facts.kinds or tuple(kinds),
             remove={each.label: each.count for each in model.counts},
         )
-    stated = {(*each.indices.tolist(), each.count) for each in model.counts}
-    if stated != _counted(said, len(matrix)):
+    counted = {(*each.indices.tolist(), each.count) for each in model.counts}
+    if counted != _members_and_counts(facts, num_blocks):
         raise InputError(
-            f"{beside} contradicts {path.name}, which counts "
+            f"{contradiction}, which counts "
             + " and ".join(f"{each.count} of {len(each.indices)}" for each in model.counts)
             + " variables; put matching files together or delete the sidecar."
         )
-    return matrix, said
+    return facts
 
 
-def _counted(said: Sidecar, num_blocks: int) -> set[tuple[int, ...]]:
+def _members_and_counts(facts: Sidecar, num_blocks: int) -> set[tuple[int, ...]]:
     """Return the members and the count of each group."""
-    if isinstance(said.remove, int):
-        return {(*range(num_blocks), said.remove)}
+    if isinstance(facts.remove, int):
+        return {(*range(num_blocks), facts.remove)}
     return {
-        (*(i for i, of in enumerate(said.kinds or ()) if of == kind), count)
-        for kind, count in (said.remove or {}).items()
+        (*(i for i, of in enumerate(facts.kinds or ()) if of == kind), count)
+        for kind, count in (facts.remove or {}).items()
     }
 
 

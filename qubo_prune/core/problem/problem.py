@@ -168,21 +168,23 @@ class Problem:
         file = load_hessian(source)
         if remove is None and file.remove is None:
             raise InputError(
-                f"{source} does not say how many variables are 1; give that number as remove"
-                " (--remove M), or sweep over all of them."
+                f"{source} does not say how many variables are 1; give that number as remove."
             )
-        return cls(
-            file.hessian,
-            file.remove if remove is None else remove,  # type: ignore[arg-type]
-            kinds=file.kinds if kinds is None else kinds,
-            names=file.names if names is None else names,
-            keep=keep,
-            force=force,
-            only=only,
-            gradient=file.mean_gradient if gradient is None else gradient,
-            beta=beta,
-            symmetrize=symmetrize,
-        )
+        try:
+            return cls(
+                file.hessian,
+                file.remove if remove is None else remove,  # type: ignore[arg-type]
+                kinds=file.kinds if kinds is None else kinds,
+                names=file.names if names is None else names,
+                keep=keep,
+                force=force,
+                only=only,
+                gradient=file.mean_gradient if gradient is None else gradient,
+                beta=beta,
+                symmetrize=symmetrize,
+            )
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
 
     def with_remove(self, remove: int | Mapping[str, int]) -> Problem:
         """Return the same problem with another count; the matrix is shared, not copied.

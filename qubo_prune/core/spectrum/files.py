@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError, SpectrumError
 from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_boolean,
@@ -61,7 +62,9 @@ def to_dict(spectrum: SpectrumView) -> dict[str, Any]:
 def save(spectrum: SpectrumView, path: str | os.PathLike[str]) -> None:
     """Write a spectrum; the suffix chooses the format."""
     path = Path(path)
-    if check_suffix(path, SUFFIXES, "a spectrum file") == ".json":
+    suffix = check_suffix(path, SUFFIXES, "a spectrum file")
+    require_replaceable(path, Kind.SPECTRUM)
+    if suffix == ".json":
         text = json.dumps(to_dict(spectrum), allow_nan=False) + "\n"
         write_atomically({path: lambda stream: stream.write(text.encode())})
     else:

@@ -269,7 +269,7 @@ class Spectrum:
         Parameters
         ----------
         path : str or path
-            An existing file is replaced.
+            A spectrum that is there is replaced, another file is not.
 
         Raises
         ------

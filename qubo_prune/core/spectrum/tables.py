@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from qubo_prune.core.spectrum.status import Status
-from qubo_prune.core.text import format_blocks, format_count
+from qubo_prune.core.text import format_blocks, format_count, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +25,7 @@ def summary(spectrum: SpectrumView) -> str:
     else:
         proof = "none proven yet" if spectrum.status is Status.PARTIAL else "not proven"
     lowest = f"; lowest energy {spectrum.energies[0]:.9g}" if len(spectrum) else ""
-    return (
+    return printable(
         f"{len(spectrum)} states by {spectrum.backend}, {proof}, "
         f"of {format_count(spectrum.num_states_total)} that remove {_removal(spectrum)} "
         f"of {spectrum.num_blocks} blocks{lowest}"
@@ -52,11 +52,10 @@ def terminal_table(spectrum: SpectrumView, max_rows: int) -> Table:
 
 def notebook_table(spectrum: SpectrumView, max_rows: int) -> str:
     """Return an HTML table of the first `max_rows` states; everything is escaped."""
-    names = spectrum.names
     head = "".join(f"<th>{html.escape(column)}</th>" for column in _COLUMNS)
     body = []
     for index, row in enumerate(_rows(spectrum, max_rows)):
-        hint = html.escape(", ".join(names[block] for block in spectrum.removed(index)))
+        hint = html.escape(printable(", ".join(spectrum.removed_names(index))))
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
         body.append(f'<tr title="{hint}">{cells}</tr>')
     return (
@@ -93,4 +92,4 @@ def _caption(spectrum: SpectrumView, max_rows: int) -> str:
     lowest = ""
     if has_names and len(spectrum):
         lowest = f" The lowest removes {', '.join(spectrum.removed_names(0)) or 'nothing'}."
-    return more + spectrum.advice + lowest
+    return printable(more + spectrum.advice + lowest)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError, SpectrumError
 from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
+from qubo_prune.core.files.kinds import CERTIFICATE_FORMAT as FORMAT
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_counts,
@@ -32,7 +34,6 @@ from qubo_prune.solving.proof.statement import Statement
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
 
-FORMAT = "qubo-prune certificate"
 FORMAT_VERSION = 1
 SUFFIXES = (".json",)
 
@@ -140,7 +141,7 @@ class Certificate:
         Parameters
         ----------
         path : str or path
-            A ``.json`` file; an existing one is replaced.
+            A ``.json`` file; a certificate that is there is replaced, another file is not.
 
         Raises
         ------
@@ -149,6 +150,7 @@ class Certificate:
         """
         path = Path(path)
         check_suffix(path, SUFFIXES, "a certificate")
+        require_replaceable(path, Kind.CERTIFICATE)
         text = json.dumps(self.to_dict(), allow_nan=False) + "\n"
         write_atomically({path: lambda stream: stream.write(text.encode())})
 

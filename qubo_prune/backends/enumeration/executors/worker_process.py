@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Serve the parent until it closes the pipe, whatever kills it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which says what to do
+    for each in (signal.SIGINT, signal.SIGTERM):  # for the parent, which says what to do
+        signal.signal(each, signal.SIG_IGN)
     source = sys.stdin.buffer
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not get between the messages

@@ -1,0 +1,94 @@
+"""Errors in the words of the command line: the package names its arguments, users wrote options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import typer
+
+_OPTIONS = {
+    "num_states": "states",
+    "num_samples": "samples",
+    "with_gradients": "save-gradients",
+    "device_map": "device",
+    "removes": "remove",
+}
+"""Options whose names are not those of the arguments that they become."""
+
+_PHRASES = {
+    "give that number as remove": "say how many blocks to remove: --remove M",
+    "in keep and in force": "in --keep and in --force",
+    "or keep, force and only": "or --keep, --force and --only",
+    "remove, keep, force or only": "--remove, --keep, --force or --only",
+}
+_POSITIONAL = {"hessian", "source", "files", "shards", "model"}
+
+_ALONE = r"(?<![\w'`./-])(?<!option )"
+_VERBS = "must|names|holds|is|has|goes|takes|lists|needs|cannot|and"
+
+
+def reworded(message: str, options: Sequence[str], given: Sequence[str]) -> str:
+    """Return an error of the package as one of a command.
+
+    Parameters
+    ----------
+    message : str
+        Names arguments of Python.
+    options : sequence of str
+        The options of the command, without dashes.
+    given : sequence of str
+        The command line; options of a backend that it sets with ``--option`` are named so.
+
+    Examples
+    --------
+    >>> reworded("num_states must be at least 1, not 0; ask for more.", ["states", "keep"], [])
+    '--states must be at least 1, not 0; ask for more.'
+    >>> reworded("h.npy: keep names an unknown block 'x'.", ["states", "keep"], [])
+    "h.npy: --keep names an unknown block 'x'."
+    """
+    names = {option.replace("-", "_"): f"--{option}" for option in options}
+    names |= {name: f"--{option}" for name, option in _OPTIONS.items() if option in options}
+    names |= {key: f"--option {key}" for key in _backend_options(given)}
+    for phrase, words in _PHRASES.items():
+        message = message.replace(phrase, words)
+    message = re.sub(rf"{_ALONE}remove\['(.*?)'\]", r"--remove \1", message)
+    for name in names.keys() - _POSITIONAL:
+        option = names[name]
+        message = re.sub(rf"(^|: ){name}(?= (?:{_VERBS})\b)", rf"\g<1>{option}", message, count=1)
+        message = re.sub(rf"{_ALONE}{name}=True\b", option, message)
+        message = re.sub(rf"{_ALONE}{name}=(?=\w)", f"{option} ", message)
+        if "_" in name:
+            message = re.sub(rf"{_ALONE}{name}(?![\w'`./=])", option, message)
+    return message
+
+
+def _backend_options(given: Sequence[str]) -> list[str]:
+    values = [value for flag, value in pairwise(given) if flag == "--option"]
+    values += [each.removeprefix("--option=") for each in given if each.startswith("--option=")]
+    return [value.partition("=")[0].replace("-", "_") for value in values]
+
+
+def about_parameter(error: typer.TyperException) -> str:
+    """Return what is wrong with the command line, in a sentence."""
+    option = getattr(error, "param", None)
+    problem = _number_that_does_not_parse(error.__cause__)
+    if option is not None and problem is not None:
+        name = option.opts[0]
+        is_whole = str(problem["type"]).startswith("int")
+        what, example = ("a whole number", "100") if is_whole else ("a number", "60")
+        return f"{name} takes {what}, not {problem['input']!r}; write e.g. {name} {example}."
+    message = error.format_message()
+    return message if message.endswith((".", "?", ")")) else f"{message}."
+
+
+def _number_that_does_not_parse(cause: BaseException | None) -> Mapping[str, Any] | None:
+    errors = getattr(cause, "errors", None)
+    for each in errors() if callable(errors) else ():
+        if str(each["type"]).startswith(("int_", "float_")):
+            found: Mapping[str, Any] = each
+            return found
+    return None
