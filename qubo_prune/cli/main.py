@@ -30,6 +30,7 @@ from qubo_prune.cli.output import (
     StdoutError,
     guarded_stdout,
     tell,
+    told_warnings,
 )
 from qubo_prune.cli.wording import about_parameter, reworded
 from qubo_prune.core.errors import BackendError, QuboPruneError
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     try:
-        with guarded_stdout():
+        with guarded_stdout(), told_warnings():
             code = _app(args=argv, prog_name="qubo-prune", standalone_mode=False)
     except StdoutError as error:
         if not error.reader_left:

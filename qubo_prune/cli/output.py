@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,6 +146,17 @@ def tell(message: str) -> None:
         encoding = sys.stderr.encoding or "utf-8"
         shown = line.encode(encoding, "backslashreplace").decode(encoding)
         print(shown, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_warnings() -> Iterator[None]:
+    """Say warnings in one line within the context, as errors are."""
+    former = warnings.showwarning
+    warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
+    try:
+        yield
+    finally:
+        warnings.showwarning = former
 
 
 def print_line(text: str) -> None:

@@ -4,11 +4,13 @@ compilation.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -260,3 +262,92 @@ def test_a_second_context_is_called_as_well() -> None:
         plus_two(1.0)
         plus_two(1j)
     assert calls == ["a", "b"]
+
+
+DAMAGES = {
+    "empty": lambda data: b"",
+    "short": lambda data: data[:20],
+    "half": lambda data: data[: len(data) // 2],
+    "flipped at the start": lambda data: flipped(data, 3),
+    "flipped in the middle": lambda data: flipped(data, len(data) // 2),
+    "flipped at the end": lambda data: flipped(data, len(data) - 1),
+    "of somebody else": lambda data: b"no pickle",
+}
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 64]) + data[at + 1 :]
+
+
+@pytest.fixture
+def thrice(where: Where, tmp_path: Path) -> Callable[[], Callable[[float], float]]:
+    """Return a function that loads a kernel from its file, as a new process does."""
+    source = tmp_path / "thrice.py"
+    source.write_text(
+        "from qubo_prune.core.kernels.jit import kernel\n\n"
+        "@kernel\ndef thrice(x):\n    return 3.0 * x\n"
+    )
+    where()
+
+    def load() -> Callable[[float], float]:
+        spec = importlib.util.spec_from_file_location("thrice", source)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found: Callable[[float], float] = module.thrice
+        return found
+
+    return load
+
+
+def hits_of(kernel: Callable[[float], float]) -> int:
+    assert kernel(2.0) == 6.0
+    return sum(kernel.stats.cache_hits.values())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_made_anew(
+    damage: str, suffix: str, thrice: Callable[[], Callable[[float], float]], where: Where
+) -> None:
+    assert hits_of(thrice()) == 0
+    assert hits_of(thrice()) == 1
+    [file] = where().rglob(f"*.{suffix}")
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    with warnings.catch_warnings(action="error"):
+        assert hits_of(thrice()) == 0
+        assert hits_of(thrice()) == 1
+
+
+@pytest.mark.parametrize("failing", ["write", "folder", "locator"])
+def test_kernels_run_where_they_cannot_be_kept(
+    failing: str,
+    thrice: Callable[[], Callable[[float], float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        if failing == "locator":
+            raise RuntimeError("no locator available")
+        raise OSError(28, "No space left on device")
+
+    fail.cache_clear = lambda: None  # type: ignore[attr-defined]
+    monkeypatch.setattr(jit, "_warned", [])
+    target = {
+        "write": (jit.IndexDataCacheFile, "_open_for_write"),
+        "folder": (jit, "cache_directory"),
+        "locator": (jit, "_KernelCache"),
+    }[failing]
+    monkeypatch.setattr(*target, fail)
+    with pytest.warns(RuntimeWarning, match="compiled kernels cannot be kept") as told:
+        assert [thrice()(2.0), thrice()(3.0)] == [6.0, 9.0]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "-7"])
+def test_settings_that_numba_refuses_are_said_in_a_line(threads: str) -> None:
+    environment = {**os.environ, "NUMBA_NUM_THREADS": threads}
+    command = [sys.executable, "-m", "qubo_prune", "solve", "bytelm-40-block", "--remove", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "correct NUMBA_NUM_THREADS" in done.stderr
