@@ -140,6 +140,32 @@ def test_the_licence_that_would_be_used_is_told(
     assert found.availability().licensed is True
 
 
+@pytest.mark.parametrize(
+    ("text", "licensed"),
+    [
+        ("TYPE=ACADEMIC\nEXPIRATION=2020-02-29\nKEY=X\n", False),
+        ("EXPIRATION=1999-12-31", False),
+        ("# EXPIRATION=1999-12-31\nEXPIRATION=2999-01-01\n", True),
+        ("TOKENSERVER=licences.example\n", True),
+        ("EXPIRATION=soon\n", True),
+    ],
+)
+def test_an_expired_licence_is_told(
+    text: str, licensed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    from qubo_prune.cli.main import main
+
+    (tmp_path / "gurobi.lic").write_text(text)
+    monkeypatch.setenv("GRB_LICENSE_FILE", str(tmp_path / "gurobi.lic"))
+    here = backend_class("gurobi").availability()
+    assert here.licensed is licensed
+    assert main(["backends"]) == 0
+    assert ("licence expired on" in " ".join(capsys.readouterr().out.split())) is not licensed
+    if not licensed:
+        with pytest.raises(BackendUnavailableError, match="licence expired on"):
+            get_backend("gurobi")
+
+
 def test_nothing_is_imported_to_say_whether_it_is_there() -> None:
     code = (
         "import sys; from qubo_prune.backends import backend_class;"
