@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from qubo_prune.core.defaults import BACKEND, EXECUTORS
+from qubo_prune.cli.output import tell
+from qubo_prune.cli.progress import format_duration
+from qubo_prune.core.defaults import BACKEND, EXECUTORS, OUT_OF_REACH
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -168,6 +170,20 @@ class SearchOptions:
         """Return the arguments of `solve` and `sweep` besides the backend and when to stop."""
         return {"num_states": self.states, "seed": self.seed}
 
+    def warn(self, problem: Problem) -> None:
+        """Say so if the search cannot end in a lifetime, unless it has a limit anyway."""
+        from qubo_prune.core.text import format_count
+
+        limited = self.time_limit is not None or self.max_evaluations is not None
+        if self.backend != "enumeration" or problem.num_states <= OUT_OF_REACH or limited:
+            return
+        tell(
+            f"warning: enumeration would visit {format_count(problem.num_states)} states, which"
+            f" takes {format_duration(problem.num_states / _FASTEST)} even at {_FASTEST:.0e} states"
+            f" a second; --backend {BACKEND} proves the lowest without visiting all, mostly in"
+            " seconds."
+        )
+
     def when_to_stop(self, progress: Callable[[Progress], None] | None) -> Stop:
         """Return when to stop."""
         from qubo_prune.core.stopping import Stop
@@ -221,6 +237,8 @@ def _parameter(shared: dataclasses.Field[Any], of: type) -> inspect.Parameter:
 _INDEX = re.compile(r"\d{1,18}")
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 _LONGEST_RANGE = 1_000_000
+_FASTEST = 1e12
+"""States a second of one GPU, the fastest there is for enumeration."""
 
 
 def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:

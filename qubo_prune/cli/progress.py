@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qubo_prune.cli.output import tell
+from qubo_prune.core.text import format_count
 
 if TYPE_CHECKING:
     import rich.progress
 
     from qubo_prune.core.stopping import Progress
 
+_DAY = 86_400
 _COMPILING = "compiling the kernels for this machine, once (up to a minute) ..."
 
 
@@ -94,13 +96,19 @@ def _start_bar() -> rich.progress.Progress:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration for people: ``0.42 s``, ``1:05``, ``2:00:00``.
+    """Return a duration of any length for people.
 
     >>> format_duration(0.4212), format_duration(65), format_duration(7200)
     ('0.42 s', '1:05', '2:00:00')
+    >>> format_duration(3e5), format_duration(1e12), format_duration(1e30)
+    ('3.5 days', '31,688 years', '3.17e22 years')
     """
     if round(seconds, 2) < 60:
         return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if seconds < _DAY:
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if seconds < 1000 * _DAY:
+        return f"{seconds / _DAY:.1f} days"
+    return f"{format_count(int(seconds / (365.25 * _DAY)))} years"

@@ -13,3 +13,8 @@ MAX_STATES = 3e10
 
 BATCH_SIZE = 8
 """Samples in a batch of `extract`, unless memory runs out or somebody says otherwise."""
+
+OUT_OF_REACH = 10**18
+"""More states than these are not enumerated: at 1e12 states/s, which takes GPUs, they need twelve
+days.
+"""

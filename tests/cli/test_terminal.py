@@ -5,6 +5,7 @@ compiled.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress
+from qubo_prune.solving.solve import solve
 from tests.cli.conftest import Run
 
 BRANCH = "bytelm-40-branch"
@@ -133,7 +135,37 @@ def test_the_bar_takes_every_kind_of_progress(
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.parametrize("remove", [16, 25, 40, 55])
+def test_enumeration_out_of_reach_says_so_at_the_start(remove: int, run, monkeypatch) -> None:
+    out_of_reach = math.comb(80, remove) > 10**18
+    enumeration = ["solve", BRANCH, "--remove", remove, "--backend", "enumeration", "--states", 2]
+    run(*enumeration, "--max-evaluations", 1)  # loads the kernels
+    for options in ([], ["--quiet"]):
+        threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+        code, out, err = run(*enumeration, *options)
+        assert code == 130
+        said = "years even at 1e+12 states a second; --backend branch-and-bound proves" in err
+        assert said == (out_of_reach and not options)
+        if not options:
+            advice = " ".join(out.split())
+            assert ("give more time" in advice) is not out_of_reach
+            assert ("solve with branch-and-bound" in advice) is out_of_reach
+    assert run(*enumeration, "--max-evaluations", 1).err == ""
+    problem = Problem.load(BRANCH, remove=remove)
+    spectrum = solve(problem, num_states=2, backend="enumeration", max_evaluations=1)
+    assert ("give more time" in spectrum.advice) is not out_of_reach
+
+
+def test_a_sweep_out_of_reach_says_so_once(run) -> None:
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    code, _, err = run("sweep", BRANCH, "--remove", "40,41,42", *LONG[4:])
+    assert code == 130
+    assert err.count("enumeration would visit 1.08e23 states, which takes 3,406 years") == 1
+
+
 def test_durations() -> None:
+    assert format_duration(4.5e14 * 3600) == "5.13e10 years"
+
     assert [format_duration(s) for s in (0, 59.994, 59.999, 3599.9)] == [
         "0.00 s",
         "59.99 s",

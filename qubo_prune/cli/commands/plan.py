@@ -35,8 +35,6 @@ TaskStates = Annotated[
     ),
 ]
 
-_DAY = 86_400
-
 
 @options.spread
 def plan(
@@ -94,7 +92,7 @@ def _show(found: Plan) -> None:
         "tasks": format_count(found.num_tasks),
         "largest task": f"{format_count(found.largest_task)} states",
         "devices": f"{format_count(found.devices)}, {found.rate:.2e} states/s each, {source}",
-        "expected time": _duration(found.seconds),
+        "expected time": format_duration(found.seconds),
         "checkpoints": (
             f"{format_count(found.num_checkpoints)} of about {format_bytes(found.checkpoint_bytes)}"
         ),
@@ -113,18 +111,3 @@ def _workers(found: Plan) -> str:
     if found.executor == EXECUTORS[0]:
         return ""
     return "".join(f" --{name} {value}" for name, value in named.items() if value is not None)
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration of any length.
-
-    >>> _duration(421.0), _duration(3e5), _duration(1e12), _duration(1e30)
-    ('7:01', '3.5 days', '31,688 years', '3.17e22 years')
-    """
-    from qubo_prune.core.text import format_count
-
-    if seconds < _DAY:
-        return format_duration(seconds)
-    if seconds < 1000 * _DAY:
-        return f"{seconds / _DAY:.1f} days"
-    return f"{format_count(int(seconds / (365.25 * _DAY)))} years"

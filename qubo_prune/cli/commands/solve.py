@@ -72,6 +72,8 @@ def solve(
     files.reads_hessian(problem.hessian)
     _declare_outputs(files, out, certificate, backend_options.get("checkpoint"))
     loaded = problem.load()
+    if not quiet:
+        search.warn(loaded)
     with watched(quiet) as watch:
         stop = search.when_to_stop(watch.progress)
         with stop.interruptible():  # until all is written

@@ -96,6 +96,9 @@ def sweep(
     files.reads_hessian(problem.hessian)
     _declare_outputs(files, counts, out, certificate)
     printer = _Printer(silent=json or quiet, needed=out is None and certificate is None)
+    if counts and not quiet:
+        hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
+        search.warn(hardest)
     with watched(quiet) as watch:
 
         def report(spectrum: Spectrum) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.core.defaults import BACKEND, OUT_OF_REACH
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import REASONS, Status
 from qubo_prune.core.stopping import StopReason
@@ -195,7 +196,21 @@ class Spectrum:
         )
         word = self.proof.get("rests_on")
         rests = f" What is proven rests on {word}." if word is not None else ""
-        return f"{self.status.advice}{proven} {REASONS[self.stop_reason]} {bound}{ties}{rests}"
+        advice = self.status.advice
+        if self._cannot_be_enumerated:
+            advice = (
+                "The states listed are the best found so far, and there are too many to visit them"
+                f" all in any time; solve with {BACKEND}, which proves the lowest without that."
+            )
+        return f"{advice}{proven} {REASONS[self.stop_reason]} {bound}{ties}{rests}"
+
+    @property
+    def _cannot_be_enumerated(self) -> bool:
+        return (
+            self.backend == "enumeration"
+            and self.status is Status.PARTIAL
+            and self.num_states_total > OUT_OF_REACH
+        )
 
     def __len__(self) -> int:
         return len(self.states)
