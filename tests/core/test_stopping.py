@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qubo_prune import Problem, solve, sweep
+from qubo_prune import Problem, Spectrum, solve, sweep
 from qubo_prune.core import stopping
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Progress, Stop, StopReason
@@ -315,15 +315,16 @@ def test_sigterm_is_taken_as_ctrl_c_where_nobody_else_handles_it():
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_solve_and_sweep_return_what_they_have(number):
+def test_solve_and_sweep_return_what_they_have(number: signal.Signals) -> None:
     problem = Problem.load("bytelm-40-branch", remove=40)
     solve(problem, num_states=2, backend="enumeration", max_evaluations=1)  # loads the kernels
     threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
     spectrum = solve(problem, num_states=2, backend="enumeration")
     assert (spectrum.stop_reason, len(spectrum)) == (StopReason.INTERRUPTED, 2)
 
-    def interrupt(_):
-        signal.raise_signal(number)
+    def interrupt(spectrum: Spectrum) -> None:
+        if spectrum.remove == 1:
+            signal.raise_signal(number)
 
     # Between two solves.
     spectra = sweep(problem, [1, 2, 3, 4], num_states=2, on_result=interrupt)
