@@ -84,7 +84,8 @@ def sweep(
             spectra[remove if isinstance(remove, int) else tuple(sorted(remove.items()))] = spectrum
             if on_result is not None:
                 on_result(spectrum)
-            if spectrum.stop_reason is StopReason.INTERRUPTED:
+            # A spectrum may have been complete before it noticed.
+            if StopReason.INTERRUPTED in (spectrum.stop_reason, stop.reason):
                 break
     return spectra
 

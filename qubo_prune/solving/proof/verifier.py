@@ -287,21 +287,26 @@ def _solve_anew(
         announce(f"solving it anew by {names}: {size} states, {estimate}")
     found: list[Spectrum] = []
     for engine in engines:
+        watch = stop
         if found and stop.time_limit is None:
             # Branch and bound has no estimate; where it is far behind, enumeration stands alone.
             patience = _PATIENCE * (_SEARCH_SECONDS + found[0].timings["total"])
-            stop = Stop(patience, None, progress)
+            watch = Stop(patience, None, progress)
         found.append(
             solve(
                 problem,
                 num_states=num_states,
                 backend=engine,
                 seed=(spectrum.seed or 0) + 1,
-                stop=stop,
+                stop=watch,
             )
         )
-        report.stop_reason = found[-1].stop_reason
-        if report.stop_reason is StopReason.INTERRUPTED:
+        reason = found[-1].stop_reason
+        if reason is StopReason.INTERRUPTED or (
+            watch is stop and report.stop_reason is StopReason.COMPLETED
+        ):
+            report.stop_reason = reason
+        if reason is StopReason.INTERRUPTED:
             break
     _hold_against(report, certificate, problem, found)
 
