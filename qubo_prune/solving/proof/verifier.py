@@ -318,6 +318,11 @@ def _hold_against(
     spectrum = certificate.spectrum
     proven = [each for each in found if each.status is Status.PROVEN]
     check = "completeness" if len(proven or found) > 1 else "repetition"
+    stopped = " and ".join(
+        f"{each.backend} stopped ({each.stop_reason.value})"
+        for each in found
+        if each.status is not Status.PROVEN
+    )
     if not proven:
         for each in found:
             try:
@@ -325,13 +330,12 @@ def _hold_against(
             except SpectrumError as error:
                 report.add(check, Outcome.FAILED, str(error))
                 return
-        stopped = " and ".join(
-            f"{each.backend} stopped ({each.stop_reason.value})" for each in found
-        )
         report.skip(check, f"{stopped} without a proof; what was found contradicts nothing")
         return
     by = " and ".join(each.backend for each in proven)
     by += ", two engines," if len(proven) > 1 else ", perhaps the same code, so a weak check,"
+    if stopped:
+        by = f"{stopped}; {by}"
     finding = (
         "found the claimed states, energies and bounds, to the last bit"
         if spectrum.num_proven
