@@ -10,7 +10,7 @@ import numpy as np
 
 from qubo_prune.errors import InputError
 from qubo_prune.problem import Problem
-from qubo_prune.pruning.searches.base import Record, Search
+from qubo_prune.pruning.searches.base import Record, Search, SearchEndedError
 from qubo_prune.validation import as_count
 
 __all__ = ["Sleb"]
@@ -69,7 +69,7 @@ class Sleb(Search):
                     measured = trials[: max(0, math.ceil(record.left) - 1)]
                     scores = dict(zip(candidates, record.measure(measured), strict=False))
                 record.measure([_completed(problem, removed, scores)])
-                record.measure(trials)  # which the budget does not allow
+                raise SearchEndedError
             values = record.measure(trials)
             scores = dict(zip(candidates, values, strict=True))
             # Ties go to the first block.
