@@ -14,6 +14,7 @@ import typer
 
 from qubo_prune import __version__
 from qubo_prune.cli.backends import backends
+from qubo_prune.cli.criteria import criteria
 from qubo_prune.cli.exchange import export, import_
 from qubo_prune.cli.extract import extract
 from qubo_prune.cli.hessians import hessians
@@ -33,7 +34,7 @@ _app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (solve, sweep, plan, verify, backends, extract, merge):
+for _command in (solve, sweep, plan, verify, backends, extract, merge, criteria):
     _app.command()(_command)
 _app.command()(export)
 _app.command("import")(import_)

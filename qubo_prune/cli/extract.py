@@ -150,7 +150,7 @@ def extract(
     from qubo_prune.hessians.model import load_model, load_tokenizer, require_dtype
 
     if quiet or not sys.stderr.isatty():
-        _silence_libraries()
+        silence_libraries()
     # What can be wrong is found out before the model, which may take minutes, is loaded.
     require_new_file(out)
     require_dtype(dtype)
@@ -196,7 +196,7 @@ def extract(
     return EXIT_DONE if extraction.complete else exit_code(extraction.stop_reason)
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
     """Keep the progress bars of libraries out of logs."""
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read when datasets is imported
     with contextlib.suppress(ImportError):  # which `load_tokenizer` tells of
