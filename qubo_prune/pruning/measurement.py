@@ -223,6 +223,18 @@ class ModelObjective:
             self._gradient_batch_size //= 2
             self._release()
 
+    def speed_advice(self) -> str | None:
+        """Return a sentence on a type or number of threads that is faster here, measured in a second.
+
+        None where nothing is by much.
+        """
+        from qubo_prune.hessians.gates.head import input_device
+        from qubo_prune.pruning.measuring.speed import measure_speed
+
+        parameter = next(self.gates.model.parameters())
+        dtype = str(parameter.dtype).removeprefix("torch.")
+        return measure_speed(dtype, input_device(self.gates.model)).advice(dtype)
+
     def describe(self) -> dict[str, Any]:
         """Return what is measured, of what and how: JSON-able, for files of measurements."""
         if self._described is None:
