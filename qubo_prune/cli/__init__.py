@@ -21,6 +21,7 @@ from qubo_prune.cli.hessians import hessians
 from qubo_prune.cli.merge import merge
 from qubo_prune.cli.output import EXIT_BAD_INPUT, EXIT_FAILURE
 from qubo_prune.cli.plan import plan
+from qubo_prune.cli.select import select
 from qubo_prune.cli.solve import solve
 from qubo_prune.cli.sweep import sweep
 from qubo_prune.cli.verify import verify
@@ -34,7 +35,7 @@ _app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (solve, sweep, plan, verify, backends, extract, merge, criteria):
+for _command in (solve, sweep, plan, verify, backends, extract, merge, criteria, select):
     _app.command()(_command)
 _app.command()(export)
 _app.command("import")(import_)

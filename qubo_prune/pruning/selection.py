@@ -1,0 +1,312 @@
+"""The result of the loop: ranked removals with their measurements, and a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.constraint import as_remove
+from qubo_prune.errors import InputError
+from qubo_prune.pruning.objective import Measurement
+from qubo_prune.stopping import StopReason
+from qubo_prune.validation import as_count, as_names
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["TIE", "Candidate", "Selection"]
+
+TIE = 2.0
+"""Removals that differ by less than so many standard errors cannot be told apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One measured removal of a selection.
+
+    Attributes
+    ----------
+    removed : tuple of int
+        Ascending indices of the removed blocks.
+    objective : float
+        Its value on the samples that it was chosen on; inf where it diverged.
+    standard_error : float
+        Of that value, over the samples; inf where nothing is known of it.
+    proposed_by : str
+        ``single``, ``surrogate``, ``draw`` (from the posterior), or whoever brought it.
+    energy : float, optional
+        Its energy, where there is a Hessian.
+    rank_in_spectrum : int, optional
+        Its position among the lowest energies, from 0, where it is among those known.
+    predicted : float, optional
+        What the surrogate expected before it was measured.
+    held_out, held_out_error : float, optional
+        Its value on samples that no choice looked at, and the standard error.
+    above_best, above_best_error : float
+        How much worse than the first it is, sample by sample, and the standard error of that:
+        on the held-out samples where it was measured on them, else on those of the choice.
+    tied_with_best : bool
+        Whether that difference is within `TIE` standard errors.
+    """
+
+    removed: tuple[int, ...]
+    objective: float
+    standard_error: float
+    proposed_by: str
+    energy: float | None = None
+    rank_in_spectrum: int | None = None
+    predicted: float | None = None
+    held_out: float | None = None
+    held_out_error: float | None = None
+    above_best: float = 0.0
+    above_best_error: float = 0.0
+    tied_with_best: bool = True
+
+    @classmethod
+    def compared(
+        cls,
+        measured: Measurement,
+        best: Measurement,
+        *,
+        held_out: Measurement | None = None,
+        best_held_out: Measurement | None = None,
+        **facts: Any,
+    ) -> Candidate:
+        """Return a candidate, compared with the best one sample by sample.
+
+        Parameters
+        ----------
+        measured, best : Measurement
+            On the samples of the choice.
+        held_out, best_held_out : Measurement, optional
+            On the held-out samples; the comparison is made there if both are given.
+        **facts
+            The other fields.
+        """
+        if measured.removed == best.removed:
+            above, error = 0.0, 0.0
+        elif held_out is not None and best_held_out is not None:
+            above, error = held_out.difference(best_held_out)
+        else:
+            above, error = measured.difference(best)
+        tied = not measured.diverged and abs(above) <= TIE * error
+        return cls(
+            removed=measured.removed,
+            objective=measured.value,
+            standard_error=measured.standard_error,
+            held_out=None if held_out is None else held_out.value,
+            held_out_error=None if held_out is None else held_out.standard_error,
+            above_best=above,
+            above_best_error=error,
+            tied_with_best=tied or measured.removed == best.removed,
+            **facts,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Selection:
+    """Removals that were measured, best first, and how sure the order is.
+
+    Parameters
+    ----------
+    removals : tuple of Candidate
+        Best first by the samples of the choice; diverged ones last.
+    objective : str
+        What was measured: ``loss``, ``kl`` or a name of your own.
+    baseline : float, optional
+        The loss of the whole model on the samples of the choice, where that makes sense.
+    held_out_baseline : float, optional
+        The same on the held-out samples.
+    num_evaluations : int
+        How many measurements the choice took, singles included.
+    num_held_out : int
+        How many removals were measured on the held-out samples, for the report only.
+    remove : int or dict
+        What was asked for.
+    names : tuple of str
+        Name of each of the N blocks.
+    singles : dict
+        What removing single blocks did, by block index; inf where it diverged.
+    samples : dict
+        The samples of the choice and the held-out ones, described.
+    hessian_sha256, model_fingerprint : str, optional
+        Checksums of the Hessian and of the model.
+    seed : int
+        Of the loop.
+    seconds : float
+        How long this run took; what it took from a file of measurements was free.
+    stop_reason : StopReason
+        Why it ended.
+
+    Examples
+    --------
+    >>> measured = [Measurement.of([1, 2], [0.5, 0.7, 0.6]), Measurement.of([0, 2], [0.5, 0.8, 0.7])]
+    >>> selection = Selection(
+    ...     removals=tuple(
+    ...         Candidate.compared(each, measured[0], proposed_by="surrogate") for each in measured
+    ...     ),
+    ...     objective="loss", baseline=2.5, num_evaluations=7, remove=2, names=("a", "b", "c"),
+    ... )
+    >>> selection.best.removed, [each.tied_with_best for each in selection]
+    ((1, 2), [True, True])
+    >>> print(selection)
+    remove b, c: loss +0.6 ± 0.058; 1 other cannot be told apart; 7 measurements
+    """
+
+    removals: tuple[Candidate, ...]
+    objective: str
+    num_evaluations: int
+    remove: int | dict[str, int]
+    names: tuple[str, ...]
+    baseline: float | None = None
+    held_out_baseline: float | None = None
+    num_held_out: int = 0
+    singles: dict[int, float] = field(default_factory=dict)
+    samples: dict[str, Any] = field(default_factory=dict)
+    hessian_sha256: str | None = None
+    model_fingerprint: str | None = None
+    seed: int = 0
+    seconds: float = 0.0
+    stop_reason: StopReason = StopReason.COMPLETED
+
+    def __post_init__(self) -> None:
+        values = self.__dict__  # a frozen dataclass refuses plain assignment
+        values["names"] = as_names(self.names, len(tuple(self.names)))
+        values["remove"] = as_remove(self.remove)
+        values["removals"] = tuple(self.removals)
+        values["singles"] = dict(sorted(self.singles.items()))
+        values["stop_reason"] = StopReason(self.stop_reason)
+        for what in ("num_evaluations", "num_held_out", "seed"):
+            if as_count(values[what], what) < 0:
+                raise InputError(f"{what} must not be negative, but is {values[what]}; count up.")
+        blocks = len(self.names)
+        for position, each in enumerate(self.removals):
+            if any(not 0 <= block < blocks for block in each.removed):
+                raise InputError(
+                    f"removal {position} must name blocks from 0 to {blocks - 1}, not "
+                    f"{list(each.removed)}; give the names of all blocks."
+                )
+        if any(
+            b.objective < a.objective
+            for a, b in zip(self.removals, self.removals[1:], strict=False)
+        ):
+            raise InputError("removals must be given best first; sort them by their objective.")
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks, N."""
+        return len(self.names)
+
+    @property
+    def best(self) -> Candidate:
+        """The removal that measured best.
+
+        Raises
+        ------
+        InputError
+            If nothing was measured before the search was stopped.
+        """
+        if not self.removals:
+            raise InputError(
+                "the selection holds no removal, because the search was stopped before the first "
+                "one; repeat the command, which goes on from there."
+            )
+        return self.removals[0]
+
+    @property
+    def ties(self) -> tuple[Candidate, ...]:
+        """Those, beside the best, that were held against it on held-out samples and are tied."""
+        judged = [each for each in self.removals if each.held_out is not None] or self.removals
+        return tuple(each for each in judged[1:] if each.tied_with_best)
+
+    def __len__(self) -> int:
+        return len(self.removals)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.removals)
+
+    def __getitem__(self, index: int) -> Candidate:
+        """Return removal `index`, 0 for the best."""
+        return self.removals[index]
+
+    def removed_names(self, k: int = 0) -> list[str]:
+        """Return the names of the blocks that removal k removes."""
+        return [self.names[block] for block in self.removals[k].removed]
+
+    def state(self, k: int = 0) -> NDArray[np.bool_]:
+        """Return removal k as a state, True where a block is removed."""
+        state = np.zeros(self.num_blocks, np.bool_)
+        state[list(self.removals[k].removed)] = True
+        return state
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object that `save` writes as JSON, in plain Python types.
+
+        Infinite values are the string "Infinity", which strict JSON has no number for.
+        """
+        from qubo_prune.pruning.selection_files import to_dict
+
+        return to_dict(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the selection to a ``.json`` file, completely or not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            An existing file is replaced.
+
+        Raises
+        ------
+        InputError
+            If the suffix is another one or the file cannot be written.
+        """
+        from qubo_prune.pruning.selection_files import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Selection:
+        """Read what `save` wrote, equal to the last bit; everything in the file is checked.
+
+        Parameters
+        ----------
+        path : str or path
+            A ``.json`` file; ``--json`` output of the command line is such JSON.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, is damaged or contradicts itself.
+        """
+        from qubo_prune.pruning.selection_files import load
+
+        return load(path)
+
+    def to_table(self, max_rows: int = 10) -> Table:
+        """Return a rich table of the best `max_rows` removals, for the terminal."""
+        from qubo_prune.pruning.selection_tables import terminal_table
+
+        return terminal_table(self, max_rows)
+
+    def summary(self) -> str:
+        """Return one line: the best removal, its value with error, and what is tied with it."""
+        from qubo_prune.pruning.selection_tables import summary
+
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        from qubo_prune.pruning.selection_tables import notebook_table
+
+        return notebook_table(self, max_rows=10)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"<Selection: {self}>"
