@@ -63,6 +63,14 @@ Switches = Annotated[
         help="A switch of a criterion, as block-influence.recomputed=true. Repeatable.",
     ),
 ]
+Removal = Annotated[
+    list[str],
+    typer.Option(
+        "--remove",
+        metavar="M",
+        help="Also show what each would remove: how many blocks; or KIND=COUNT for each kind, repeatable.",
+    ),
+]
 Csv = Annotated[
     Path | None,
     typer.Option("--csv", metavar="FILE", help="Write the scores to FILE, a line a block."),
@@ -82,7 +90,7 @@ def criteria(
     data: Data,
     names: Names = [],  # noqa: B006
     option: Switches = [],  # noqa: B006
-    remove: options.Removal = [],  # noqa: B006
+    remove: Removal = [],  # noqa: B006
     only: options.Only = None,
     keep: options.Keep = [],  # noqa: B006
     force: options.Force = [],  # noqa: B006
