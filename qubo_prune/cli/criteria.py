@@ -68,7 +68,8 @@ Removal = Annotated[
     typer.Option(
         "--remove",
         metavar="M",
-        help="Also show what each would remove: how many blocks; or KIND=COUNT for each kind, repeatable.",
+        help="Also show what each would remove: how many blocks; or KIND=COUNT for each kind, "
+        "repeatable.",
     ),
 ]
 Csv = Annotated[

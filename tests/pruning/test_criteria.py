@@ -572,6 +572,26 @@ def test_similarity_of_final_states_equals_a_loop_over_deleted_layers() -> None:
     assert len(chosen) == 2
 
 
+def test_a_model_is_measured_on_some_samples() -> None:
+    model = tiny()
+
+    from qubo_prune.hessians.gates import find_gates
+    from qubo_prune.pruning.measurement import ModelObjective
+    from qubo_prune.pruning.searches import EvoPress, Sampled
+    from qubo_prune.pruning.searches.sampled_model import SampledModel
+
+    sampled = SampledModel(ModelObjective(model, find_gates(model), samples()))
+    assert isinstance(sampled, Sampled)
+    [whole] = sampled.measure([(1, 3)])
+    [part] = sampled.subset([4, 0]).measure([(1, 3)])
+    assert part.values == pytest.approx(whole.values[[4, 0]], abs=1e-5)
+    search = EvoPress(generations=2, offspring=3, initial=2, stages=((0.2, 2), (0.4, 1)))
+    result = search.run(sampled, blank(2, size=5))
+    assert result.best is not None
+    assert len(result.best.values) == 5
+    assert {len(each.values) for each in result.measurements} == {1, 2, 5}
+
+
 def test_a_stop_ends_the_evidence_of_a_model() -> None:
     model = tiny()
 

@@ -1,9 +1,11 @@
-"""The searches of others: what they choose, what they measure, and that they obey the constraint."""
+"""The searches of others: what they choose and measure, and that they obey the constraint."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -280,6 +282,22 @@ def test_a_cancelled_search_keeps_what_it_measured(search: Search) -> None:
     assert result.stop_reason is StopReason.INTERRUPTED
     assert [each.removed for each in result.measurements] == [each.removed for each in seen]
     assert result.num_measurements == 7
+
+
+def test_the_limit_of_a_stop_is_a_budget() -> None:
+    result = EvoPress.small().run(
+        FunctionObjective(quadratic(0), 10), blank(), stop=Stop(max_evaluations=13)
+    )
+    assert result.num_measurements == 13
+    assert result.stop_reason is StopReason.EVALUATION_LIMIT
+
+
+def test_nothing_here_loads_torch() -> None:
+    code = (
+        "import sys, qubo_prune.pruning.criteria, qubo_prune.pruning.searches, "
+        "qubo_prune.pruning.removal_lists; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def naive_walk(similarity: Callable[[tuple[int, ...]], float], size: int, limit: float) -> set[int]:

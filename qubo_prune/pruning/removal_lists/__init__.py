@@ -1,4 +1,4 @@
-"""Removals in the files of others: read to be measured beside ours, written so that others use ours."""
+"""Removals in the files of others: read to be measured beside ours, and written for them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from qubo_prune.text import format_value
 
 
 def read_json(path: Path, data: bytes, blocks: Blocks) -> list[Removal]:
-    """Read removals wherever they stand in a JSON file; names, if there are some, must be the model's."""
+    """Read removals wherever they stand in a JSON file; names in it must be the model's."""
     reader = Reader(
         path,
         "list of removals",

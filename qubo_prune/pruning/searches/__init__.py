@@ -1,7 +1,7 @@
 """Searches of others, on any `Objective`: what a selection is compared with.
 
-Each is a frozen class with options; ``Sleb().run(objective, problem)`` measures removals until it is
-done or its budget is spent, and returns all that it measured.
+Each is a frozen class with options; ``Sleb().run(objective, problem)`` measures removals until it
+is done or its budget is spent, and returns all that it measured.
 """
 
 from __future__ import annotations

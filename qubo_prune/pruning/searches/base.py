@@ -241,6 +241,8 @@ class Search(ABC):
         if seed < 0:
             raise InputError(f"seed must be at least 0, not {seed}; choose another one.")
         stop = stop or Stop()
+        if stop.max_evaluations is not None:
+            budget = min(budget, stop.max_evaluations)
         record = Record(objective, problem, budget, stop, seed, on_measurement)
         reason = StopReason.COMPLETED
         try:
