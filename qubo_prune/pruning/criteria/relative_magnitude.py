@@ -31,7 +31,7 @@ class RelativeMagnitude(Criterion):
 
     name: ClassVar[str] = "relative-magnitude"
     summary: ClassVar[str] = "Mean norm of what the block adds over that of the stream after it."
-    citation: ClassVar[str] = "Samragh et al. 2023, arXiv:2309.09075"
+    citation: ClassVar[str] = "Samragh et al. 2023, arXiv:2312.09299"
     needs: ClassVar[frozenset[Need]] = frozenset({Need.STATISTICS})
 
     def __post_init__(self) -> None:
