@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -300,13 +301,16 @@ def test_nothing_here_loads_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def naive_walk(similarity: Callable[[tuple[int, ...]], float], size: int, limit: float) -> set[int]:
+def naive_walk(
+    similarity: Callable[[tuple[int, ...]], float], size: int, limit: float, stays: str
+) -> set[int]:
     """The paper's loop as printed: grow [low, high] while alike, else begin again at low."""
     gone: set[int] = set()
     high = size - 2
     low = high - 1
     while low >= 0:
-        merged = gone | set(range(low + 1, high + 1))
+        window = set(range(low, high + 1))
+        merged = gone | window - {high if stays == "highest" else low}
         if similarity(tuple(sorted(merged))) > limit:
             gone = merged
         else:
@@ -320,25 +324,30 @@ def alike(seed: int) -> Callable[[tuple[int, ...]], float]:
     return lambda removed: float(np.exp(-weights[list(removed)].sum()))
 
 
+STAYS = pytest.mark.parametrize("stays", ["highest", "lowest"])
+
+
+@STAYS
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("count", [1, 3, 5, 8])
-def test_windows_are_bisected_to_the_count(seed: int, count: int) -> None:
+def test_windows_are_bisected_to_the_count(seed: int, count: int, stays: Any) -> None:
     similarity = alike(seed)
-    removed, threshold, _ = SlidingWindow(similarity).choose(blank(12, count))
+    removed, threshold, _ = SlidingWindow(similarity, stays=stays).choose(blank(12, count))
     assert len(removed) == count
-    walked = naive_walk(similarity, 12, threshold)
+    walked = naive_walk(similarity, 12, threshold, stays)
     if len(walked) == count:
         assert set(removed) == walked
     else:  # no threshold gives exactly the count: its neighbours are just as far apart
         assert set(removed) < walked
-        assert len(naive_walk(similarity, 12, threshold + 1e-6)) < count
+        assert len(naive_walk(similarity, 12, threshold + 1e-6, stays)) < count
 
 
+@STAYS
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
-def test_a_given_threshold_is_the_official_walk(threshold: float) -> None:
+def test_a_given_threshold_is_the_official_walk(threshold: float, stays: Any) -> None:
     similarity = alike(3)
-    walked = naive_walk(similarity, 12, threshold)
-    search = SlidingWindow(similarity, threshold=threshold)
+    walked = naive_walk(similarity, 12, threshold, stays)
+    search = SlidingWindow(similarity, threshold=threshold, stays=stays)
     removed, _, _ = search.choose(blank(12, len(walked)))
     assert set(removed) == walked
     with pytest.raises(InputError, match="lets windows remove only"):
@@ -381,6 +390,7 @@ def test_windows_are_measured_once_and_their_passes_counted() -> None:
         (lambda: EvoPress(stages=((0.5, 2),)), "a number of survivors that falls to 1"),
         (lambda: EvoPress(stages=((0.0, 1),)), "stages must be pairs"),
         (lambda: SlidingWindow(alike(0), spared=-1), "spared must be at least 0"),
+        (lambda: SlidingWindow(alike(0), stays="first"), "stays must be 'highest' or 'lowest'"),  # type: ignore[arg-type]
     ],
 )
 def test_options_out_of_range_are_refused(make: Callable[[], Search], message: str) -> None:

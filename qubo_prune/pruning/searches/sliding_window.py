@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from qubo_prune.errors import InputError
 from qubo_prune.problem import Problem
 from qubo_prune.pruning.searches.base import Record, Search
+from qubo_prune.text import format_value
 from qubo_prune.validation import as_count
 
 __all__ = ["SlidingWindow"]
@@ -20,37 +21,44 @@ _BISECTIONS = 40
 
 @dataclass(frozen=True)
 class SlidingWindow(Search):
-    """Merge windows of layers into their lowest one, from the top, while the model's output stays.
+    """Merge windows of layers into one, from the top, while the model's output stays alike.
 
-    From the top, a window [low, high] grows downwards as long as the final hidden states of the
-    model without the layers above `low` stay more similar to the original's than a threshold; where
-    they do not, a new window begins at the layer that failed. The threshold, which the official
-    program takes from its user, is bisected until M layers go; where no threshold gives exactly M,
-    the walk of the nearest one below ends when M are gone.
+    From the top, a window of layers grows downwards as long as the final hidden states of the model
+    with one layer in its place stay more similar to the original's than a threshold; where they do
+    not, a new window begins at the layer that failed. The threshold, which the official program
+    takes from its user, is bisected until exactly M layers go; where no threshold gives exactly M, the walk
+    of the nearest one below ends when M are gone.
 
-    The official program gives the lowest layer of a window the summed weights of all; here the
-    others are left out and no weight is changed, which is what all removals are compared by.
+    The official program puts one layer in a window's place, whose weights are the lowest layer's
+    and the differences of the others to it, added one after the other; with its weight factor of 1
+    that leaves the linear weights of the *highest* layer with the norms of the lowest. Here no
+    weight is changed, as in all removals: the highest layer stays, or if so asked the lowest, and
+    the others of the window go. A window that reaches the first layer counts, too; the official
+    program leaves it as it was.
 
     Parameters
     ----------
     similarity : callable
         Takes a removal, as a tuple of ascending block indices, and returns the mean cosine of the
-        final hidden states with the original's.
+        final hidden states with the original's (`FinalSimilarity` for a model).
     threshold : float, optional
         Where a merge is accepted; bisected unless given.
+    stays : {"highest", "lowest"}
+        Which layer of a window.
     spared : int
         How many of the last layers are in no window; 1 in the official program.
 
     Examples
     --------
-    >>> search = SlidingWindow(lambda removed: 1 - 0.1 * len(removed) - 0.2 * (2 in removed))
+    >>> search = SlidingWindow(lambda removed: 1 - 0.1 * len(removed) - 0.2 * (3 in removed))
     >>> from qubo_prune import Problem
     >>> search.choose(Problem(np.zeros((6, 6)), remove=2))[0]
-    (3, 4)
+    (2, 3)
     """
 
     similarity: Callable[[tuple[int, ...]], float]
     threshold: float | None = None
+    stays: Literal["highest", "lowest"] = "highest"
     spared: int = 1
 
     name: ClassVar[str] = "sliding-window"
@@ -60,6 +68,10 @@ class SlidingWindow(Search):
     def __post_init__(self) -> None:
         if as_count(self.spared, "spared") < 0:
             raise InputError(f"spared must be at least 0, not {self.spared}; use 0 to spare none.")
+        if self.stays not in {"highest", "lowest"}:
+            raise InputError(
+                f"stays must be 'highest' or 'lowest', not {format_value(self.stays)}; choose one."
+            )
 
     def choose(self, problem: Problem) -> tuple[tuple[int, ...], float, int]:
         """Return the removal, its threshold and how many similarities were computed.
@@ -119,15 +131,12 @@ class SlidingWindow(Search):
         removable = {block for group in problem.groups for block in group.indices.tolist()}
         high = problem.num_blocks - 1 - self.spared
         for low in range(high - 1, -1, -1):
-            window = [block for block in _downwards(high, low) if block not in gone]
+            # All of the window but the layer that stays, in the order in which they joined.
+            span = range(high - 1, low - 1, -1) if self.stays == "highest" else range(high, low, -1)
+            window = [block for block in span if block not in gone]
             trial = tuple(sorted((*gone, *window)))
             if removable.issuperset(window) and similarity(trial) > threshold:
                 gone |= dict.fromkeys(window)
             else:
                 high = low
         return list(gone)
-
-
-def _downwards(high: int, low: int) -> Iterator[int]:
-    """Yield the layers of a window but its lowest, from the top."""
-    yield from range(high, low, -1)
