@@ -26,8 +26,8 @@ class SlidingWindow(Search):
     From the top, a window of layers grows downwards as long as the final hidden states of the model
     with one layer in its place stay more similar to the original's than a threshold; where they do
     not, a new window begins at the layer that failed. The threshold, which the official program
-    takes from its user, is bisected until exactly M layers go; where no threshold gives exactly M, the walk
-    of the nearest one below ends when M are gone.
+    takes from its user, is bisected until exactly M layers go; where none gives that, the walk of
+    the nearest one below ends when M are gone.
 
     The official program puts one layer in a window's place, whose weights are the lowest layer's
     and the differences of the others to it, added one after the other; with its weight factor of 1
