@@ -258,3 +258,63 @@ def test_blocks_without_layer_names_are_layers() -> None:
     assert blocks.num_layers == 3
     assert blocks.of(1) == [1]
     assert blocks.is_whole(1)
+
+
+PIECES = st.sampled_from(
+    ["slices:", " - sources:", "layer_range", "[0, 2]", "merge_method", ": ", "\n", "&a", "*a", "<<",
+     "- ", "{", "}", "[", "]", '"removed"', '"removals"', '"drop_attn_list"', ":", ",", "1", "-7",
+     "1e999", "NaN", "null", "true", "none", "attn", "mlp", "attn+mlp", "0-3", "#", "layers.1",
+     "\ufeff", "\x00", "\r\n", "\t", "é", "!!python/name:os.system", "2026-13-99", "0o9", "? "]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".json", ".yaml", ""])
+@given(
+    st.binary(max_size=60) | st.lists(PIECES, max_size=25).map(lambda each: "".join(each).encode())
+)
+def test_whatever_is_in_a_file_it_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("any") / f"file{suffix}"
+    path.write_bytes(data)
+    for names in (LAYERS, BRANCHES):
+        removals: list[tuple[int, ...]] = []
+        said = "one line"
+        try:
+            removals = read_removals(path, names)
+        except InputError as error:
+            said = str(error)
+        assert len(said.splitlines()) == 1
+        for removed in removals:
+            assert removed == tuple(sorted(set(removed)))
+            assert all(0 <= block < len(names) for block in removed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "slices:\n- sources:\n  - {layer_range: [0, 2]}\n",
+        "slices:\n- sources:\n  - {layer_range: [0, 1], model: a}\n- sources: &s\n  - {layer_range: [1, 2]}\n",
+        "base: &b {merge_method: passthrough}\n<<: *b\nslices:\n- sources: [{layer_range: [0, 2]}]\n",
+    ],
+)
+def test_yaml_of_any_style_is_read(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, "m.yaml", text, LAYERS) == [(2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "base: &b {merge_method: linear}\n<<: *b\nslices: [{sources: [{layer_range: [0, 2]}]}]\n",
+        "slices: [{sources: [{layer_range: [0, 2]}, {layer_range: [0, 2]}]}]\n",
+        "slices: [{sources: [{layer_range: [0, true]}]}]\n",
+        "slices: [{sources: [{layer_range: [0, 1, 2]}]}]\n",
+        "slices: [{sources: [{layer_range: [-1, 2]}]}]\n",
+        "slices: [7]\n",
+        "slices: {a: 1}\n",
+        "- 1\n",
+    ],
+)
+def test_yaml_that_is_no_removal_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match=r"line \d+ of .*m.yaml cannot be read"):
+        read(tmp_path, "m.yaml", text, LAYERS)
