@@ -54,7 +54,8 @@ class ModelObjective:
         Take part i of n of the samples, 1 <= i <= n; files of measurements
         (`qubo_prune.pruning.measuring.files`) put the parts together.
     chunk_tokens : int, optional
-        Predictions whose logits are held in memory at a time; by default as many as take 256 MB.
+        Predictions whose logits are held in memory at a time; by default as many as take 64 MB in
+        float32.
 
     Attributes
     ----------
