@@ -140,9 +140,11 @@ class Bench:
         best = min(known.values(), key=lambda each: each.value)
         return Found("energy", best, _curve([known[each].value for each in states]), len(states))
 
-    def row(self, found: Found, remove: int) -> dict[str, Any]:
+    def row(self, found: Found, remove: int, *, reported: bool = True) -> dict[str, Any]:
         """Return what is published of a method, its winner measured on held-out samples."""
-        [fresh] = self.held_out.measure([found.best.removed])
+        fresh = None
+        if reported:
+            [fresh] = self.held_out.measure([found.best.removed])
         return {
             "seed": self.seed,
             "remove": remove,
@@ -151,8 +153,8 @@ class Bench:
             "removed": list(found.best.removed),
             "chosen": found.best.value,
             "chosen_error": found.best.standard_error,
-            "held_out": fresh.value,
-            "held_out_error": fresh.standard_error,
+            "held_out": None if fresh is None else fresh.value,
+            "held_out_error": None if fresh is None else fresh.standard_error,
             "curve": found.curve,
         }
 
@@ -202,22 +204,34 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for remove, method in sorted(keys, key=lambda key: key[0]):
         these = [row for row in rows if (row["remove"], row["method"]) == (remove, method)]
         chosen = np.array([row["chosen"] for row in these])
-        fresh = np.array([row["held_out"] for row in these])
+        fresh = np.array([row["held_out"] for row in these if row["held_out"] is not None])
         count = np.mean([row["measurements"] for row in these])
-        spread = f"{fresh.min():.3f}-{fresh.max():.3f}"
+        mean = f"{fresh.mean():.3f}" if len(fresh) else ""
+        spread = f"{fresh.min():.3f}-{fresh.max():.3f}" if len(fresh) else ""
         lines.append(
             [
                 str(remove),
                 method,
                 f"{count:.0f}",
                 f"{chosen.mean():.3f}",
-                f"{fresh.mean():.3f}",
+                mean,
                 spread,
                 str(len(these)),
             ]
         )
     columns = ["M", "method", "measurements", "chosen", "held out", "over the seeds", "seeds"]
     return markdown(columns, lines)
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Return a row in a line."""
+    fresh = ""
+    if row["held_out"] is not None:
+        fresh = f", held out {row['held_out']:.3f} ± {row['held_out_error']:.3f}"
+    return (
+        f"seed {row['seed']} M={row['remove']} {row['method']}: {row['measurements']:.0f} "
+        f"measurements, {row['chosen']:.3f}{fresh}: {row['removed']}"
+    )
 
 
 def _curve(values: Sequence[float]) -> list[float | None]:
@@ -286,15 +300,11 @@ def main() -> None:
             for step in next(stages, []):
                 waiting = True
                 found = step()
-                for each in [found] if isinstance(found, Found) else found:
-                    rows.append(bench.row(each, remove))
-                    told = rows[-1]
-                    print(
-                        f"seed {bench.seed} M={remove} {each.method}: {told['measurements']:.0f} "
-                        f"measurements, {told['chosen']:.3f}, held out {told['held_out']:.3f} "
-                        f"± {told['held_out_error']:.3f}: {told['removed']}",
-                        flush=True,
-                    )
+                several = [found] if isinstance(found, Found) else list(found)
+                best = min(several, key=lambda each: each.best.value)
+                for each in several:  # of the criteria, the best one is held against the others
+                    rows.append(bench.row(each, remove, reported=each is best))
+                    print(_told(rows[-1]), flush=True)
                 _write(arguments, rows, {})
     others: dict[str, Any] = {}
     winners = list(dict.fromkeys(tuple(row["removed"]) for row in rows if row["seed"] == 0))

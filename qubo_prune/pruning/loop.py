@@ -97,7 +97,7 @@ class Trial:
     measurement : Measurement
         What was found.
     proposed_by : str
-        Who proposed the removal: ``single``, ``surrogate``, ``draw`` or the name of a proposal.
+        Who proposed the removal: ``single``, ``surrogate``, ``draw`` or the names of proposals.
     predicted : float or None
         What the surrogate expected, where there was one.
     """
@@ -238,11 +238,11 @@ class _Loop:
         self, brought: Mapping[str, Sequence[tuple[int, ...]]], ranking: NDArray[np.float64] | None
     ) -> LoopResult:
         """Measure what is brought, then singles, then what the surrogate proposes."""
-        first: dict[tuple[int, ...], str] = {}
+        proposers: dict[tuple[int, ...], dict[str, None]] = {}
         for name, removals in brought.items():
             for removed in removals:
-                first.setdefault(removed, name)
-        self._measure([(removed, name, None) for removed, name in first.items()])
+                proposers.setdefault(removed, {})[name] = None
+        self._measure([(each, ", ".join(names), None) for each, names in proposers.items()])
         self._measure_singles(ranking)
         posterior = None
         while self._left() and not self._stop.should_stop():

@@ -190,8 +190,9 @@ class FunctionObjective:
 
 def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return the mean of samples and its standard error."""
-    if not np.isfinite(values).all():
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge values neither need be finite
+        mean = float(values.mean())
+        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    if not math.isfinite(mean):
         return math.inf, math.inf
-    if len(values) < 2:
-        return float(values.mean()), math.inf
-    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+    return mean, error if math.isfinite(error) else math.inf

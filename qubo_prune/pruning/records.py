@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qubo_prune.errors import InputError
 from qubo_prune.files import read_file, write_atomically
@@ -163,10 +164,7 @@ class Recorded:
 
 def _read(reader: Reader, fields: dict[str, Any]) -> tuple[str, Measurement]:
     removed = tuple(reader.get(fields, "removed", as_integers))
-    values = np.array(
-        [_as_float(value) for value in reader.get(fields, "values", as_list)], np.float64
-    )
-    values.setflags(write=False)
+    values = reader.get(fields, "values", _as_values)
     return reader.get(fields, "samples", as_string), Measurement(
         removed,
         values,
@@ -178,6 +176,12 @@ def _read(reader: Reader, fields: dict[str, Any]) -> tuple[str, Measurement]:
 def _from_float(value: float) -> float | str | None:
     """Return any float as JSON has it, where NaN is null."""
     return None if math.isnan(value) else from_bound(value)
+
+
+def _as_values(value: Any) -> NDArray[np.float64]:
+    values = np.array([_as_float(entry) for entry in as_list(value)], np.float64)
+    values.setflags(write=False)
+    return values
 
 
 def _as_float(value: Any) -> float:

@@ -155,7 +155,7 @@ class Selection:
     >>> selection.best.removed, [each.tied_with_best for each in selection]
     ((1, 2), [True, True])
     >>> print(selection)
-    remove b, c: loss +0.6 ± 0.058; 1 other cannot be told apart; 7 measurements
+    remove b, c: loss 0.6 ± 0.058; 1 other cannot be told apart; 7 measurements
     """
 
     removals: tuple[Candidate, ...]

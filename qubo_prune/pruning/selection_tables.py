@@ -41,7 +41,7 @@ def summary(selection: Selection) -> str:
     if not len(selection):
         return f"no removal was measured; {effort}"
     best = selection.best
-    label = "loss +" if selection.objective == "loss" else f"{selection.objective} "
+    label = f"{selection.objective} "
     value, error = best.objective, best.standard_error
     on = ""
     if best.held_out is not None:
