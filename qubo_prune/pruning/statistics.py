@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -55,6 +55,9 @@ class BlockStatistics:
         By `Tokens`: ``arccos(cos(h_i, h_j)) / pi`` of the stream at two places, symmetric.
     removed : tuple of int
         Blocks that were left out.
+    final_similarity, final_angular : dict of (m, N + 1) float64
+        By `Tokens`: cosine and angle of the stream at each place with the final hidden states, which
+        come after the final norm; empty where only the model itself makes logits of the stream.
     """
 
     similarity: dict[Tokens, NDArray[np.float64]]
@@ -62,6 +65,8 @@ class BlockStatistics:
     magnitude: dict[Tokens, NDArray[np.float64]]
     angular: dict[Tokens, NDArray[np.float64]]
     removed: tuple[int, ...] = ()
+    final_similarity: dict[Tokens, NDArray[np.float64]] = field(default_factory=dict)
+    final_angular: dict[Tokens, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def num_samples(self) -> int:
@@ -178,6 +183,9 @@ def _statistics(
         angular={"all": np.empty((m, n + 1, n + 1)), "last": np.empty((m, n + 1, n + 1))},
         removed=removed,
     )
+    if gates.head is not None:
+        for arrays in (found.final_similarity, found.final_angular):
+            arrays.update({"all": np.empty((m, n + 1)), "last": np.empty((m, n + 1))})
     with inference(gates):
         skipper = Skipper(gates, random_tokens(gates.model))
     done = 0
@@ -187,7 +195,7 @@ def _statistics(
             if gates.head is None:
                 gates.model(input_ids=batch.ids, use_cache=False)
             else:
-                base_hidden_states(gates.model, batch.ids)
+                streams.append(base_hidden_states(gates.model, batch.ids))
             _add(found, batch, streams)
         done += len(batch.samples)
         if progress is not None:
@@ -249,21 +257,26 @@ def _recording(
 
 
 def _add(found: BlockStatistics, batch: Batch, streams: list[Tensor]) -> None:
-    """Write the entries of a batch's samples."""
+    """Write the entries of a batch's samples; the final hidden states come last, if known."""
     import torch
 
+    final = streams.pop() if found.final_similarity else None
     places = len(streams)
     step = max(1, _ENTRIES // (places * streams[0].shape[-1]))
     device = streams[0].device
+    kinds = [found.similarity, found.norm_ratio, found.magnitude, found.angular]
+    if final is not None:
+        kinds += [found.final_similarity, found.final_angular]
     for row, (sample, length) in enumerate(zip(batch.samples, batch.lengths, strict=True)):
         parts = []
         for start in range(0, int(length), step):
             stop = min(start + step, int(length))
             at = torch.stack([s[row, start:stop].to(device, torch.float64) for s in streams], 1)
-            parts.append(_of_tokens(at))
-        for kind, arrays in enumerate(
-            (found.similarity, found.norm_ratio, found.magnitude, found.angular)
-        ):
+            results = _of_tokens(at)
+            if final is not None:
+                results += _to_final(at, final[row, start:stop].to(device, torch.float64))
+            parts.append(results)
+        for kind, arrays in enumerate(kinds):
             values = np.concatenate([part[kind] for part in parts])
             arrays["all"][sample] = values.mean(0)
             arrays["last"][sample] = values[-1]
@@ -285,3 +298,11 @@ def _of_tokens(streams: Tensor) -> tuple[NDArray[np.float64], ...]:
         torch.arccos(cosines) / math.pi,
     )
     return tuple(result.cpu().numpy() for result in results)
+
+
+def _to_final(streams: Tensor, final: Tensor) -> tuple[NDArray[np.float64], ...]:
+    """Return cosines and angles of streams, (tokens, N + 1, size), with the final hidden states."""
+    import torch
+
+    cosines = torch.cosine_similarity(streams, final[:, None], dim=-1).clamp(-1, 1)
+    return cosines.cpu().numpy(), (torch.arccos(cosines) / math.pi).cpu().numpy()

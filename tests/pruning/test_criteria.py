@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -502,18 +503,52 @@ def test_the_last_block_is_scored_before_the_final_norm() -> None:
 
     with torch.no_grad():
         model.model.norm.weight[:] = torch.linspace(-3, 3, 32)
-    scores = get_criterion("block-influence").scores(
-        model_evidence(model, find_gates(model), samples())
-    )
-    expected, official = 0.0, 0.0
+    given = model_evidence(model, find_gates(model), samples())
+    scores = get_criterion("block-influence").scores(given)
+    expected, official, angles = 0.0, 0.0, np.zeros(5)
     for tokens in samples().tokens:
         h = states_of(model, tokens)
         expected += float(1 - torch.cosine_similarity(h[4], h[5], dim=-1).mean()) / 5
         with torch.no_grad():
             after = model(torch.tensor(tokens)[None], output_hidden_states=True).hidden_states[-1]
-        official += float(1 - torch.cosine_similarity(h[4], after[0].double(), dim=-1).mean()) / 5
+        cosines = torch.cosine_similarity(h[:5], after.double(), dim=-1)
+        official += float(1 - cosines[4].mean()) / 5
+        angles += np.arccos(cosines[:, -1].numpy()) / math.pi / 5
     assert scores[4] == pytest.approx(expected, rel=1e-5)
     assert abs(expected - official) > 0.1
+    switched = get_criterion("block-influence", after_norm=True).scores(given)
+    assert switched[4] == pytest.approx(official, rel=1e-5)
+    assert switched[:4] == pytest.approx(scores[:4], abs=1e-12)
+    # Every run that ends with the last block is another; all others are the same.
+    for count in (1, 3):
+        every = (
+            angles[5 - count],
+            *(
+                get_criterion("angular-distance")._distances(given)[i, i + count]
+                for i in range(5 - count)
+            ),
+        )
+        chosen = get_criterion("angular-distance", after_norm=True).removal(
+            blank(count, size=5), given
+        )
+        assert chosen[0] == (int(np.argmin(every)) - 1) % (6 - count)
+
+
+def test_recomputed_influence_after_the_norm_is_of_the_last_block_left() -> None:
+    with pytest.raises(InputError, match="after_norm needs the final hidden states"):
+        get_criterion("block-influence", after_norm=True).scores(evidence())
+    found = statistics()
+    final = np.random.default_rng(0).uniform(0, 1, (3, SIZE + 1))
+    given = Evidence(
+        SIZE,
+        statistics=lambda removed: dataclasses.replace(
+            found, removed=removed, final_similarity={"all": final}
+        ),
+    )
+    criterion = get_criterion("block-influence", after_norm=True, recomputed=True)
+    assert criterion._without(given, (5, 6))[4] == 1 - final[:, 4].mean()
+    assert criterion._without(given, ())[6] == 1 - final[:, 6].mean()
+    assert criterion._without(given, ())[5] == 1 - found.similarity["all"][:, 5].mean()
 
 
 def test_recomputed_influence_is_that_of_the_smaller_model() -> None:

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from qubo_prune.errors import InputError
 from qubo_prune.problem import Problem
-from qubo_prune.pruning.criteria.base import Criterion, require_blocks, require_choice
+from qubo_prune.pruning.criteria.base import (
+    Criterion,
+    require_blocks,
+    require_choice,
+    require_final_states,
+)
 from qubo_prune.pruning.criteria.evidence import Evidence, Need
 
 if TYPE_CHECKING:
@@ -31,9 +36,13 @@ class AngularDistance(Criterion):
     ----------
     tokens : {"last", "all"}
         At which tokens the angle is taken. The paper takes the last one of a sample.
+    after_norm : bool
+        Take the state after the last block from behind the final norm, as programs do that read the
+        library's own list of hidden states.
     """
 
     tokens: Tokens = "last"
+    after_norm: bool = False
 
     name: ClassVar[str] = "angular-distance"
     summary: ClassVar[str] = "Angle over pi between the stream before and after a run of blocks."
@@ -68,4 +77,9 @@ class AngularDistance(Criterion):
         return tuple(range(start, start + count))
 
     def _distances(self, evidence: Evidence) -> NDArray[np.float64]:
-        return np.asarray(evidence.statistics().angular[self.tokens].mean(axis=0))
+        statistics = evidence.statistics()
+        distances = np.asarray(statistics.angular[self.tokens].mean(axis=0))
+        if self.after_norm:
+            require_final_states(statistics)
+            distances[:-1, -1] = statistics.final_angular[self.tokens].mean(axis=0)[:-1]
+        return distances

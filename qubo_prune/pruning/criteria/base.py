@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from qubo_prune.errors import InputError
 from qubo_prune.problem import Problem
 from qubo_prune.pruning.criteria.evidence import Evidence, Need
 from qubo_prune.text import format_value
+
+if TYPE_CHECKING:
+    from qubo_prune.pruning.statistics import BlockStatistics
 
 __all__ = ["Criterion", "lowest"]
 
@@ -127,3 +130,12 @@ def require_choice(value: object, choices: tuple[str, ...], what: str) -> None:
     if value not in choices:
         listed = " or ".join(map(repr, choices))
         raise InputError(f"{what} must be {listed}, not {format_value(value)}; choose one.")
+
+
+def require_final_states(statistics: BlockStatistics) -> None:
+    """Refuse statistics without the final hidden states."""
+    if not statistics.final_similarity:
+        raise InputError(
+            "after_norm needs the final hidden states, which are not known of this model; leave it "
+            "out to take the states at the blocks."
+        )

@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.problem import Problem
-from qubo_prune.pruning.criteria.base import Criterion, lowest, require_blocks, require_choice
+from qubo_prune.pruning.criteria.base import (
+    Criterion,
+    lowest,
+    require_blocks,
+    require_choice,
+    require_final_states,
+)
 from qubo_prune.pruning.criteria.evidence import Evidence, Need
 
 if TYPE_CHECKING:
@@ -22,8 +28,8 @@ __all__ = ["BlockInfluence"]
 class BlockInfluence(Criterion):
     """``1 - E[cos(h before, h after)]``, averaged per sample, then over samples.
 
-    Hidden states are taken by hooks at the blocks: the last entry of the library's own list comes
-    after the final norm, which would make the last block look more influential than it is.
+    Hidden states are taken at the blocks: the last entry of the library's own list comes after the
+    final norm, which would give the last block another influence than it has.
 
     Parameters
     ----------
@@ -33,10 +39,14 @@ class BlockInfluence(Criterion):
         Choose one block at a time and compute the influence of the others again without it, as the
         official program of the paper's baseline does; ShortGPT computes it once. Takes a forward
         pass for each block removed.
+    after_norm : bool
+        Take the state after the last block from behind the final norm, as programs do that read the
+        library's own list of hidden states.
     """
 
     tokens: Tokens = "all"
     recomputed: bool = False
+    after_norm: bool = False
 
     name: ClassVar[str] = "block-influence"
     summary: ClassVar[str] = "1 - mean cosine of the residual stream before and after the block."
@@ -69,5 +79,10 @@ class BlockInfluence(Criterion):
         return removed
 
     def _without(self, evidence: Evidence, removed: tuple[int, ...]) -> NDArray[np.float64]:
-        similarity = evidence.statistics(removed).similarity[self.tokens]
-        return np.asarray(1.0 - similarity.mean(axis=0))
+        statistics = evidence.statistics(removed)
+        similarity = statistics.similarity[self.tokens].mean(axis=0)
+        if self.after_norm:
+            require_final_states(statistics)
+            last = max(set(range(evidence.num_blocks)).difference(removed))
+            similarity[last] = statistics.final_similarity[self.tokens][:, last].mean()
+        return np.asarray(1.0 - similarity)

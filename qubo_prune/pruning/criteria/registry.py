@@ -64,7 +64,7 @@ def get_criterion(name: str, /, **options: Any) -> Criterion:
     Examples
     --------
     >>> get_criterion("block-influence", tokens="last")
-    BlockInfluence(tokens='last', recomputed=False)
+    BlockInfluence(tokens='last', recomputed=False, after_norm=False)
     """
     for each in CRITERIA:
         if each.name == name:
