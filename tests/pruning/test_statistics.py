@@ -39,7 +39,8 @@ def streams(model: Any, layers: Any, tokens: NDArray[np.int64], middle: str = ""
     seen: list[Any] = []
 
     def note(_: Any, args: Any, kwargs: Any) -> None:
-        seen.append((args[0] if args else kwargs["hidden_states"])[0].reshape(len(tokens), -1))
+        # OPT's feed-forward network works on (B * T, size).
+        seen.append((args[0] if args else kwargs["hidden_states"]).reshape(len(tokens), -1))
 
     def leave(_: Any, __: Any, output: Any) -> None:
         seen.append(output[0][0] if isinstance(output, tuple) else output[0])
