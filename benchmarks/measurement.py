@@ -1,9 +1,11 @@
-"""Measured removals beside plain forward passes: ``python -m benchmarks.measurement MODEL --data CHATS``.
+"""Measured removals beside plain forward passes.
+
+    python -m benchmarks.measurement MODEL --data CHATS
 
 A plain pass is what a script would do for each removal: a copy of the model whose layers are really
-deleted, its logits for a batch, and their cross-entropy. All kinds of passes run on the same model and
-samples, on one thread, in turn. On a machine that others use, the processor's time says more than the
-clock, so the ratios are of that; both are recorded.
+deleted, its logits for a batch, and their cross-entropy. All kinds of passes run on the same model
+and samples, on one thread, in turn. On a machine that others use, the processor's time says more
+than the clock, so the ratios are of that; both are recorded.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ def one_by_one(
     *,
     backwards: bool,
 ) -> tuple[list[np.ndarray], Measurement, torch.Tensor]:
-    """Time a removal measured alone, and plain passes with and without the loss; return what came out."""
+    """Time a removal measured alone, and plain passes with and without the loss."""
     smaller = without_layers(model, removed)
     measured: list[Measurement] = []
     losses: list[torch.Tensor] = []

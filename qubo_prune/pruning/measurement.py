@@ -1,7 +1,7 @@
 """The objective of many removals on one loaded model.
 
-A removed layer is not run at all, and neither is a removed branch; removals that keep the same first
-layers share the work of running them (`qubo_prune.pruning.measuring.trie`).
+A removed layer is not run at all, and neither is a removed branch; removals that keep the same
+first layers share the work of running them (`qubo_prune.pruning.measuring.trie`).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class ModelObjective:
     calibration : Calibration
         The samples.
     objective : {"loss", "kl"}
-        ``loss`` for the increase of the cross-entropy in nats, ``kl`` for KL(original || removed) of
-        the predicted distributions, in nats per token.
+        ``loss`` for the increase of the cross-entropy in nats, ``kl`` for KL(original || removed)
+        of the predicted distributions, in nats per token.
     batch_size : int, optional
         Most samples that go through the model together; halved whenever memory runs out.
     shard : (int, int), optional
@@ -67,7 +67,8 @@ class ModelObjective:
     Raises
     ------
     InputError
-        If the gates are of another model, the samples do not suit it, or an argument is out of range.
+        If the gates are of another model, the samples do not suit it, or an argument is out of
+        range.
 
     Examples
     --------
@@ -101,8 +102,8 @@ class ModelObjective:
 
         if gates.model is not model:
             raise InputError(
-                f"the gates must be those of the model, not of another {type(gates.model).__name__}; "
-                "find them with find_gates(model)."
+                "the gates must be those of the model, not of another "
+                f"{type(gates.model).__name__}; find them with find_gates(model)."
             )
         if objective not in {"loss", "kl"}:
             raise InputError(
@@ -225,9 +226,9 @@ class ModelObjective:
             self._release()
 
     def speed_advice(self) -> str | None:
-        """Return a sentence on a type or number of threads that is faster here, measured in a second.
+        """Return a sentence on a type or a number of threads that is faster here.
 
-        None where nothing is by much.
+        It is measured in about a second; None where nothing is faster by much.
         """
         from qubo_prune.hessians.gates.head import input_device
         from qubo_prune.pruning.measuring.speed import measure_speed

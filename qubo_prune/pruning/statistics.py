@@ -37,10 +37,11 @@ _ENTRIES = 2**24
 class BlockStatistics:
     """What each block does to the residual stream, sample by sample.
 
-    The stream is taken at N + 1 places: before each of the N blocks, in the order in which they run,
-    and after the last, ahead of the final norm. Of branches that run side by side on the same input
-    the second is taken to start from what the first has added. A block that is left out hands on
-    what it is given. Every entry is the mean over a sample's tokens, padding left out, in float64.
+    The stream is taken at N + 1 places: before each of the N blocks, in the order in which they
+    run, and after the last, ahead of the final norm. Of branches that run side by side on the same
+    input the second is taken to start from what the first has added. A block that is left out hands
+    on what it is given. Every entry is the mean over a sample's tokens, padding left out, in
+    float64.
 
     Attributes
     ----------
@@ -56,8 +57,9 @@ class BlockStatistics:
     removed : tuple of int
         Blocks that were left out.
     final_similarity, final_angular : dict of (m, N + 1) float64
-        By `Tokens`: cosine and angle of the stream at each place with the final hidden states, which
-        come after the final norm; empty where only the model itself makes logits of the stream.
+        By `Tokens`: cosine and angle of the stream at each place with the final hidden states,
+        which come after the final norm; empty where only the model itself makes logits of the
+        stream.
     """
 
     similarity: dict[Tokens, NDArray[np.float64]]
@@ -90,8 +92,8 @@ def block_statistics(
 ) -> BlockStatistics:
     """Return what each block of a model does to the residual stream, in one forward pass.
 
-    Where several branches of a layer are blocks of their own, the layer is run once for each of them,
-    without those that come later. The model is left as it was.
+    Where several branches of a layer are blocks of their own, the layer is run once for each of
+    them, without those that come later. The model is left as it was.
 
     Parameters
     ----------
@@ -155,8 +157,8 @@ def block_statistics(
                 raise
             if size == 1:
                 raise InputError(
-                    "memory ran out with the hidden states of a single sample; use shorter samples, "
-                    "a smaller dtype or more devices."
+                    "memory ran out with the hidden states of a single sample; use shorter "
+                    "samples, a smaller dtype or more devices."
                 ) from error
         size = max(1, min(size, len(calibration)) // 2)
         release()
@@ -207,7 +209,7 @@ def _statistics(
 def _recorded(
     gates: Gates, skipper: Skipper, removed: tuple[int, ...], streams: list[Tensor]
 ) -> Iterator[None]:
-    """Have every layer add what enters each of its blocks to `streams`, and the last what leaves it."""
+    """Have layers add what enters each of their blocks, and what leaves the last, to `streams`."""
     from qubo_prune.pruning.measuring.skipping import replaced
 
     blocks: list[list[int]] = [[] for _ in gates.layers]
@@ -242,7 +244,7 @@ def _recording(
             streams.append(stream)
             if block in removed:
                 continue
-            # Without the branches that come later; the last one that is kept gives the layer's output.
+            # Without branches that come later; the last one that is kept gives the layer's output.
             absent = [other for other in blocks if other in removed or other > block]
             with skipper.without(absent, stream.shape):
                 output = original(*args, **kwargs)

@@ -14,7 +14,7 @@ from qubo_prune.backends import backend_class
 from qubo_prune.backends.enumeration.cuda.host import compiler
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDS = {"extraction": ("torch", "transformers")}
+NEEDS = dict.fromkeys(("extraction", "measurement"), ("torch", "transformers"))
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import enumeration, gpu, proofs, recall  # noqa: E402
@@ -75,7 +75,16 @@ def test_recall_takes_a_tie_for_the_state_it_ties_with() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["enumeration", "everyday", "extraction", "proofs", "qaoa", "recall", "recall --every-m"],
+    [
+        "enumeration",
+        "everyday",
+        "extraction",
+        "measurement",
+        "proofs",
+        "qaoa",
+        "recall",
+        "recall --every-m",
+    ],
 )
 def test_smoke_mode(words: str) -> None:
     module, *options = words.split()

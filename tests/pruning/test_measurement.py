@@ -43,8 +43,9 @@ from tests.tiny_models import (  # noqa: E402
 )
 
 DEEPER: dict[str, dict[str, Any]] = {
-    "llama": {}, "gemma2": {}, "gemma3_text": {}, "gpt2": {"n_layer": 4}, "gpt_neox": {}, "opt": {}, "falcon": {},
-    "olmo2": {}, "mixtral": {}, "qwen3_moe": {}, "deepseek_v3": {}, "gpt_oss": {}, "nemotron_h": {},
+    "llama": {}, "gemma2": {}, "gemma3_text": {}, "gpt2": {"n_layer": 4}, "gpt_neox": {}, "opt": {},
+    "falcon": {}, "olmo2": {}, "mixtral": {}, "qwen3_moe": {}, "deepseek_v3": {}, "gpt_oss": {},
+    "nemotron_h": {},
     "bamba": {"attn_layer_indices": [1, 3]}, "jamba": {},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2}, "falcon_h1": {},
     "qwen3_next": {"layer_types": ["linear_attention", "full_attention"] * 2}, "mamba2": {},
@@ -84,7 +85,7 @@ def measured(subject: Objective, removals: Any) -> dict[tuple[int, ...], Measure
 
 
 def deleted(model: Any, path: str, removed: tuple[int, ...]) -> Any:
-    """A copy of a model without some layers, its configuration and the layers' numbers put right."""
+    """A copy of a model without some layers; its configuration and the layers' numbers follow."""
     smaller = copy.deepcopy(model)
     layers = smaller.get_submodule(path)
     number = len(layers)

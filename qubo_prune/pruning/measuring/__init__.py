@@ -1,1 +1,1 @@
-"""How removals are measured on a loaded model: layers skipped, first layers shared, losses in chunks."""
+"""How removals are measured on a model: layers skipped, first layers shared, losses in chunks."""

@@ -1,4 +1,4 @@
-"""Measurements on disk, and one file from those that several machines made of shards of one calibration."""
+"""Measurements on disk, and one file from those that several machines made of shards."""
 
 from __future__ import annotations
 
@@ -202,8 +202,8 @@ def _check_agreement(paths: Sequence[Path], files: Sequence[MeasurementFile]) ->
         missing = set(first.removals) ^ set(file.removals)
         if missing:
             raise InputError(
-                f"{paths[0]} and {path} do not hold the same removals, only one of them has that of "
-                f"blocks {format_blocks(min(missing))}; measure the same list on every shard."
+                f"{paths[0]} and {path} do not hold the same removals, only one of them has that "
+                f"of blocks {format_blocks(min(missing))}; measure the same list on every shard."
             )
 
 

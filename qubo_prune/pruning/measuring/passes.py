@@ -1,7 +1,7 @@
 """Parts of a model's forward pass, without the blocks that are removed.
 
-All parts are calls of the model itself, in which the layers that are not asked for hand on what they
-are given: its embeddings, positions, masks and norms are whatever the model makes of them, and
+All parts are calls of the model itself, in which the layers that are not asked for hand on what
+they are given: its embeddings, positions, masks and norms are whatever the model makes of them, and
 nothing here has to know an architecture.
 """
 
@@ -35,8 +35,8 @@ class Passes:
     num_layers
         How many layers there are, L.
     shares
-        Whether a state between two layers is all that later layers need. Where it is not, or where a
-        block that is skipped does not do what its gate at 0 does, every pass runs from the first
+        Whether a state between two layers is all that later layers need. Where it is not, or where
+        a block that is skipped does not do what its gate at 0 does, every pass runs from the first
         layer, with gates at 0.
     """
 
@@ -119,7 +119,7 @@ class Passes:
             return self._output(ids)
 
     def _shares(self, tokens: Tensor) -> bool:
-        """Whether parts put together, with every other block left out, give what gates at 0 give."""
+        """Whether parts put together, every other block left out, give what gates at 0 give."""
         middle = len(self.gates.layers) // 2
         for removed in (range(0), range(0, len(self.gates), 2), range(1, len(self.gates), 2)):
             expected = self._gated(tokens, removed)
@@ -135,7 +135,7 @@ class Passes:
                 found = self._run(tokens, state, middle, len(self.gates.layers), after, None)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
                 return False
-            # Where a block that gates have at 0 is not finite, neither is what the gates leave of it.
+            # Where a block is not finite, a gate at 0 makes it NaN, and only skipping it helps.
             finite = expected.isfinite()
             wanted = expected[finite]
             # Equal to the last bit, but for GPU kernels that do not repeat themselves.

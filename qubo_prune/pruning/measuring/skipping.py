@@ -1,4 +1,4 @@
-"""Layers and branches that are not run: each hands out at once what it would if it added nothing."""
+"""Layers and branches that are not run: each returns at once what adds nothing to the stream."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ class Speed:
         own = self.seconds.get(dtype)
         if own and self.one_thread and own > _WORTH_SAYING * self.one_thread:
             sentences.append(
-                f"One thread is {own / self.one_thread:.1f} times as fast as {self.num_threads} now "
-                "(set OMP_NUM_THREADS=1): the machine is busy."
+                f"One thread is {own / self.one_thread:.1f} times as fast as {self.num_threads} "
+                "now (set OMP_NUM_THREADS=1): the machine is busy."
             )
         return " ".join(sentences) or None
 
@@ -95,7 +95,7 @@ def measure_speed(dtype: str = "float32", device: str | torch.device = "cpu") ->
 
 
 def _layer(dtype: torch.dtype, device: torch.device) -> float:
-    """Return the seconds of the fastest of some rounds of attention, norm and feed-forward network."""
+    """Return the seconds of the fastest of some rounds of what a decoder layer does."""
     import torch
     from torch.nn import functional
 

@@ -70,7 +70,7 @@ class Walk:
             yield from self._below(list(removals), 0, 0, work.start(), work)
 
     def layers_run(self, removals: Sequence[tuple[int, ...]]) -> int:
-        """Return how many layers are run for `removals` in all, those of which a part is kept included."""
+        """Return how many layers are run for `removals` in all, those kept in part included."""
         counter = _Counter()
         for _ in Walk(self._layer_of).through(removals, _Counting(self, counter)):
             pass

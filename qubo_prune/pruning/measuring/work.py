@@ -156,9 +156,9 @@ class ModelWork:
         if wrong.any():
             dtype = str(next(self._passes.gates.model.parameters()).dtype).removeprefix("torch.")
             raise InputError(
-                f"the loss of the original model must be finite, but those of {int(wrong.sum())} of "
-                f"{self._num_samples} samples are not in {dtype}, first of sample "
-                f"{int(wrong.argmax())}; load the model in bfloat16 or float32."
+                "the loss of the original model must be finite, but those of "
+                f"{int(wrong.sum())} of {self._num_samples} samples are not in {dtype}, first of "
+                f"sample {int(wrong.argmax())}; load the model in bfloat16 or float32."
             )
 
 
