@@ -94,8 +94,7 @@ class SlidingWindow(Search):
             return known[removed]
 
         wanted = problem.num_removed
-        low, high = -np.inf, 1.0
-        threshold = low if self.threshold is None else self.threshold
+        threshold = -np.inf if self.threshold is None else self.threshold
         found = self._walk(problem, similarity, threshold)
         if len(found) < wanted:
             limit = (
@@ -106,8 +105,7 @@ class SlidingWindow(Search):
                 "remove fewer, keep fewer or lower the threshold."
             )
         if self.threshold is None:
-            # From the similarities that the walk met down to the largest threshold that removes M.
-            low = min([*known.values(), 0.0]) - 1.0
+            low, high = -1.0, 1.0  # as cosines are
             for _ in range(_BISECTIONS):
                 if len(found) == wanted:
                     break
@@ -126,7 +124,10 @@ class SlidingWindow(Search):
     def _walk(
         self, problem: Problem, similarity: Callable[[tuple[int, ...]], float], threshold: float
     ) -> list[int]:
-        """Return the blocks in the order in which they go: forced ones, then window by window."""
+        """Return the blocks in the order in which they go: forced ones, then window by window.
+
+        The walk ends early where it is clear that more than wanted go.
+        """
         gone = dict.fromkeys(problem.fixed_removed.tolist())
         removable = {block for group in problem.groups for block in group.indices.tolist()}
         high = problem.num_blocks - 1 - self.spared
@@ -135,7 +136,11 @@ class SlidingWindow(Search):
             span = range(high - 1, low - 1, -1) if self.stays == "highest" else range(high, low, -1)
             window = [block for block in span if block not in gone]
             trial = tuple(sorted((*gone, *window)))
-            if removable.issuperset(window) and similarity(trial) > threshold:
+            if len(gone) > problem.num_removed:
+                break
+            if removable.issuperset(window) and (
+                threshold == -np.inf or similarity(trial) > threshold
+            ):
                 gone |= dict.fromkeys(window)
             else:
                 high = low
