@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("model", metavar="MODEL", help="a folder, or a name on the hub")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE")
     parser.add_argument("--folder", type=Path, default=Path("selection-study"), metavar="FOLDER")
-    parser.add_argument("--remove", type=int, nargs="+", default=[6, 9, 3, 12], metavar="M")
+    parser.add_argument("--remove", type=int, nargs="+", default=[9, 6, 3, 12], metavar="M")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--hessian", type=Path, metavar="FILE")

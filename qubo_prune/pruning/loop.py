@@ -62,12 +62,12 @@ class LoopSettings:
     """
 
     batch_size: int = 1
-    draws: float = 0.25
+    draws: float = 0.1
     singles: float = 0.75
     single_deviation: float = 1.0
     pair_deviation: float = 0.25
     trend_deviation: float = 0.3
-    misfit: float = 0.15
+    misfit: float = 0.3
     ceiling: float = 6.0
     patience: float = 0.01
 
