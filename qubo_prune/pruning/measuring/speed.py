@@ -48,13 +48,13 @@ class Speed:
 
         Examples
         --------
-        >>> speed = Speed("cpu", 2, {"float32": 0.030, "bfloat16": 0.010, "float16": 0.5}, 0.008)
-        >>> speed.advice("float32")
+        >>> seconds = {"float32": 0.030, "bfloat16": 0.010, "float16": 0.5}
+        >>> Speed("cpu", 2, seconds, 0.028).advice("float32")
         'bfloat16 is 3.0 times as fast as float32 on this cpu.'
-        >>> print(speed.advice("bfloat16"))
-        None
-        >>> Speed("cpu", 2, speed.seconds, 0.002).advice("bfloat16")
+        >>> Speed("cpu", 2, seconds, 0.002).advice("bfloat16")
         'One thread is 5.0 times as fast as 2 now (set OMP_NUM_THREADS=1): the machine is busy.'
+        >>> print(Speed("cpu", 2, seconds, 0.008).advice("bfloat16"))
+        None
         """
         sentences = []
         best = min(self.seconds, key=self.seconds.__getitem__)
