@@ -315,7 +315,7 @@ def main() -> None:
     if arguments.hellaswag is not None:
         accuracies = hellaswag(model, tokenizer, arguments.hellaswag, winners, arguments.items)
         others["hellaswag"] = {",".join(map(str, key)): value for key, value in accuracies.items()}
-    path = _write(arguments, rows, others)
+    path = _write(arguments, rows, {**others, "complete": True})
     print(table(rows))
     print(f"written to {path}")
 
@@ -331,7 +331,8 @@ def _write(
         "choosing": {"samples": CHOOSING, "tokens": CHOOSING_TOKENS},
         "held_out": {"samples": HELD_OUT, "tokens": HELD_OUT_TOKENS},
     }
-    return save("selection", command, [{"settings": settings, "results": rows, **others}])
+    record = {"complete": False, "settings": settings, "results": rows, **others}
+    return save("selection", command, [record])
 
 
 if __name__ == "__main__":
