@@ -126,17 +126,19 @@ class Files:
             tell(f"wrote {_listing(self._written)}")
 
 
-def declare_hessian(files: Files, out: Path, *, with_gradients: bool = False) -> None:
+def declare_hessian(
+    files: Files, out: Path, *, option: str = "--out", with_gradients: bool = False
+) -> None:
     """Say that a Hessian is written, with its sidecar and perhaps its gradients."""
     from qubo_prune.core.files.gradients import gradients_path
     from qubo_prune.core.files.kinds import Kind
 
     if out.suffix != ".npy":
-        raise InputError(f"a Hessian file must end in .npy, not {out.name!r}; rename it.")
-    files.writes(out, "--out", Kind.MATRIX)
-    files.writes(out.with_suffix(".json"), "--out", Kind.SIDECAR)
+        raise InputError(f"{option}: a Hessian file must end in .npy, not {out.name!r}; rename it.")
+    files.writes(out, option, Kind.MATRIX)
+    files.writes(out.with_suffix(".json"), option, Kind.SIDECAR)
     if with_gradients:
-        files.writes(gradients_path(out), "--out", Kind.GRADIENTS)
+        files.writes(gradients_path(out), option, Kind.GRADIENTS)
 
 
 def require_writable(folder: Path, option: str = "--out") -> None:

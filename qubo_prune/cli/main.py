@@ -15,11 +15,13 @@ from typing import Annotated
 import typer
 
 from qubo_prune.cli.commands.backends import backends
+from qubo_prune.cli.commands.criteria import criteria
 from qubo_prune.cli.commands.exchange import export, import_
 from qubo_prune.cli.commands.extract import extract
 from qubo_prune.cli.commands.hessians import hessians, show
 from qubo_prune.cli.commands.merge import merge
 from qubo_prune.cli.commands.plan import plan
+from qubo_prune.cli.commands.select import select
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
 from qubo_prune.cli.commands.verify import verify
@@ -44,7 +46,10 @@ _app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_COMMANDS = (solve, sweep, plan, verify, backends, extract, merge, export)
+_COMMANDS = (
+    *(solve, sweep, plan, verify, backends),
+    *(extract, merge, export, criteria, select),
+)
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:
     _app.command()(_command)

@@ -25,6 +25,7 @@ def sample_gradients(
     tokens: Sequence[NDArray[np.int64]],
     targets: Sequence[NDArray[np.bool_]],
     *,
+    removed: Sequence[int] = (),
     chunk_tokens: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each sample's loss and its gradient with respect to the gates, all gates at 1.
@@ -42,6 +43,8 @@ def sample_gradients(
         B token sequences of two tokens or more; they may differ in length.
     targets
         For each token whether its prediction counts in the loss; the first of a sequence has none.
+    removed
+        Blocks whose gates are at 0 instead. What is not finite then is returned as it is.
     chunk_tokens
         Predictions whose logits are held in memory at a time; by default as many as take 256 MB.
 
@@ -76,14 +79,14 @@ def sample_gradients(
     ((2,), (2, 3))
     """
     model = gates.model
-    _check_samples(model, tokens, targets)
+    check_samples(model, tokens, targets)
     head = gates.head
-    ids, rows, columns, labels = _batch(model, tokens, targets)
+    ids, rows, columns, labels = padded_batch(model, tokens, targets)
     losses = torch.zeros(len(tokens), dtype=torch.float64)
     with frozen(model), _checkpointing(gates.layers), torch.enable_grad():
-        values = torch.ones(
-            len(tokens), len(gates), dtype=torch.float64, device=ids.device, requires_grad=True
-        )
+        values = torch.ones(len(tokens), len(gates), dtype=torch.float64, device=ids.device)
+        values[:, list(removed)] = 0
+        values.requires_grad_()
         with gates.attached(values):
             if head is None:
                 states = model(input_ids=ids, use_cache=False).logits
@@ -92,7 +95,7 @@ def sample_gradients(
             place = states.device
             rows, columns, labels = rows.to(place), columns.to(place), labels.to(place)
             slopes = torch.zeros_like(states)
-            step = _chunk(
+            step = chunk_size(
                 states.shape[-1] if head is None else len(token_embedding(model)), chunk_tokens
             )
             # The states are cut off here: the logits of a chunk and their graph go before the next.
@@ -112,13 +115,15 @@ def sample_gradients(
     # Sums over tokens so far, which keeps small gradients of long float16 samples from vanishing.
     numbers = np.array([np.count_nonzero(each) for each in targets])
     means, gradients = losses.numpy() / numbers, gradient.cpu().numpy() / numbers[:, np.newaxis]
-    _check_finite(means, gradients, model)
+    if not removed:
+        _check_finite(means, gradients, model)
     return means, gradients
 
 
-def _check_samples(
+def check_samples(
     model: nn.Module, tokens: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.bool_]]
 ) -> None:
+    """Refuse samples that do not fit together or the model."""
     if len(tokens) != len(targets) or len(tokens) == 0:
         raise InputError(
             f"tokens and targets must hold the same samples, at least one, not {len(tokens)} and "
@@ -149,7 +154,7 @@ def _check_samples(
             )
 
 
-def _batch(
+def padded_batch(
     model: nn.Module, tokens: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.bool_]]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return padded ids, and of each counted prediction its row, its column and its label."""
@@ -166,7 +171,8 @@ def _batch(
     )
 
 
-def _chunk(vocabulary: int, chunk_tokens: int | None) -> int:
+def chunk_size(vocabulary: int, chunk_tokens: int | None) -> int:
+    """Return how many predictions to hold logits of at a time."""
     if chunk_tokens is None:
         return max(1, CHUNK_LOGITS // vocabulary)
     remedy = "leave it out to let the memory decide"

@@ -1,4 +1,4 @@
-"""Plots for people; each returns a matplotlib figure and draws nothing by itself."""
+"""Plots for people; each returns a matplotlib figure or writes it where it is told to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from qubo_prune.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from qubo_prune.report.criteria import plot_criteria as plot_criteria
     from qubo_prune.report.diagnosis import plot_diagnosis as plot_diagnosis
+    from qubo_prune.report.selection import plot_selection as plot_selection
 
 _HOMES = {
+    "plot_criteria": "qubo_prune.report.criteria",
     "plot_diagnosis": "qubo_prune.report.diagnosis",
+    "plot_selection": "qubo_prune.report.selection",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 - every key is a string

@@ -20,7 +20,7 @@ from qubo_prune.backends.enumeration.cuda.host import compiler
 from qubo_prune.bench import Case, Instance
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDS = {"extraction": ("torch", "transformers")}
+NEEDS = dict.fromkeys(("extraction", "measurement"), ("torch", "transformers"))
 
 
 @pytest.mark.parametrize(("n", "count"), [(12, 3), (14, 6), (16, 5)])
@@ -105,6 +105,7 @@ def test_every_case_is_an_instance_of_the_stored_results(
         "enumeration",
         "everyday",
         "extraction",
+        "measurement",
         "proofs",
         "qaoa",
         "recall",

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,65 +10,35 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, declare_hessian
-from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, print_line, tell
+from qubo_prune.cli.models import (
+    BatchSize,
+    Config,
+    Data,
+    DataRevision,
+    Device,
+    Dtype,
+    Granularity,
+    Layers,
+    MaskPrompt,
+    Model,
+    Revision,
+    Samples,
+    Seed,
+    SequenceLength,
+    Split,
+    TextField,
+    TrustRemoteCode,
+    load_samples_and_model,
+)
+from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, print_line
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
-    from qubo_prune.hessians.calibration.calibration import Calibration
     from qubo_prune.hessians.extraction import Extraction
 
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A folder, or a name on the Hugging Face hub.")
-]
-Data = Annotated[
-    list[str],
-    typer.Option(
-        metavar="SOURCE",
-        help=(
-            "Calibration samples: .jsonl, .json, .txt, .parquet or .npy files (repeatable), or a"
-            " dataset's folder or name on the hub."
-        ),
-    ),
-]
 Out = Annotated[Path, typer.Option(metavar="FILE", help="Write the Hessian to FILE, a .npy.")]
-Granularity = Annotated[
-    str,
-    typer.Option(
-        metavar="WHAT",
-        help="What one gate scales: a decoder layer (block) or one residual branch of it (branch).",
-    ),
-]
-Samples = Annotated[int, typer.Option(metavar="COUNT", help="How many samples.")]
-SequenceLength = Annotated[
-    int, typer.Option(metavar="TOKENS", help="Cut samples off after so many tokens.")
-]
-Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the choice of samples.")]
-Split = Annotated[str, typer.Option(metavar="NAME", help="Split of the dataset.")]
-Config = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Configuration of the dataset, if it has some.")
-]
-TextField = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="The column to read.  [default: messages, conversations, text or input_ids]",
-    ),
-]
-MaskPrompt = Annotated[
-    bool, typer.Option("--mask-prompt", help="Count only what the assistant says.")
-]
-BatchSize = Annotated[
-    int, typer.Option(metavar="COUNT", help="Samples at a time; halved when memory runs out.")
-]
-Dtype = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="auto (as saved), float32, bfloat16, float16 or float64."),
-]
-Device = Annotated[
-    str, typer.Option(metavar="WHERE", help="auto (all there are), cpu, cuda:0, ...")
-]
 Checkpointing = Annotated[
     bool,
     typer.Option("--gradient-checkpointing", help="Need less memory and about a third more time."),
@@ -93,24 +59,8 @@ CheckDtype = Annotated[
         metavar="COUNT", help="Compare the gradients of COUNT samples with float32 weights."
     ),
 ]
-Layers = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PATH", help="Where the decoder layers are in the model.  [default: found]"
-    ),
-]
-Revision = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of the model on the hub.")
-]
-DataRevision = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Branch, tag or commit of the dataset on the hub."),
-]
 TimeLimit = Annotated[
     float | None, typer.Option(metavar="S", help="Stop after S seconds; the same command goes on.")
-]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
 ]
 
 
@@ -149,50 +99,26 @@ def extract(
     part = _parse_shard(shard)
     _declare_files(out, data, with_gradients=save_gradients)
 
-    from qubo_prune.hessians.calibration.calibration import load_calibration
-    from qubo_prune.hessians.calibration.sources import NoTokenizerError
     from qubo_prune.hessians.extraction import extract as run
     from qubo_prune.hessians.extraction import require_new_file
-    from qubo_prune.hessians.language_model import (
-        check_config,
-        load_model,
-        load_tokenizer,
-        require_dtype,
-    )
 
-    if quiet or not sys.stderr.isatty():
-        _silence_libraries()
-    # What can be wrong is found out before the model, which may take minutes, is loaded.
     require_new_file(out)
-    require_dtype(dtype)
-    check_config(model, revision=revision, trust_remote_code=trust_remote_code)
-    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
-    try:
-        calibration = load_calibration(
-            data[0] if len(data) == 1 else data,
-            tokenizer,
-            num_samples=samples,
-            sequence_length=sequence_length,
-            seed=seed,
-            split=split,
-            config=config,
-            text_field=text_field,
-            mask_prompt=mask_prompt,
-            revision=data_revision,
-        )
-    except NoTokenizerError as error:
-        raise InputError(
-            f"the model {model!r} comes with no tokenizer that can be loaded, but {error.what};"
-            " add its tokenizer.json, or give token ids as input_ids."
-        ) from error
-    if not quiet:
-        _tell_of_rows(calibration)
-    loaded = load_model(
+    calibration, loaded = load_samples_and_model(
         model,
+        data,
+        samples=samples,
+        sequence_length=sequence_length,
+        seed=seed,
+        split=split,
+        config=config,
+        text_field=text_field,
+        mask_prompt=mask_prompt,
         dtype=dtype,
-        device_map=device,
+        device=device,
         revision=revision,
+        data_revision=data_revision,
         trust_remote_code=trust_remote_code,
+        quiet=quiet,
     )
     with watched(quiet) as watch:
         extraction = run(
@@ -216,20 +142,6 @@ def extract(
     return EXIT_DONE if extraction.complete else exit_code(extraction.stop_reason)
 
 
-def _tell_of_rows(calibration: Calibration) -> None:
-    """Say on stderr how many rows gave no sample, and whether too few did."""
-    described = calibration.description
-    skipped = ", ".join(f"{count} {reason}" for reason, count in described["skipped"].items())
-    wanted = described["requested_samples"]
-    if len(calibration) < wanted:
-        tell(
-            f"only {len(calibration)} of {wanted} samples asked for, from"
-            f" {described['rows']} rows" + (f"; passed over: {skipped}" if skipped else "")
-        )
-    elif skipped:
-        tell(f"rows passed over: {skipped}")
-
-
 def _declare_files(out: Path, data: list[str], *, with_gradients: bool) -> None:
     """Compare what is written with the data that are read, and with what is there."""
     from qubo_prune.core.files.kinds import Kind
@@ -238,14 +150,6 @@ def _declare_files(out: Path, data: list[str], *, with_gradients: bool) -> None:
     files.reads(*(Path(source) for source in data if Path(source).exists()))
     declare_hessian(files, out, with_gradients=with_gradients)
     files.writes(out.with_suffix(".partial.npz"), "--out", Kind.EXTRACTION)
-
-
-def _silence_libraries() -> None:
-    """Keep the progress bars of libraries out of logs."""
-    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read when datasets is imported
-    with contextlib.suppress(ImportError):  # which `load_tokenizer` tells of
-        transformers = importlib.import_module("transformers")  # its functions carry no types
-        transformers.utils.logging.disable_progress_bar()
 
 
 def _parse_shard(text: str | None) -> tuple[int, int] | None:

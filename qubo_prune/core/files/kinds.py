@@ -46,6 +46,7 @@ class Kind(enum.Enum):
     MATRIX = "a square matrix"
     GRADIENTS = "a table of float32 numbers"
     PLOT = "a plot"
+    TABLE = "a table of scores"
     EXTRACTION = "an unfinished extraction"
     OTHER = "something else"
     EMPTY = "nothing"
@@ -152,9 +153,15 @@ def _kind_of_plot(path: Path) -> Kind:
     return Kind.PLOT if is_plot else Kind.OTHER
 
 
+def _kind_of_csv(path: Path) -> Kind:
+    with path.open(encoding="utf-8") as stream:
+        return Kind.TABLE if stream.readline().startswith("block,name,") else Kind.OTHER
+
+
 _READERS: dict[str, Callable[[Path], Kind]] = {
     ".json": _kind_of_json,
     ".npz": _kind_of_npz,
     ".npy": _kind_of_npy,
+    ".csv": _kind_of_csv,
     **dict.fromkeys((".png", ".pdf", ".svg"), _kind_of_plot),
 }

@@ -80,6 +80,11 @@ class Gates:
         Turns final hidden states into logits as the model does, or None where no way is known.
     fallbacks
         For each layer gated as a whole, by index, the reason.
+    ends
+        For each gate the modules whose outputs it scales.
+    parts
+        For each gate of a branch the largest modules that belong to this branch alone; nothing for
+        gates of layers.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Gates:
         layers: Sequence[nn.Module],
         head: Head | None = None,
         fallbacks: dict[int, str] | None = None,
+        parts: Sequence[tuple[nn.Module, ...]] | None = None,
     ) -> None:
         self.model = model
         self.gates = tuple(gates)
@@ -101,7 +107,8 @@ class Gates:
         self.layers = tuple(layers)
         self.head = head
         self.fallbacks = dict(fallbacks or {})
-        self._targets = tuple(targets)
+        self.ends = tuple(targets)
+        self.parts = tuple(parts or [()] * len(self.gates))
 
     def __len__(self) -> int:
         return len(self.gates)
@@ -135,9 +142,7 @@ class Gates:
             )
         handles = []
         try:
-            for gate, modules, column in zip(
-                self.gates, self._targets, values.unbind(1), strict=True
-            ):
+            for gate, modules, column in zip(self.gates, self.ends, values.unbind(1), strict=True):
                 hook = gate_branch if gate.place == "branch" else gate_layer
                 handles += [
                     module.register_forward_hook(hook(column), with_kwargs=True)
@@ -252,15 +257,18 @@ def _gates(
 ) -> Gates:
     gates: list[Gate] = []
     targets: list[tuple[nn.Module, ...]] = []
+    parts: list[tuple[nn.Module, ...]] = []
     for i, (layer, each) in enumerate(zip(layers, branches, strict=True)):
         name = f"layers.{i}"
         if isinstance(each, str):
             gates.append(Gate(name, "layer", i, count_parameters([layer]), "block"))
             targets.append((layer,))
+            parts.append(())
         elif granularity == "block":
             kind = each[0].kind if len(each) == 1 else "layer"
             gates.append(Gate(name, kind, i, count_parameters([layer]), "branch"))
             targets.append(tuple(end for branch in each for end in branch.ends))
+            parts.append(())
         else:
             for j, branch in enumerate(each):
                 earlier = sum(other.kind == branch.kind for other in each[:j])
@@ -269,6 +277,7 @@ def _gates(
                     Gate(f"{name}.{label}", branch.kind, i, branch.num_parameters, "branch")
                 )
                 targets.append(branch.ends)
+                parts.append(branch.modules)
     return Gates(
         model,
         gates,
@@ -277,4 +286,5 @@ def _gates(
         layers_path=path,
         layers=layers,
         fallbacks={i: each for i, each in enumerate(branches) if isinstance(each, str)},
+        parts=parts,
     )

@@ -1,0 +1,273 @@
+"""`qubo-prune criteria`: what others would remove, score by score."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qubo_prune.cli import options
+from qubo_prune.cli.files import Files
+from qubo_prune.cli.models import (
+    BatchSize,
+    Config,
+    Data,
+    DataRevision,
+    Device,
+    Dtype,
+    Granularity,
+    Layers,
+    MaskPrompt,
+    Model,
+    Revision,
+    Samples,
+    Seed,
+    SequenceLength,
+    Split,
+    TextField,
+    TrustRemoteCode,
+    load_samples_and_model,
+)
+from qubo_prune.cli.output import (
+    EXIT_DONE,
+    EXIT_OUTPUT,
+    exit_code,
+    print_json,
+    print_table,
+    print_text,
+)
+from qubo_prune.cli.progress import watched
+from qubo_prune.core.defaults import BATCH_SIZE
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.pruning.criteria import Criterion, ScoreTable
+
+Names = Annotated[
+    list[str],
+    typer.Option(
+        "--criteria", metavar="NAMES", help="Which criteria, as a,b. Repeatable.  [default: all]"
+    ),
+]
+Switches = Annotated[
+    list[str],
+    typer.Option(
+        "--option",
+        metavar="NAME.KEY=VALUE",
+        help="A switch of a criterion, as block-influence.recomputed=true. Repeatable.",
+    ),
+]
+Removal = Annotated[
+    list[str],
+    typer.Option(
+        "--remove",
+        metavar="M",
+        help="Also show what each would remove: how many blocks; or KIND=COUNT for each kind, "
+        "repeatable.",
+    ),
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Write the scores to FILE, a line a block."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw a heat map of them into FILE, a .png, .pdf or .svg."),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(metavar="S", help="Stop after S seconds and show the criteria finished by then."),
+]
+
+
+def criteria(
+    model: Model,
+    data: Data,
+    names: Names = [],  # noqa: B006
+    option: Switches = [],  # noqa: B006
+    remove: Removal = [],  # noqa: B006
+    only: options.Only = None,
+    keep: options.Keep = [],  # noqa: B006
+    force: options.Force = [],  # noqa: B006
+    csv: Csv = None,
+    plot: Plot = None,
+    granularity: Granularity = "block",
+    samples: Samples = 64,
+    sequence_length: SequenceLength = 512,
+    seed: Seed = 0,
+    split: Split = "train",
+    config: Config = None,
+    text_field: TextField = None,
+    mask_prompt: MaskPrompt = False,
+    batch_size: BatchSize = BATCH_SIZE,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    layers: Layers = None,
+    revision: Revision = None,
+    data_revision: DataRevision = None,
+    trust_remote_code: TrustRemoteCode = False,
+    time_limit: TimeLimit = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Score every block of a model by the criteria that others prune by.
+
+    The blocks with the lowest scores go first. With --remove M, also what each criterion would
+    remove. Exits with 0 when all is computed, 2 on bad input, 3 when the time limit and 130 when
+    Ctrl-C came first.
+    """
+    chosen = _criteria(names, option)
+    wanted = options.parse_removal(remove)
+    if wanted is None and (keep or force or only):
+        raise InputError(
+            "--keep, --force and --only say what may be removed, but nothing is to be; "
+            "add --remove M."
+        )
+    files = _declare_files(data, csv, plot)
+
+    from qubo_prune.core.stopping import Stop, StopReason
+    from qubo_prune.pruning.criteria import score_table
+
+    calibration, loaded = load_samples_and_model(
+        model,
+        data,
+        samples=samples,
+        sequence_length=sequence_length,
+        seed=seed,
+        split=split,
+        config=config,
+        text_field=text_field,
+        mask_prompt=mask_prompt,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        data_revision=data_revision,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+    from qubo_prune.hessians.gates.gates import find_gates
+    from qubo_prune.pruning.criteria.model_evidence import model_evidence
+
+    gates = find_gates(loaded, granularity, layers=layers)  # type: ignore[arg-type]
+    block_names = [gate.name for gate in gates.gates]
+    kinds = [gate.kind for gate in gates.gates]
+    problem = None
+    if wanted is not None:
+        problem = _problem(wanted, block_names, kinds, keep, force, only)
+    with watched(quiet) as watch:
+        stop = Stop(time_limit, progress=watch.progress)
+        evidence = model_evidence(loaded, gates, calibration, batch_size=batch_size, stop=stop)
+        with stop.interruptible():
+            table = score_table(
+                chosen,
+                evidence,
+                names=block_names,
+                kinds=kinds,
+                problem=problem,
+                on_criterion=lambda each: stop.report(0, None, f"computing {each.name}"),
+            )
+        stop.raise_failure()
+    if csv is not None:
+        files.write(csv, table.save_csv)
+    if plot is not None and table.criteria:
+        from qubo_prune.report.criteria import plot_criteria
+
+        files.write(plot, lambda path: plot_criteria(table, path))
+    if not quiet:
+        files.tell_written()
+    if json:
+        facts = {"samples": len(calibration), "granularity": granularity, "model": model}
+        print_json({**table.to_dict(), **facts})
+    elif not quiet:
+        _show(table, len(calibration))
+    if files.failed:
+        return EXIT_OUTPUT
+    return EXIT_DONE if table.complete else exit_code(stop.reason or StopReason.INTERRUPTED)
+
+
+def _criteria(names: Sequence[str], switches: Sequence[str]) -> list[Criterion]:
+    """Return the criteria of ``--criteria`` with the switches of ``--option``."""
+    from qubo_prune.pruning.criteria import criterion_names, get_criterion
+
+    listed = [part.strip() for item in names for part in item.split(",")]
+    chosen = list(dict.fromkeys(listed or criterion_names()))
+    arguments: dict[str, dict[str, Any]] = {name: {} for name in chosen}
+    for switch in switches:
+        name, dot, assignment = switch.partition(".")
+        if not dot or name not in arguments:
+            raise InputError(
+                f"--option takes NAME.KEY=VALUE of a criterion that is asked for, got {switch!r}; "
+                "write e.g. block-influence.tokens=last."
+            )
+        arguments[name] |= options.parse_backend_options([assignment])
+    return [get_criterion(name, **arguments[name]) for name in chosen]
+
+
+def _declare_files(data: Sequence[str], csv: Path | None, plot: Path | None) -> Files:
+    """Compare what is written with the data that are read, and with what is there."""
+    from qubo_prune.core.files.kinds import Kind
+    from qubo_prune.report.figures import require_format
+
+    files = Files()
+    files.reads(*(Path(source) for source in data if Path(source).exists()))
+    if csv is not None:
+        files.writes(csv, "--csv", Kind.TABLE)
+    if plot is not None:
+        require_format(plot)
+        files.writes(plot, "--plot", Kind.PLOT)
+    return files
+
+
+def _problem(
+    remove: int | dict[str, int],
+    names: Sequence[str],
+    kinds: Sequence[str],
+    keep: Sequence[str],
+    force: Sequence[str],
+    only: str | None,
+) -> Problem:
+    import numpy as np
+
+    from qubo_prune.core.problem.problem import Problem
+
+    return Problem(
+        np.zeros((len(names), len(names))),
+        remove,
+        kinds=kinds,
+        names=names,
+        keep=options.parse_blocks(keep),
+        force=options.parse_blocks(force),
+        only=only,
+    )
+
+
+def _show(table: ScoreTable, num_samples: int) -> None:
+    headings = [each.name for each in table.criteria]
+    rows = []
+    for block, name in enumerate(table.names):
+        cells = [
+            _format_score(score) + ("*" if removed is not None and block in removed else " ")
+            for score, removed in zip(table.scores[:, block], table.removals, strict=True)
+        ]
+        rows.append([str(block), name, table.kinds[block], *cells])
+    print_table(["#", "block", "kind", *headings], rows)
+    marks = "" if table.remove is None else " A star marks what goes."
+    print_text(f"Lowest scores go first; of {num_samples} samples.{marks}")
+    if table.remove is not None:
+        told = [
+            format_blocks(removed) if removed is not None else f"({refusal})"
+            for removed, refusal in zip(table.removals, table.refusals, strict=True)
+        ]
+        print_table(["criterion", "removed"], list(zip(headings, told, strict=True)))
+    if not table.complete:
+        print_text("Stopped: the other criteria are not computed.")
+
+
+def _format_score(score: float) -> str:
+    return f"{score:.4g}" if math.isfinite(score) else "diverged"

@@ -1,0 +1,350 @@
+"""`qubo-prune select`: from a model, and maybe a Hessian, to a removal that was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qubo_prune.cli import options
+from qubo_prune.cli.files import Files, declare_hessian
+from qubo_prune.cli.models import (
+    BatchSize,
+    Config,
+    Data,
+    DataRevision,
+    Device,
+    Dtype,
+    Granularity,
+    Layers,
+    MaskPrompt,
+    Model,
+    Revision,
+    Seed,
+    SequenceLength,
+    Split,
+    TextField,
+    TrustRemoteCode,
+    load_samples_and_model,
+)
+from qubo_prune.cli.output import (
+    EXIT_OUTPUT,
+    exit_code,
+    print_json,
+    print_line,
+    print_text,
+    stdout_console,
+)
+from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.core.defaults import BATCH_SIZE
+from qubo_prune.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qubo_prune.core.files.hessian import HessianFile
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.hessians.gates.gates import Gates
+    from qubo_prune.pruning.selection import Selection
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="Write the selection to FILE, a .json; the measurements go beside it as they come.",
+    ),
+]
+Hessian = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The Hessian of the model, whose energy is one more hint."),
+]
+SpectrumFile = Annotated[
+    Path | None,
+    typer.Option("--spectrum", metavar="FILE", help="Its lowest states, as `solve --out` writes."),
+]
+Criteria = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAMES",
+        help=(
+            "Criteria whose removals are measured too, as a,b, or none.  [default: block-influence]"
+        ),
+    ),
+]
+Propose = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="FILE",
+        help="Removals of others to measure: EvoPress, LLM-Drop, mergekit, lists. Repeatable.",
+    ),
+]
+Objective = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="What is measured: the increase of the loss, or kl, the divergence from the model.",
+    ),
+]
+Evaluations = Annotated[
+    int, typer.Option(metavar="COUNT", help="Removals to measure, single blocks included.")
+]
+Samples = Annotated[
+    int, typer.Option(metavar="COUNT", help="How many samples, held-out ones included.")
+]
+HeldOut = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE", help="Part of the samples that only the result is reported on; 0 for none."
+    ),
+]
+Batch = Annotated[
+    int,
+    typer.Option(
+        "--proposals",
+        metavar="COUNT",
+        help="Removals proposed at a time; several share the work of their common first layers.",
+    ),
+]
+HessianOut = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write what was learned as a Hessian, a .npy, that `solve` takes."
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw the measurements into FILE, a .png, .pdf or .svg."),
+]
+TimeLimit = Annotated[
+    float | None, typer.Option(metavar="S", help="Stop after S seconds; the same command goes on.")
+]
+Rows = Annotated[
+    int, typer.Option(metavar="COUNT", help="How many removals the table shows.", min=0)
+]
+
+
+def select(
+    model: Model,
+    data: Data,
+    out: Out,
+    remove: options.Removal = [],  # noqa: B006 - typer copies it
+    only: options.Only = None,
+    keep: options.Keep = [],  # noqa: B006
+    force: options.Force = [],  # noqa: B006
+    hessian: Hessian = None,
+    spectrum: SpectrumFile = None,
+    criteria: Criteria = [],  # noqa: B006
+    propose: Propose = [],  # noqa: B006
+    objective: Objective = "loss",
+    evaluations: Evaluations = 100,
+    samples: Samples = 64,
+    held_out: HeldOut = 0.5,
+    sequence_length: SequenceLength = 512,
+    proposals: Batch = 1,
+    seed: Seed = 0,
+    hessian_out: HessianOut = None,
+    plot: Plot = None,
+    granularity: Granularity = "block",
+    split: Split = "train",
+    config: Config = None,
+    text_field: TextField = None,
+    mask_prompt: MaskPrompt = False,
+    batch_size: BatchSize = BATCH_SIZE,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    layers: Layers = None,
+    revision: Revision = None,
+    data_revision: DataRevision = None,
+    trust_remote_code: TrustRemoteCode = False,
+    time_limit: TimeLimit = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    rows: Rows = 10,
+) -> int:
+    """Measure removals of a model and find the one that is missed least.
+
+    Interrupted or killed, the same command goes on where it was and comes to the same selection.
+    Exits with 0 when done, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first; in
+    the last two cases what was found is printed and written all the same.
+    """
+    counts = options.parse_removal(remove)
+    files = _declare_files(data, hessian, [spectrum, *propose], out, hessian_out, plot)
+    names = _criteria(criteria)
+    if objective not in {"loss", "kl"}:
+        raise InputError(f"--objective takes loss or kl, not {objective!r}; choose one.")
+
+    from qubo_prune.core.files.hessian import load_hessian
+    from qubo_prune.core.spectrum.spectrum import Spectrum
+    from qubo_prune.pruning.loop import LoopSettings
+
+    settings = LoopSettings(batch_size=proposals)
+    file = None if hessian is None else load_hessian(hessian)
+    if counts is None and (file is None or file.remove is None):
+        raise InputError("say how many blocks to remove: --remove M.")
+    lowest = None if spectrum is None else Spectrum.load(spectrum)
+    for each in propose:
+        require_readable(each)
+    calibration, loaded = load_samples_and_model(
+        model,
+        data,
+        samples=samples,
+        sequence_length=sequence_length,
+        seed=seed,
+        split=split,
+        config=config,
+        text_field=text_field,
+        mask_prompt=mask_prompt,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        data_revision=data_revision,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+
+    from qubo_prune.core.stopping import Stop
+    from qubo_prune.hessians.gates.gates import find_gates
+    from qubo_prune.pruning.removal_lists import read_removals
+    from qubo_prune.pruning.selector import select as run
+
+    gates = find_gates(loaded, granularity, layers=layers)  # type: ignore[arg-type]
+    problem = _problem(counts, file, gates, keep, force, only)
+    block_names = [gate.name for gate in gates.gates]
+    with watched(quiet) as watch:
+        selection = run(
+            loaded,
+            calibration,
+            problem,
+            objective=objective,  # type: ignore[arg-type]
+            evaluations=evaluations,
+            held_out=held_out,
+            gates=gates,
+            criteria=names,
+            spectrum=lowest,
+            proposals={each.name: read_removals(each, block_names) for each in propose},
+            seed=seed,
+            settings=settings,
+            batch_size=batch_size,
+            state=state_path(out),
+            hessian_out=hessian_out,
+            stop=Stop(time_limit, progress=watch.progress),
+        )
+    files.write(out, selection.save)
+    if plot is not None:
+        from qubo_prune.report.selection import plot_selection
+
+        files.write(plot, lambda path: plot_selection(selection, path))
+    if not quiet:
+        files.tell_written()
+    if json:
+        print_json(selection.to_dict())
+    elif not quiet:
+        _show(selection, rows)
+    return EXIT_OUTPUT if files.failed else exit_code(selection.stop_reason)
+
+
+def state_path(out: Path) -> Path:
+    """Return where the measurements of a selection are kept, from which it goes on.
+
+    >>> state_path(Path("runs/selection.json")).name
+    'selection.measurements.jsonl'
+    """
+    return out.with_suffix(".measurements.jsonl")
+
+
+def require_readable(path: Path) -> None:
+    """Refuse a file that is not there, before anything is computed."""
+    from qubo_prune.core.files.disk import read_file
+
+    read_file(path)
+
+
+def _declare_files(
+    data: Sequence[str],
+    hessian: str | None,
+    read: Sequence[Path | None],
+    out: Path,
+    hessian_out: Path | None,
+    plot: Path | None,
+) -> Files:
+    """Compare what is written with what is read and what is there, before hours of work."""
+    from qubo_prune.core.files.kinds import Kind
+    from qubo_prune.pruning.selection_files import check_suffix
+    from qubo_prune.report.figures import require_format
+
+    files = Files()
+    files.reads(*(Path(source) for source in data if Path(source).exists()))
+    files.reads(*(path for path in read if path is not None))
+    if hessian is not None:
+        files.reads_hessian(hessian)
+    check_suffix(out)
+    files.writes(out, "--out", Kind.SELECTION)
+    files.writes(state_path(out), "--out")
+    if hessian_out is not None:
+        declare_hessian(files, hessian_out, option="--hessian-out")
+    if plot is not None:
+        require_format(plot)
+        files.writes(plot, "--plot", Kind.PLOT)
+    return files
+
+
+def _criteria(items: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of ``--criteria``; ``none`` for none of them."""
+    from qubo_prune.pruning.criteria import get_criterion
+    from qubo_prune.pruning.selector import CRITERIA
+
+    names = [part.strip() for item in items for part in item.split(",")]
+    if not names:
+        return CRITERIA
+    if names == ["none"]:
+        return ()
+    for name in names:
+        get_criterion(name)
+    return tuple(dict.fromkeys(names))
+
+
+def _problem(
+    remove: int | dict[str, int] | None,
+    file: HessianFile | None,
+    gates: Gates,
+    keep: Sequence[str],
+    force: Sequence[str],
+    only: str | None,
+) -> Problem:
+    """Return the problem of the model: with the energy of the Hessian, if there is one."""
+    import numpy as np
+
+    from qubo_prune.core.problem.problem import Problem
+    from qubo_prune.hessians.language_model import describe
+    from qubo_prune.pruning.selector import require_same_model
+
+    matrix = np.zeros((len(gates), len(gates)))
+    if file is not None:
+        require_same_model(file, gates, describe(gates.model))  # type: ignore[arg-type]
+        matrix = file.hessian
+        remove = file.remove if remove is None else remove
+    return Problem(
+        matrix,
+        remove,  # type: ignore[arg-type]
+        kinds=[gate.kind for gate in gates.gates],
+        names=[gate.name for gate in gates.gates],
+        keep=options.parse_blocks(keep),
+        force=options.parse_blocks(force),
+        only=only,
+    )
+
+
+def _show(selection: Selection, rows: int) -> None:
+    """Print the verdict, and a table of the best."""
+    print_text(str(selection))
+    if rows and len(selection):
+        table = selection.to_table(rows)
+        table.title = None  # said above, where the table is no limit
+        stdout_console().print(table)
+    hidden = len(selection) - rows
+    print_line(
+        f"{selection.num_evaluations} measurements and {selection.num_held_out} on held-out "
+        f"samples in {format_duration(selection.seconds)}"
+        + (f"; {hidden} not shown (--rows, --json)" if hidden > 0 else "")
+    )

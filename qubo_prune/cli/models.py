@@ -1,0 +1,176 @@
+"""What commands share that run a model on samples: their options, and loading both."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qubo_prune.cli.output import tell
+from qubo_prune.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel
+
+    from qubo_prune.hessians.calibration.calibration import Calibration
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A folder, or a name on the Hugging Face hub.")
+]
+Data = Annotated[
+    list[str],
+    typer.Option(
+        metavar="SOURCE",
+        help=(
+            "Calibration samples: .jsonl, .json, .txt, .parquet or .npy files (repeatable), or a"
+            " dataset's folder or name on the hub."
+        ),
+    ),
+]
+Granularity = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="What one gate scales: a decoder layer (block) or one residual branch of it (branch).",
+    ),
+]
+Samples = Annotated[int, typer.Option(metavar="COUNT", help="How many samples.")]
+SequenceLength = Annotated[
+    int, typer.Option(metavar="TOKENS", help="Cut samples off after so many tokens.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the choice of samples.")]
+Split = Annotated[str, typer.Option(metavar="NAME", help="Split of the dataset.")]
+Config = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Configuration of the dataset, if it has some.")
+]
+TextField = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column to read.  [default: messages, conversations, text or input_ids]",
+    ),
+]
+MaskPrompt = Annotated[
+    bool, typer.Option("--mask-prompt", help="Count only what the assistant says.")
+]
+BatchSize = Annotated[
+    int, typer.Option(metavar="COUNT", help="Samples at a time; halved when memory runs out.")
+]
+Dtype = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="auto (as saved), float32, bfloat16, float16 or float64."),
+]
+Device = Annotated[
+    str, typer.Option(metavar="WHERE", help="auto (all there are), cpu, cuda:0, ...")
+]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH", help="Where the decoder layers are in the model.  [default: found]"
+    ),
+]
+Revision = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of the model on the hub.")
+]
+DataRevision = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Branch, tag or commit of the dataset on the hub."),
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+]
+
+
+def load_samples_and_model(
+    model: str,
+    data: Sequence[str],
+    *,
+    samples: int,
+    sequence_length: int,
+    seed: int,
+    split: str,
+    config: str | None,
+    text_field: str | None,
+    mask_prompt: bool,
+    dtype: str,
+    device: str,
+    revision: str | None,
+    data_revision: str | None,
+    trust_remote_code: bool,
+    quiet: bool,
+) -> tuple[Calibration, PreTrainedModel]:
+    """Load what the options name.
+
+    What can be wrong with the model's folder and with the data is found out before its weights,
+    which may take minutes, are loaded.
+    """
+    from qubo_prune.hessians.calibration.calibration import load_calibration
+    from qubo_prune.hessians.calibration.sources import NoTokenizerError
+    from qubo_prune.hessians.language_model import (
+        check_config,
+        load_model,
+        load_tokenizer,
+        require_dtype,
+    )
+
+    if quiet or not sys.stderr.isatty():
+        _silence_libraries()
+    require_dtype(dtype)
+    check_config(model, revision=revision, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
+    try:
+        calibration = load_calibration(
+            data[0] if len(data) == 1 else list(data),
+            tokenizer,
+            num_samples=samples,
+            sequence_length=sequence_length,
+            seed=seed,
+            split=split,
+            config=config,
+            text_field=text_field,
+            mask_prompt=mask_prompt,
+            revision=data_revision,
+        )
+    except NoTokenizerError as error:
+        raise InputError(
+            f"the model {model!r} comes with no tokenizer that can be loaded, but {error.what};"
+            " add its tokenizer.json, or give token ids as input_ids."
+        ) from error
+    if not quiet:
+        _tell_of_rows(calibration)
+    loaded = load_model(
+        model,
+        dtype=dtype,
+        device_map=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
+    return calibration, loaded
+
+
+def _tell_of_rows(calibration: Calibration) -> None:
+    """Say on stderr how many rows gave no sample, and whether too few did."""
+    described = calibration.description
+    skipped = ", ".join(f"{count} {reason}" for reason, count in described["skipped"].items())
+    wanted = described["requested_samples"]
+    if len(calibration) < wanted:
+        tell(
+            f"only {len(calibration)} of {wanted} samples asked for, from"
+            f" {described['rows']} rows" + (f"; passed over: {skipped}" if skipped else "")
+        )
+    elif skipped:
+        tell(f"rows passed over: {skipped}")
+
+
+def _silence_libraries() -> None:
+    """Keep the progress bars of libraries out of logs."""
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read when datasets is imported
+    with contextlib.suppress(ImportError):  # which `load_tokenizer` tells of
+        transformers = importlib.import_module("transformers")  # its functions carry no types
+        transformers.utils.logging.disable_progress_bar()

@@ -1,0 +1,71 @@
+"""Losses and divergences of predictions, with the logits of a few of them in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from qubo_prune.hessians.gates.head import Head
+
+_BLOCK = 2**21
+"""Logits turned into float32 at a time on a processor, so that they stay in its caches."""
+
+
+def token_losses(head: Head | None, states: Tensor, labels: Tensor, step: int) -> Tensor:
+    """Return the cross-entropy of each prediction, (tokens,) float64 on the CPU.
+
+    Parameters
+    ----------
+    head
+        Turns hidden states into logits; None if `states` are logits.
+    states
+        Hidden states or logits, (tokens, size).
+    labels
+        The tokens to predict, (tokens,).
+    step
+        Predictions whose logits are computed together.
+    """
+    nats = torch.empty(len(labels), dtype=torch.float64)
+    for start, logits in _logits(head, states, step):
+        wanted = labels[start : start + len(logits)].to(logits.device)
+        for at, rows in _blocks(logits):
+            loss = nn.functional.cross_entropy(
+                _wide(rows), wanted[at : at + len(rows)], reduction="none"
+            )
+            nats[start + at : start + at + len(rows)] = loss.double().cpu()
+    return nats
+
+
+def token_divergences(head: Head | None, original: Tensor, states: Tensor, step: int) -> Tensor:
+    """Return KL(original || states) of each prediction, (tokens,) float64 on the CPU.
+
+    The arguments are those of `token_losses`, with the original's hidden states or logits.
+    """
+    nats = torch.empty(len(states), dtype=torch.float64)
+    pairs = zip(_logits(head, original, step), _logits(head, states, step), strict=True)
+    for (start, expected), (_, logits) in pairs:
+        for (at, rows), (_, others) in zip(_blocks(expected), _blocks(logits), strict=True):
+            wanted = torch.log_softmax(_wide(rows), -1)
+            found = torch.log_softmax(_wide(others.to(rows.device)), -1)
+            divergence = found.neg_().add_(wanted).mul_(wanted.exp_()).sum(-1, dtype=torch.float64)
+            # Never negative but for rounding; NaN stays.
+            nats[start + at : start + at + len(rows)] = divergence.clamp_(min=0).cpu()
+    return nats
+
+
+def _logits(head: Head | None, states: Tensor, step: int) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(states), step):
+        part = states[start : start + step]
+        yield start, part if head is None else head(part)
+
+
+def _blocks(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+    size = len(logits) if logits.device.type != "cpu" else max(1, _BLOCK // logits.shape[-1])
+    for start in range(0, len(logits), size):
+        yield start, logits[start : start + size]
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,13 @@
+"""Removals in the files of others: read to be measured beside ours, and written for them."""
+
+from __future__ import annotations
+
+from qubo_prune.pruning.removal_lists.blocks import Blocks
+from qubo_prune.pruning.removal_lists.registry import (
+    FORMATS,
+    RemovalFormat,
+    read_removals,
+    write_removals,
+)
+
+__all__ = ["FORMATS", "Blocks", "RemovalFormat", "read_removals", "write_removals"]
