@@ -57,9 +57,8 @@ def test_a_selection_with_everything(run: Any, model: Path, tmp_path: Path) -> N
         *("--propose", tmp_path / "list.txt", "--criteria", "last,block-influence"),
         *("--hessian-out", learned, "--plot", plot),
     )
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, f"qubo-prune: wrote {out} and {plot}\n")
     assert "held-out samples" in ran.out
-    assert f"written to {out}" in ran.out
     selection = Selection.load(out)
     by = {name for each in selection for name in each.proposed_by.split(", ")}
     assert {"list.txt", "last", "block-influence", "energy"} <= by
@@ -115,7 +114,7 @@ def test_branches_with_counts_keep_and_force(run: Any, model: Path, tmp_path: Pa
         *arguments(model, out, "--remove", "mlp=2", remove="attention=1"),  # type: ignore[arg-type]
         *("--granularity", "branch", "--keep", "layers.0.mlp", "--force", "layers.5.attention"),
     )
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, f"qubo-prune: wrote {out}\n")
     for index in range(len(selection := Selection.load(out))):
         names = selection.removed_names(index)
         assert "layers.5.attention" in names
@@ -145,7 +144,7 @@ def bad(model: Path, tmp_path: Path) -> dict[str, tuple[list[object], str]]:
         "too many": (arguments(model, out, remove=9), "remove"),
         "none said": (
             ["select", model, "--data", model / "tokens.npy", "--out", out],
-            "--remove is missing",
+            "say how many blocks to remove: --remove M.",
         ),
         "count": (
             arguments(model, out, "--hessian", tmp_path / "small.npy"),
@@ -176,10 +175,13 @@ def bad(model: Path, tmp_path: Path) -> dict[str, tuple[list[object], str]]:
             arguments(model, out, "--hessian-out", tmp_path / "q.txt"),
             "must end in .npy",
         ),
-        "both": (arguments(model, out, "--hessian-out", tmp_path / "s.npy"), "rename one of them"),
+        "both": (
+            arguments(model, out, "--hessian-out", tmp_path / "s.npy"),
+            "--hessian-out and --out both name",
+        ),
         "criterion": (arguments(model, out, "--criteria", "single-loss"), "the loop does itself"),
         "objective": (arguments(model, out, "--objective", "score"), "takes loss or kl"),
-        "share": (arguments(model, out, "--held-out", 1.5), "held_out must be at least 0"),
+        "share": (arguments(model, out, "--held-out", 1.5), "--held-out must be at least 0"),
         "evaluations": (
             arguments(model, out, "--evaluations", 0),
             "evaluations must be at least 1",
