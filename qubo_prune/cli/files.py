@@ -108,15 +108,13 @@ class Files:
 
     def write(self, path: Path, save: Callable[[Path], object]) -> None:
         """Write a result; where that fails, somewhere else."""
-        from qubo_prune.core.files.disk import rescue
+        from qubo_prune.core.files.disk import save_or_rescue
 
         try:
-            save(path)
+            save_or_rescue(save, path)
         except InputError as error:
             self.failed = True
-            kept = rescue(save, path.name)
-            where = f" it is kept in {kept}." if kept else " it is kept nowhere."
-            tell(f"error: {str(error).rstrip('.')};{where}")
+            tell(f"error: {error}")
         else:
             self._written.append(path)
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from qubo_prune import Certificate, InputError, Problem, solve
 from qubo_prune.cli.main import main
+from qubo_prune.core.errors import OutputError
 from qubo_prune.core.files.disk import write_atomically
 from qubo_prune.core.files.gradients import save_gradients
 from qubo_prune.core.files.kinds import Kind, kind_of
@@ -201,6 +202,9 @@ def test_saving_from_python_replaces_no_other_kind(folder: Path) -> None:
         for name in names:
             with pytest.raises(InputError, match="name another"):
                 save(name)
+    for name in ("plain.json", "named.json", "spectrum.json", "proof.json", "problem.lp.json"):
+        with pytest.raises(InputError, match=r"name another|not a valid checkpoint"):
+            solve(problem, num_states=2, backend="enumeration", options={"checkpoint": name})
     assert contents(folder) == before
 
 
@@ -302,7 +306,7 @@ def test_a_sweep_outlives_its_folder(
 
     def failing(spectrum: Spectrum, path: Path) -> None:
         if spectrum.remove == 2 and path.parent.name == "s":
-            raise InputError(f"{path} cannot be written (No space left on device); delete some.")
+            raise OutputError(f"{path} cannot be written (No space left on device); delete some.")
         real(spectrum, path)
 
     monkeypatch.setattr(Spectrum, "save", failing)
