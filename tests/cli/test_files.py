@@ -157,7 +157,10 @@ def test_links_are_seen_through(link: str, folder: Path, run) -> None:
 def test_a_sweep_compares_all_its_files(folder: Path, run) -> None:
     np.save("remove-3.npy", np.eye(5))
     sweep = ["sweep", "remove-3.npy", "--remove", "1-3", "--states", "2"]
-    assert "--out would write remove-3.json, which" in run(*sweep, "--out", ".").err
+    assert (
+        "would write remove-3.json, where this command looks for a sidecar"
+        in run(*sweep, "--out", ".").err
+    )
     assert run("sweep", "named.npy", "--remove", "3", "--out", ".").code == 2
     Path("s").mkdir()
     shutil.copy("proof.json", "s/remove-2.json")

@@ -330,9 +330,9 @@ def test_the_command_tells_what_it_did_as_json(saved: Path, tmp_path: Path, caps
     ("change", "told"),
     [
         (["--shard", "3/2"], "--shard takes I/N"),
-        (["--dtype", "int8"], "dtype must be one of auto, float32"),
-        (["--granularity", "head"], "granularity must be 'block' or 'branch'"),
-        (["--batch-size", "0"], "batch_size must be at least 1"),
+        (["--dtype", "int8"], "--dtype must be one of auto, float32"),
+        (["--granularity", "head"], "--granularity must be 'block' or 'branch'"),
+        (["--batch-size", "0"], "--batch-size must be at least 1"),
         (["--layers", "model.nowhere"], "model.nowhere"),
     ],
     ids=str,
