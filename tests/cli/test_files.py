@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qubo_prune import Certificate, InputError, Problem, solve
+from qubo_prune import Certificate, InputError, Problem, solve, sweep
 from qubo_prune.cli.main import main
 from qubo_prune.core.errors import OutputError
 from qubo_prune.core.files.disk import write_atomically
@@ -320,6 +320,36 @@ def test_a_sweep_outlives_its_folder(
     [kept] = broken.glob("qubo-prune-*/remove-2.json")
     assert f"it is kept in {kept}" in err
     assert "wrote s/remove-1.json and s/remove-3.json" in err
+
+
+def test_a_sweep_outlives_the_folder_of_its_folder(
+    folder: Path, broken: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qubo_prune.solving.sweep as module
+
+    def sweep_and_lose(*arguments: object, **options: object) -> object:
+        shutil.rmtree("gone")
+        return sweep(*arguments, **options)  # type: ignore[arg-type]
+
+    Path("gone").mkdir()
+    monkeypatch.setattr(module, "sweep", sweep_and_lose)
+    files = ["--out", "gone/s", "--certificate", "gone/c"]
+    code, out, err = run("sweep", "named.npy", "--remove", "1-2", "--states", "2", *files)
+    assert (code, len(out.splitlines()), err.count("it is kept in ")) == (4, 3, 4)
+    assert len(list(broken.glob("qubo-prune-*/remove-?.json"))) == 2
+    assert len(list(broken.glob("qubo-prune-*/remove-?.certificate.json"))) == 2
+
+
+@POSIX
+def test_an_archive_goes_through_a_pipe(folder: Path, run) -> None:
+    os.mkfifo("pipe.npz")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(Path("pipe.npz").read_bytes()))
+    reader.start()
+    assert run(*SOLVE, "--out", "pipe.npz").code == 0
+    reader.join(30)
+    Path("copy.npz").write_bytes(received[0])
+    assert len(Spectrum.load("copy.npz")) == 2
 
 
 # What a command writes, over anything that is there, or beside it.
