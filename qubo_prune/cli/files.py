@@ -29,20 +29,22 @@ class Files:
 
     def __init__(self) -> None:
         self.failed = False
-        self._read: list[Path] = []
+        self._read: dict[Path, str] = {}
         self._named: dict[Path, str] = {}
         self._written: list[Path] = []
         self._writable: set[Path] = set()
 
-    def reads(self, *paths: Path) -> None:
+    def reads(self, *paths: Path, what: str = "") -> None:
         """Say what the command reads, or would read if it were there."""
-        self._read += paths
+        self._read |= dict.fromkeys(paths, what)
 
-    def reads_hessian(self, source: str | Path, format_name: str | None = None) -> None:
+    def reads_hessian(
+        self, source: str | Path, format_name: str | None = None, *, what: str = ""
+    ) -> None:
         """Say that it reads a Hessian and what lies beside it."""
         from qubo_prune.core.files.hessian import files_of_hessian
 
-        self.reads(*files_of_hessian(source, format_name))
+        self.reads(*files_of_hessian(source, format_name), what=what)
 
     def writes(
         self,
@@ -89,11 +91,13 @@ class Files:
         from qubo_prune.core.files.disk import require_file
 
         require_file(path, f"{option}: ")
-        for other in self._read:
+        for other, what in self._read.items():
             if _are_same(path, other):
-                raise InputError(
-                    f"{option} would write {path}, which this command reads; name another file."
-                )
+                verb = f"names {what}" if what else "would write"
+                reason = "which this command reads"
+                if not other.exists():
+                    reason = "where this command looks for a sidecar"
+                raise InputError(f"{option} {verb} {path}, {reason}; name another file.")
         for other, by in self._named.items():
             if _are_same(path, other):
                 raise InputError(
@@ -108,15 +112,13 @@ class Files:
 
     def write(self, path: Path, save: Callable[[Path], object]) -> None:
         """Write a result; where that fails, somewhere else."""
-        from qubo_prune.core.files.disk import rescue
+        from qubo_prune.core.files.disk import save_or_rescue
 
         try:
-            save(path)
+            save_or_rescue(save, path)
         except InputError as error:
             self.failed = True
-            kept = rescue(save, path.name)
-            where = f" it is kept in {kept}." if kept else " it is kept nowhere."
-            tell(f"error: {str(error).rstrip('.')};{where}")
+            tell(f"error: {error}")
         else:
             self._written.append(path)
 

@@ -35,7 +35,7 @@ from qubo_prune.cli.output import (
     told_warnings,
 )
 from qubo_prune.cli.wording import about_parameter, reworded
-from qubo_prune.core.errors import BackendError, QuboPruneError
+from qubo_prune.core.errors import BackendError, OutputError, QuboPruneError
 from qubo_prune.core.version import __version__
 
 # Help is plain text: the boxes of Rich would take a third of a second to load.
@@ -103,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QuboPruneError as error:
         given = sys.argv[1:] if argv is None else list(argv)
         code = EXIT_FAILURE if isinstance(error, BackendError) else EXIT_BAD_INPUT
+        if isinstance(error, OutputError):
+            code = EXIT_OUTPUT
         return _fail(reworded(str(error), _options_of(given), given), code)
     return int(code or 0)
 

@@ -62,7 +62,7 @@ def reworded(message: str, options: Sequence[str], given: Sequence[str]) -> str:
         message = re.sub(rf"{_ALONE}{name}=True\b", option, message)
         message = re.sub(rf"{_ALONE}{name}=(?=\w)", f"{option} ", message)
         if "_" in name:
-            message = re.sub(rf"{_ALONE}{name}(?![\w'`./=])", option, message)
+            message = re.sub(rf"{_ALONE}{name}(?![\w'`/=]|\.\w)", option, message)
     return message
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "BackendError",
     "BackendUnavailableError",
     "InputError",
+    "OutputError",
     "QuboPruneError",
     "SpectrumError",
 ]
@@ -25,6 +26,10 @@ class QuboPruneError(Exception):
 
 class InputError(QuboPruneError, ValueError):
     """What the user gave cannot be used: a matrix, a count, a file, an option."""
+
+
+class OutputError(InputError):
+    """A file cannot be written where it should be."""
 
 
 class SpectrumError(QuboPruneError):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import check_suffix
+from qubo_prune.core.files.disk import check_suffix, save_or_rescue
 from qubo_prune.core.files.gradients import gradients_path, save_gradients
 from qubo_prune.core.files.hessian import SUFFIXES, save_hessian
 from qubo_prune.core.files.lock import locked
@@ -183,11 +183,11 @@ def extract(
         stop.raise_failure()
         rate = (rows.num_done - before) / stop.elapsed
         if rows.num_done < len(samples):
-            rows.save()
+            save_or_rescue(rows.save, out.with_suffix(".partial.npz"))
         else:
             checked = _check_dtype(gates, samples, order, rows, check_dtype)
             sidecar = _sidecar(described, gates, calibration, samples, shard, checked)
-            _write(out, rows, order, sidecar, with_gradients)
+            save_or_rescue(lambda path: _write(path, rows, order, sidecar, with_gradients), out)
             rows.delete()
     return Extraction(
         path=out,

@@ -70,8 +70,8 @@ class GradientRows:
         if time.monotonic() - self._written >= INTERVAL_SECONDS:
             self._save_if_possible()
 
-    def save(self) -> None:
-        """Write the file, completely or not at all."""
+    def save(self, path: Path | None = None) -> None:
+        """Write the file, or another one, completely or not at all."""
         header = {
             "format_version": FORMAT_VERSION,
             "num_done": self.num_done,
@@ -84,7 +84,7 @@ class GradientRows:
             "losses": self.losses[: self.num_done],
         }
         write_atomically(
-            {self._path: lambda stream: np.savez(stream, allow_pickle=False, **arrays)}
+            {path or self._path: lambda stream: np.savez(stream, allow_pickle=False, **arrays)}
         )
         self._written = time.monotonic()
 

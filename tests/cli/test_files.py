@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qubo_prune import Certificate, InputError, Problem, solve
+from qubo_prune import Certificate, InputError, Problem, solve, sweep
 from qubo_prune.cli.main import main
+from qubo_prune.core.errors import OutputError
 from qubo_prune.core.files.disk import write_atomically
 from qubo_prune.core.files.gradients import save_gradients
 from qubo_prune.core.files.kinds import Kind, kind_of
@@ -156,7 +157,10 @@ def test_links_are_seen_through(link: str, folder: Path, run) -> None:
 def test_a_sweep_compares_all_its_files(folder: Path, run) -> None:
     np.save("remove-3.npy", np.eye(5))
     sweep = ["sweep", "remove-3.npy", "--remove", "1-3", "--states", "2"]
-    assert "--out would write remove-3.json, which" in run(*sweep, "--out", ".").err
+    assert (
+        "would write remove-3.json, where this command looks for a sidecar"
+        in run(*sweep, "--out", ".").err
+    )
     assert run("sweep", "named.npy", "--remove", "3", "--out", ".").code == 2
     Path("s").mkdir()
     shutil.copy("proof.json", "s/remove-2.json")
@@ -201,6 +205,9 @@ def test_saving_from_python_replaces_no_other_kind(folder: Path) -> None:
         for name in names:
             with pytest.raises(InputError, match="name another"):
                 save(name)
+    for name in ("plain.json", "named.json", "spectrum.json", "proof.json", "problem.lp.json"):
+        with pytest.raises(InputError, match=r"name another|not a valid checkpoint"):
+            solve(problem, num_states=2, backend="enumeration", options={"checkpoint": name})
     assert contents(folder) == before
 
 
@@ -302,7 +309,7 @@ def test_a_sweep_outlives_its_folder(
 
     def failing(spectrum: Spectrum, path: Path) -> None:
         if spectrum.remove == 2 and path.parent.name == "s":
-            raise InputError(f"{path} cannot be written (No space left on device); delete some.")
+            raise OutputError(f"{path} cannot be written (No space left on device); delete some.")
         real(spectrum, path)
 
     monkeypatch.setattr(Spectrum, "save", failing)
@@ -313,6 +320,36 @@ def test_a_sweep_outlives_its_folder(
     [kept] = broken.glob("qubo-prune-*/remove-2.json")
     assert f"it is kept in {kept}" in err
     assert "wrote s/remove-1.json and s/remove-3.json" in err
+
+
+def test_a_sweep_outlives_the_folder_of_its_folder(
+    folder: Path, broken: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qubo_prune.solving.sweep as module
+
+    def sweep_and_lose(*arguments: object, **options: object) -> object:
+        shutil.rmtree("gone")
+        return sweep(*arguments, **options)  # type: ignore[arg-type]
+
+    Path("gone").mkdir()
+    monkeypatch.setattr(module, "sweep", sweep_and_lose)
+    files = ["--out", "gone/s", "--certificate", "gone/c"]
+    code, out, err = run("sweep", "named.npy", "--remove", "1-2", "--states", "2", *files)
+    assert (code, len(out.splitlines()), err.count("it is kept in ")) == (4, 3, 4)
+    assert len(list(broken.glob("qubo-prune-*/remove-?.json"))) == 2
+    assert len(list(broken.glob("qubo-prune-*/remove-?.certificate.json"))) == 2
+
+
+@POSIX
+def test_an_archive_goes_through_a_pipe(folder: Path, run) -> None:
+    os.mkfifo("pipe.npz")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(Path("pipe.npz").read_bytes()))
+    reader.start()
+    assert run(*SOLVE, "--out", "pipe.npz").code == 0
+    reader.join(30)
+    Path("copy.npz").write_bytes(received[0])
+    assert len(Spectrum.load("copy.npz")) == 2
 
 
 # What a command writes, over anything that is there, or beside it.

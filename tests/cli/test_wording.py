@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from qubo_prune import InputError, Problem
+from qubo_prune.cli.wording import reworded
 
 BRANCH = "bytelm-40-branch"
 SOLVE = ["solve", BRANCH, "--remove", "2"]
@@ -72,6 +73,22 @@ def test_errors_name_what_the_user_wrote(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert words in err
     assert err.endswith(".\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("num_samples must be at least 1, not 0.", "--samples must be at least 1, not 0."),
+        ("mask_prompt needs chats, but x is text.", "--mask-prompt needs chats, but x is text."),
+        ("a.jsonl has no 'text'; name one with text_field.", "; name one with --text-field."),
+        ("batch_size must be at least 1, not 0.", "--batch-size must be at least 1"),
+        ("row 3 of /data/text_field.jsonl is text", "/data/text_field.jsonl is text"),
+        ("'sequence_length' of a.json differs", "'sequence_length' of a.json"),
+    ],
+)
+def test_every_argument_of_an_extraction_is_an_option(message: str, words: str) -> None:
+    options = ["samples", "mask-prompt", "text-field", "batch-size", "sequence-length", "data"]
+    assert words in reworded(message, options, [])
 
 
 def test_errors_in_python_name_arguments_and_the_file(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 from qubo_prune import InputError, Problem, StopReason, load_hessian
 from qubo_prune.cli.main import main
+from qubo_prune.core.errors import OutputError
 from qubo_prune.core.files.gradients import load_gradients
 from qubo_prune.hessians.calibration import Calibration
 from qubo_prune.hessians.extraction import extract, gauss_newton
@@ -327,9 +330,9 @@ def test_the_command_tells_what_it_did_as_json(saved: Path, tmp_path: Path, caps
     ("change", "told"),
     [
         (["--shard", "3/2"], "--shard takes I/N"),
-        (["--dtype", "int8"], "dtype must be one of auto, float32"),
-        (["--granularity", "head"], "granularity must be 'block' or 'branch'"),
-        (["--batch-size", "0"], "batch_size must be at least 1"),
+        (["--dtype", "int8"], "--dtype must be one of auto, float32"),
+        (["--granularity", "head"], "--granularity must be 'block' or 'branch'"),
+        (["--batch-size", "0"], "--batch-size must be at least 1"),
         (["--layers", "model.nowhere"], "model.nowhere"),
     ],
     ids=str,
@@ -379,3 +382,37 @@ def test_a_killed_command_goes_on_to_the_same_bits(saved: Path, tmp_path: Path) 
     assert not out.exists()
     assert main(arguments(saved, out, "--batch-size", "1", "--quiet")) == 0
     assert load_hessian(out).sha256 == load_hessian(whole).sha256
+
+
+@pytest.mark.parametrize("stopped_early", [False, True])
+@pytest.mark.parametrize("with_gradients", [False, True])
+def test_what_took_hours_is_kept_elsewhere_if_its_folder_is_gone(
+    stopped_early: bool, with_gradients: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spare").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "spare"))
+    (tmp_path / "gone").mkdir()
+    compute = gradients_module.sample_gradients
+
+    def losing(*arguments: Any) -> Any:
+        if (tmp_path / "gone").exists():
+            shutil.rmtree(tmp_path / "gone")
+        if stopped_early:
+            signal.raise_signal(signal.SIGINT)
+        return compute(*arguments)
+
+    monkeypatch.setattr(gradients_module, "sample_gradients", losing)
+    with pytest.raises(OutputError, match=r"cannot be written.*it is kept in (.*)\.$") as raised:
+        extract(
+            make_model(),
+            make_calibration(),
+            tmp_path / "gone" / "h.npy",
+            batch_size=2,
+            with_gradients=with_gradients,
+        )
+    kept = Path(str(raised.value).rpartition(" in ")[2].rstrip("."))
+    assert kept.is_relative_to(tmp_path / "spare")
+    assert kept.name == ("h.partial.npz" if stopped_early else "h.npy")
+    if not stopped_early:
+        assert load_hessian(kept).num_blocks == 3
+        assert kept.with_name("h.grads.npy").exists() is with_gradients

@@ -42,10 +42,10 @@ def merge(
     files = Files()
     files.reads(*beside_shards)
     for shard in shards:
-        files.reads_hessian(shard)
+        files.reads_hessian(shard, what="the shard")
     declare_hessian(files, out, with_gradients=True)
     beside = gradients_path(out)
-    if beside.exists() and not all(each.exists() for each in beside_shards):
+    if beside.exists() and not all(gradients_path(shard).exists() for shard in shards):
         raise InputError(
             f"--out: {beside} would be taken for the gradients of {out.name}, and not all shards"
             " have some; delete it, or name another file."

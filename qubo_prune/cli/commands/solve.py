@@ -99,7 +99,7 @@ def _declare_outputs(
     files: Files, out: Path | None, certificate: Path | None, checkpoint: object
 ) -> None:
     from qubo_prune.core.files.disk import check_suffix
-    from qubo_prune.core.files.kinds import Kind
+    from qubo_prune.core.files.kinds import Kind, require_no_sidecar
     from qubo_prune.core.spectrum import files as spectrum_files
     from qubo_prune.solving.proof import certificate as certificate_files
 
@@ -110,7 +110,7 @@ def _declare_outputs(
         check_suffix(certificate, certificate_files.SUFFIXES, "a certificate")
         files.writes(certificate, "--certificate", Kind.CERTIFICATE)
     if isinstance(checkpoint, str):
-        files.writes(Path(checkpoint), "--checkpoint", Kind.CHECKPOINT)
+        files.writes(Path(checkpoint), "--checkpoint", require=require_no_sidecar)
 
 
 def _write(

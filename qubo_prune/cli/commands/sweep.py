@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,7 +105,7 @@ def sweep(
         def report(spectrum: Spectrum) -> None:
             watch.hide()
             if out is not None:
-                out.mkdir(exist_ok=True)
+                _make(out)
                 files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
@@ -189,8 +190,14 @@ def _certify(
     from qubo_prune.solving.proof.certificate import Certificate
 
     certificate = Certificate.of(problem.with_remove(spectrum.remove), spectrum, hessian=hessian)
-    folder.mkdir(exist_ok=True)
+    _make(folder)
     files.write(folder / f"remove-{spectrum.remove}{CERTIFICATE_SUFFIX}", certificate.save)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder; if that is impossible, so is writing into it, which is told then."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
 
 
 def _counts_between(problem: Problem, first: int | None, last: int | None) -> list[int]:

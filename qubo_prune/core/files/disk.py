@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.core.errors import InputError
+from qubo_prune.core.errors import InputError, OutputError
 
 if sys.platform != "win32":
     import fcntl
@@ -152,7 +152,7 @@ def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> N
                 temporary.replace(target)
     except OSError as error:
         names = " and ".join(map(str, writers))
-        raise InputError(
+        raise OutputError(
             f"{names} cannot be written ({error.strerror or error}); "
             "check that the folder exists, may be written to and has space."
         ) from error
@@ -187,22 +187,31 @@ def require_file(path: Path, what: str = "") -> None:
         raise InputError(f"{what}{path} is a block device or a socket; name a file.")
 
 
-def rescue(save: Callable[[Path], object], name: str) -> Path | None:
-    """Save a result where it can be saved, when that is not where it should go.
+def save_or_rescue(save: Callable[[Path], object], path: Path) -> None:
+    """Save a result that took long; where that is impossible, in a new folder among the temporary
+    files, in the home folder or in the current one.
 
     Parameters
     ----------
     save : callable
         Writes it to a path.
-    name : str
-        What to call the file, in a new folder among the temporary files, in the home folder or in
-        the current one.
+    path : Path
+        Where it should go.
 
-    Returns
-    -------
-    Path or None
-        The file; None if none of these can be written to.
+    Raises
+    ------
+    OutputError
+        If it cannot go there; the message says where it is kept.
     """
+    try:
+        save(path)
+    except OutputError as error:
+        kept = _rescued(save, path.name)
+        where = f"it is kept in {kept}" if kept else "it cannot be kept anywhere else"
+        raise OutputError(f"{str(error).rstrip('.')}; {where}.") from error
+
+
+def _rescued(save: Callable[[Path], object], name: str) -> Path | None:
     for root in (Path(tempfile.gettempdir()), Path("~").expanduser(), Path.cwd()):
         with contextlib.suppress(OSError, InputError):
             file = Path(tempfile.mkdtemp(prefix="qubo-prune-", dir=root)) / name

@@ -105,8 +105,14 @@ def require_replaceable(path: Path, kind: Kind) -> None:
             f"{path} is {found.value}, and {kind.value} does not replace it; name another file, or"
             " delete it."
         )
+    if kind is not Kind.SIDECAR:
+        require_no_sidecar(path)
+
+
+def require_no_sidecar(path: Path) -> None:
+    """Raise InputError where a file would be taken for the sidecar of a matrix."""
     owner = _matrix_of_sidecar(path)
-    if kind is not Kind.SIDECAR and owner is not None:
+    if owner is not None:
         raise InputError(
             f"{path} would be taken for the sidecar of {owner.name} beside it; name another file."
         )

@@ -18,6 +18,7 @@ from qubo_prune.backends.enumeration.engine import Engine
 from qubo_prune.backends.enumeration.run.progress import Ledger, Range, Ranges
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.kinds import require_no_sidecar
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_index_lists,
@@ -55,6 +56,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], engine: Engine) -> None:
         self._path = Path(path)
+        require_no_sidecar(self._path)
         self._problem = engine.job.problem
         self._partition = engine.partition
         self._run = _identity(engine)
