@@ -20,6 +20,7 @@ from qubo_prune.core.errors import BackendError, InputError, QuboPruneError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.core.text import format_bytes
 from qubo_prune.core.validation import as_count
 from qubo_prune.solving.arguments import (
     as_backend,
@@ -151,7 +152,9 @@ def _crashes_reported(problem: Problem, solver: Backend, num_states: int) -> Ite
     except MemoryError as error:
         raise InputError(
             f"there is not enough memory for num_states={num_states} of {problem.num_blocks}"
-            " blocks; ask for fewer."
+            f" blocks, whose matrix takes {format_bytes(problem.hessian.nbytes)}, by backend"
+            f" {solver.name!r}; ask for fewer states, keep some blocks, or take a machine with"
+            " more memory."
         ) from error
     except (Exception, SystemExit) as error:
         raise BackendError(
