@@ -34,7 +34,11 @@ from qubo_prune.solving.checking import (
     check_untouched,
     check_word,
     fingerprint,
+    finishing_seconds,
 )
+
+_MOST_RESERVED = 0.75
+"""Part of a time limit that is kept for checks and sorting, at most."""
 
 
 def solve(
@@ -64,7 +68,8 @@ def solve(
     backend : str or Backend
         A name (see `backend_names`) or a configured backend.
     time_limit : float, optional
-        Seconds.
+        Seconds, from preparation to the sorted spectrum; loading kernels and files comes before.
+        With many states, part of them is kept for checking and sorting these.
     max_evaluations : int, optional
         Limit on the states (or nodes) that the backend looks at.
     seed : int
@@ -117,6 +122,10 @@ def solve(
         solver.prepare()
     stop.start()
     begin = time.perf_counter()
+    if stop.time_limit is not None:
+        stop.reserve(
+            min(_MOST_RESERVED * stop.time_limit, finishing_seconds(problem, wanted, solver))
+        )
     before = fingerprint(problem, problem.hessian_sha256)
     with stop.interruptible(), _crashes_reported(problem, solver, wanted):
         raw = (
