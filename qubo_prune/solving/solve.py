@@ -120,6 +120,7 @@ def solve(
     wanted = min(num_states, problem.num_states)
     with _crashes_reported(problem, solver, wanted):
         solver.prepare()
+    problem.energies(problem.state(()))  # loads the kernel
     stop.start()
     begin = time.perf_counter()
     if stop.time_limit is not None:
