@@ -116,6 +116,7 @@ class Stop:
         """
         self._limit_reached: StopReason | None = None
         self._failure: Exception | None = None
+        self._reserved = 0.0
         self._started = time.monotonic()
         self._last_report = -math.inf
 
@@ -126,10 +127,16 @@ class Stop:
 
     @property
     def remaining(self) -> float:
-        """Seconds left, at least 0; inf without a time limit."""
+        """Seconds left for the search, at least 0; inf without a time limit."""
         if self.time_limit is None:
             return math.inf
-        return max(0.0, self.time_limit - self.elapsed)
+        return max(0.0, self.time_limit - self._reserved - self.elapsed)
+
+    def reserve(self, seconds: float) -> None:
+        """Keep so many seconds of the time limit, until the next `start`, for what comes after the
+        search: checks and sorting.
+        """
+        self._reserved = seconds
 
     @property
     def reason(self) -> StopReason | None:
@@ -149,7 +156,7 @@ class Stop:
             return True
         if self.max_evaluations is not None and num_evaluated >= self.max_evaluations:
             self._limit_reached = StopReason.EVALUATION_LIMIT
-        elif self.time_limit is not None and self.elapsed >= self.time_limit:
+        elif self.remaining == 0.0:
             self._limit_reached = StopReason.TIME_LIMIT
         return self._limit_reached is not None
 

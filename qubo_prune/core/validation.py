@@ -6,13 +6,14 @@ import difflib
 import math
 import numbers
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.memory import check_memory
 from qubo_prune.core.text import format_count, format_value
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -140,10 +141,10 @@ def as_hessian(value: ArrayLike, symmetrize: bool) -> NDArray[np.float64]:
     check_square(array.shape, "hessian")
     hessian = _finite_float64(array, "hessian")
     with np.errstate(over="ignore"):
-        check_magnitude(float(np.abs(hessian).sum()))
+        check_magnitude(sum_of_magnitudes(hessian))
     asymmetry, i, j = _largest_asymmetry(hessian)
     if asymmetry > 0:
-        largest = float(np.abs(hessian).max())
+        largest = float(max(-hessian.min(), hessian.max()))
         if not symmetrize and asymmetry > ASYMMETRY_TOLERANCE * largest:
             raise InputError(
                 f"hessian is not symmetric: |H[{i}, {j}] - H[{j}, {i}]| = {asymmetry:.6g}, and at "
@@ -151,7 +152,12 @@ def as_hessian(value: ArrayLike, symmetrize: bool) -> NDArray[np.float64]:
                 "pass symmetrize=True to use (H + H.T) / 2, which has the same energies."
             )
         # The sums cannot overflow, and a pair that is already equal stays as it is to the last bit.
-        hessian = (hessian + hessian.T) / 2
+        check_memory(hessian.nbytes, f"averaging the two halves of {_size_of(hessian)}")
+        average = np.empty_like(hessian)
+        for rows in row_slices(len(hessian)):
+            np.add(hessian[rows], hessian[:, rows].T, out=average[rows])
+            average[rows] /= 2
+        hessian = average
     return frozen(hessian)
 
 
@@ -177,6 +183,22 @@ def frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     ValueError: cannot set WRITEABLE flag to True of this array
     """
     return np.asarray(array.data.toreadonly())
+
+
+def row_slices(num_rows: int) -> Iterator[slice]:
+    """Yield some rows of a matrix at a time: what is computed of thousands at once would be another
+    large matrix.
+
+    >>> [rows.stop for rows in row_slices(600)]
+    [256, 512, 768]
+    """
+    for start in range(0, num_rows, _ROWS_AT_A_TIME):
+        yield slice(start, start + _ROWS_AT_A_TIME)
+
+
+def sum_of_magnitudes(matrix: NDArray[np.float64]) -> float:
+    """Return the sum of the absolute values of all entries, without a second large matrix."""
+    return sum(float(np.abs(matrix[rows]).sum()) for rows in row_slices(len(matrix)))
 
 
 def check_magnitude(total: float) -> None:
@@ -290,10 +312,14 @@ def as_states(value: ArrayLike, width: int, what: str = "states") -> NDArray[np.
 
 
 def _finite_float64(array: NDArray[Any], what: str) -> NDArray[np.float64]:
-    with np.errstate(over="ignore"):
-        result = np.array(array, dtype=np.float64, order="C", copy=True)
-    finite = np.isfinite(result)
-    if not finite.all():
+    if array.dtype == np.float64 and array.flags.c_contiguous and _is_in_bytes(array):
+        result = array  # of a file; nobody can write to it
+    else:
+        check_memory(8 * array.size, f"a copy of {_size_of(array)} of {what}")
+        with np.errstate(over="ignore"):
+            result = np.array(array, dtype=np.float64, order="C", copy=True)
+    if not all(np.isfinite(result[rows]).all() for rows in row_slices(len(result))):
+        finite = np.isfinite(result)
         position = tuple(map(int, np.argwhere(~finite)[0]))
         raise InputError(
             f"{what}{list(position)} is {array[position]!s}, and {finite.size - finite.sum()} of "
@@ -302,15 +328,25 @@ def _finite_float64(array: NDArray[Any], what: str) -> NDArray[np.float64]:
     return result
 
 
+def _is_in_bytes(array: NDArray[Any]) -> bool:
+    """Whether the memory of an array is that of a `bytes` object."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, bytes)
+
+
+def _size_of(array: NDArray[Any]) -> str:
+    return " x ".join(f"{length:,}" for length in array.shape) + " entries"
+
+
 def _largest_asymmetry(hessian: NDArray[np.float64]) -> tuple[float, int, int]:
     worst, row, column = 0.0, 0, 0
-    # Some rows at a time: for thousands of blocks the difference would be a third large matrix.
-    for start in range(0, len(hessian), _ROWS_AT_A_TIME):
-        stop = start + _ROWS_AT_A_TIME
-        difference = np.abs(hessian[start:stop] - hessian[:, start:stop].T)
+    for rows in row_slices(len(hessian)):
+        difference = np.abs(hessian[rows] - hessian[:, rows].T)
         i, j = np.unravel_index(int(difference.argmax()), difference.shape)
         if difference[i, j] > worst:
-            worst, row, column = float(difference[i, j]), start + int(i), int(j)
+            worst, row, column = float(difference[i, j]), rows.start + int(i), int(j)
     return worst, row, column
 
 

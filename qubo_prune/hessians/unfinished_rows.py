@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 INTERVAL_SECONDS = 10.0
 """Time between two writes of the file."""
 
-_ARRAYS = {"header": "uint8", "gradients": "float64", "losses": "float64"}
+_ARRAYS = {"gradients": "float64", "losses": "float64"}
 
 
 class GradientRows:
@@ -108,17 +108,9 @@ class GradientRows:
 
     def _load(self) -> None:
         reader = Reader(self._path, "file of an unfinished extraction", "delete it to start afresh")
-        arrays = reader.arrays(read_file(self._path), _ARRAYS)
-        fields = reader.parse(arrays["header"].tobytes())
-        reader.check_version(fields, FORMAT_VERSION)
-        run = reader.as_object(fields.get("run"), "run")
-        for key, value in self._run.items():
-            if run.get(key) != value:
-                raise InputError(
-                    f"{self._path} is of another extraction, with"
-                    f" {key}={format_value(run.get(key))} in place of {format_value(value)}; delete"
-                    " it to start afresh, or repeat that extraction as it was."
-                )
+        fields, arrays = reader.arrays(
+            read_file(self._path), _ARRAYS, lambda fields: self._most_bytes(fields, reader)
+        )
         num_done = reader.get(fields, "num_done", as_integer)
         batch_size = reader.get(fields, "batch_size", as_integer)
         gradients, losses = arrays["gradients"], arrays["losses"]
@@ -132,3 +124,16 @@ class GradientRows:
         self.losses[:num_done] = losses
         self.num_done = num_done
         self.batch_size = batch_size
+
+    def _most_bytes(self, fields: dict[str, Any], reader: Reader) -> dict[str, int]:
+        """Return how many bytes the arrays may take; refuse the header of another run."""
+        reader.check_version(fields, FORMAT_VERSION)
+        run = reader.as_object(fields.get("run"), "run")
+        for key, value in self._run.items():
+            if run.get(key) != value:
+                raise InputError(
+                    f"{self._path} is of another extraction, with"
+                    f" {key}={format_value(run.get(key))} in place of {format_value(value)}; delete"
+                    " it to start afresh, or repeat that extraction as it was."
+                )
+        return {"gradients": self.gradients.nbytes, "losses": self.losses.nbytes}

@@ -101,11 +101,17 @@ def make_chains(count: int, num_variables: int) -> Chains:
     )
 
 
-def states_of(pool: SwapPool, problem: Problem, reduced: ReducedProblem) -> NDArray[np.bool_]:
-    """Return the states in a pool as a spectrum has them, lowest first, shape (K', N)."""
+def states_of(
+    pool: SwapPool, problem: Problem, reduced: ReducedProblem, *, in_order: bool = True
+) -> NDArray[np.bool_]:
+    """Return the states in a pool, shape (K', N); `in_order` as a spectrum has them, lowest
+    first.
+    """
     order = group_order(reduced)
     ordered = unpack(pool.words[: int(pool.size[0]), :-2], len(order))
-    free = np.empty_like(ordered)
-    free[:, order] = ordered
-    states = reduced.expand(free)
+    states = np.zeros((len(ordered), problem.num_blocks), np.bool_)
+    states[:, problem.fixed_removed] = True
+    states[:, reduced.variables[order]] = ordered
+    if not in_order:
+        return states
     return states[lexicographic_order(states, problem.energies(states))]

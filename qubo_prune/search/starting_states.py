@@ -23,9 +23,11 @@ def starting_states(
     seed: int,
     stop: Stop,
     warm_start: NDArray[np.bool_] | None = None,
+    *,
+    in_order: bool = True,
 ) -> NDArray[np.bool_]:
-    """Return up to `num_states` distinct feasible states of low energy, lowest first, shape (K',
-    N).
+    """Return up to `num_states` distinct feasible states of low energy, shape (K', N); `in_order`
+    lowest first.
 
     Deterministic in `seed`. `problem` must have at least one group. Stops early, with fewer or
     worse states, when `stop` says so.
@@ -44,4 +46,4 @@ def starting_states(
 
     search.run(work)
     search.complete()
-    return search.states()
+    return search.states(in_order=in_order)

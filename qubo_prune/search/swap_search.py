@@ -261,9 +261,9 @@ class SwapSearch:
             self.halt,
         )
 
-    def states(self) -> NDArray[np.bool_]:
-        """Return the states kept, lowest first, (K, N)."""
-        return states_of(self._pool, self._problem, self._reduced)
+    def states(self, *, in_order: bool = True) -> NDArray[np.bool_]:
+        """Return the states kept, (K, N); `in_order` lowest first."""
+        return states_of(self._pool, self._problem, self._reduced, in_order=in_order)
 
     def _run(self, work: Callable[[Lane], object], lanes: Sequence[Lane]) -> int:
         # A lane knows what it may evaluate beforehand: what the others do in the meantime depends

@@ -20,6 +20,7 @@ from qubo_prune.core.errors import BackendError, InputError, QuboPruneError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.core.text import format_bytes
 from qubo_prune.core.validation import as_count
 from qubo_prune.solving.arguments import (
     as_backend,
@@ -33,7 +34,11 @@ from qubo_prune.solving.checking import (
     check_untouched,
     check_word,
     fingerprint,
+    finishing_seconds,
 )
+
+_MOST_RESERVED = 0.75
+"""Part of a time limit that is kept for checks and sorting, at most."""
 
 
 def solve(
@@ -63,7 +68,8 @@ def solve(
     backend : str or Backend
         A name (see `backend_names`) or a configured backend.
     time_limit : float, optional
-        Seconds.
+        Seconds, from preparation to the sorted spectrum; loading kernels and files comes before.
+        With many states, part of them is kept for checking and sorting these.
     max_evaluations : int, optional
         Limit on the states (or nodes) that the backend looks at.
     seed : int
@@ -114,8 +120,13 @@ def solve(
     wanted = min(num_states, problem.num_states)
     with _crashes_reported(problem, solver, wanted):
         solver.prepare()
+    problem.energies(problem.state(()))  # loads the kernel
     stop.start()
     begin = time.perf_counter()
+    if stop.time_limit is not None:
+        stop.reserve(
+            min(_MOST_RESERVED * stop.time_limit, finishing_seconds(problem, wanted, solver))
+        )
     before = fingerprint(problem, problem.hessian_sha256)
     with stop.interruptible(), _crashes_reported(problem, solver, wanted):
         raw = (
@@ -151,7 +162,9 @@ def _crashes_reported(problem: Problem, solver: Backend, num_states: int) -> Ite
     except MemoryError as error:
         raise InputError(
             f"there is not enough memory for num_states={num_states} of {problem.num_blocks}"
-            " blocks; ask for fewer."
+            f" blocks, whose matrix takes {format_bytes(problem.hessian.nbytes)}, by backend"
+            f" {solver.name!r}; ask for fewer states, keep some blocks, or take a machine with"
+            " more memory."
         ) from error
     except (Exception, SystemExit) as error:
         raise BackendError(

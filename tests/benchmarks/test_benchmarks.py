@@ -105,6 +105,7 @@ def test_every_case_is_an_instance_of_the_stored_results(
         "enumeration",
         "everyday",
         "extraction",
+        "limits",
         "measurement",
         "proofs",
         "qaoa",

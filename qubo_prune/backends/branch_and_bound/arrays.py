@@ -7,14 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables, Workspace
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.backends.branch_and_bound.search import OpenNode
 from qubo_prune.core.kernels.energy import read_only, rounding_bound
+from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.problem.reduced import ReducedProblem
+from qubo_prune.core.validation import row_slices, sum_of_magnitudes
 from qubo_prune.search.kernels.pool import new_pool, num_words, pack
 
 _PREPARED_DEPTHS = 10
@@ -27,6 +30,7 @@ def make_tables(
     """Order the variables by descending diagonal and prepare the shifts."""
     reduced = problem.reduced()
     order = np.argsort(-np.diagonal(reduced.matrix), kind="stable")
+    check_memory(reduced.matrix.nbytes, f"sorting the matrix of {len(order):,} free blocks")
     matrix = np.ascontiguousarray(reduced.matrix[np.ix_(order, order)])
     group_of = np.ascontiguousarray(reduced.group_of[order])
     stride = -(-len(matrix) // _PREPARED_DEPTHS)
@@ -79,13 +83,18 @@ def rounding_allowance(
     matrix.
     """
     n = len(reduced.matrix)
-    magnitude = 2.0 * float(np.abs(reduced.matrix).sum()) + 2.0 * n * largest_shift
+    largest_row = max(
+        float(np.abs(reduced.matrix[rows]).sum(axis=1).max()) for rows in row_slices(n)
+    )
+    magnitude = 2.0 * sum_of_magnitudes(reduced.matrix) + 2.0 * n * largest_shift
     additions = 2 * (max_updates + 2 * n) + 4 * n + 64
-    infeasibility = 4e-13 * n * (float(np.abs(reduced.matrix).max()) + largest_shift)
+    infeasibility = (
+        4e-13 * n * (float(max(-reduced.matrix.min(), reduced.matrix.max())) + largest_shift)
+    )
     active = np.concatenate([problem.fixed_removed, reduced.variables])
-    canonical = rounding_bound(problem.hessian[np.ix_(active, active)], problem.linear[active])
+    canonical = rounding_bound(problem.hessian, problem.linear, active)
     # The energy accumulates every step times the field's error at that step.
-    energy = max_updates**2 * 2.0**-53 * 2.0 * float(np.abs(reduced.matrix).sum(axis=1).max())
+    energy = max_updates**2 * 2.0**-53 * 2.0 * largest_row
     # Where products underflow, errors are absolute: at most half the smallest subnormal number for
     # each of n fields and each update.
     underflow = 4.0 * additions * n * 2.0**-1074
@@ -104,23 +113,29 @@ def energy_quantum(problem: Problem) -> float:
 
     Graphs and integer matrices have one; then ties are exact and can be told from near ties.
     """
-    terms = np.concatenate(
-        [
-            np.diagonal(problem.hessian) + problem.linear,
-            2.0 * problem.hessian[np.tril_indices(problem.num_blocks, -1)],
-        ]
-    )
-    terms = np.abs(terms[terms != 0.0])
-    if not terms.size:
+    diagonal = np.abs(np.diagonal(problem.hessian) + problem.linear)
+
+    def terms(rows: slice) -> NDArray[np.float64]:
+        """Return the absolute terms of some rows, those that are 0 left out."""
+        lower = np.abs(np.tril(problem.hessian[rows], rows.start - 1))
+        together = np.concatenate([diagonal[rows], 2.0 * lower[lower != 0.0]])
+        return np.asarray(together[together != 0.0])
+
+    parts = [*row_slices(problem.num_blocks)]
+    largest = max(float(terms(rows).max(initial=0.0)) for rows in parts)
+    if not largest:
         return 1.0
-    unit = float(np.ldexp(1.0, int(np.frexp(terms.max())[1]) - 50))
+    unit = float(np.ldexp(1.0, int(np.frexp(largest)[1]) - 50))
     if unit < np.finfo(float).tiny:
         return 0.0
-    multiples = terms / unit
-    if (multiples != np.floor(multiples)).any():
-        return 0.0
-    divisor = float(np.gcd.reduce(multiples.astype(np.int64)))
-    return unit * divisor if (multiples / divisor).sum() < 2.0**52 else 0.0
+    divisor, total = 0, 0.0
+    for rows in parts:
+        multiples = terms(rows) / unit
+        if (multiples != np.floor(multiples)).any():
+            return 0.0
+        divisor = int(np.gcd.reduce(multiples.astype(np.int64), initial=divisor))
+        total += float(multiples.sum())
+    return unit * divisor if total / divisor < 2.0**52 else 0.0
 
 
 def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspace:

@@ -16,9 +16,15 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables
 from qubo_prune.backends.branch_and_bound.search import search
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.core.stopping import Stop
 from qubo_prune.search.kernels.pool import pack, unpack
 from qubo_prune.search.starting_states import starting_states
+
+_LARGE, _MANY = 1000, 20_000
+"""Blocks, and states, above which what comes after the warm start takes long enough to be left out
+once the time is up.
+"""
 
 
 def prove(
@@ -35,7 +41,11 @@ def prove(
     """Prove the `num_states` lowest states; the options are those of `BranchAndBound`."""
     wanted = min(num_states + 1, problem.num_states)
     clock = Phases("warm_start", "preparation", "search")
-    start = starting_states(problem, wanted, seed, stop, warm_start)
+    start = starting_states(problem, wanted, seed, stop, warm_start, in_order=False)
+    large = problem.num_blocks > _LARGE or wanted > _MANY
+    if large and len(start) and stop.should_stop():
+        return RawResult(start, timings=clock.timings())
+    start = start[lexicographic_order(start, problem.energies(start))]
     clock.begin("preparation")
     enough = (lambda: True) if _is_shallow(problem) else stop.should_stop
     tables = make_tables(problem, max_steps, anchor_interval, enough)
@@ -53,10 +63,10 @@ def prove(
 
     bounds, tables = search(tables, workspaces, shared, make_root(tables), cut_word, stop, refine)
     words = np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces])
-    states = unpack(words, problem.num_blocks)
     complete = bounds.open == np.inf
     if not complete:
-        states = np.unique(np.concatenate([states, start]), axis=0)
+        words = np.unique(np.concatenate([words, pack(start)]), axis=0)
+    states = unpack(words, problem.num_blocks)
     nodes = sum(int(w.nodes[0]) for w in workspaces)
     proof: dict[str, float | int | str] = {
         "nodes": nodes,

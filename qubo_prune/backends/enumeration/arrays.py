@@ -47,8 +47,7 @@ def rounding_allowance(layout: Layout, problem: Problem) -> float:
     it once more.
     """
     active = np.concatenate([problem.fixed_removed, layout.block_of])
-    hessian = problem.hessian[np.ix_(active, active)]
-    return 4.0 * rounding_bound(hessian, problem.linear[active])
+    return 4.0 * rounding_bound(problem.hessian, problem.linear, active)
 
 
 def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspace:

@@ -18,6 +18,7 @@ from qubo_prune.backends.enumeration.run.coordinator import Coordinator
 from qubo_prune.backends.enumeration.run.progress import Ledger
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
+from qubo_prune.search.kernels.pool import distinct
 from qubo_prune.search.starting_states import starting_states
 from qubo_prune.search.threads import num_threads
 
@@ -63,7 +64,7 @@ def visit_all(
     complete = ledger.num_finished == problem.num_states
     states = ledger.best.states()
     if not complete:
-        states = np.unique(np.concatenate([states, start]), axis=0)
+        states = distinct(np.concatenate([states, start]))
     visited = earlier + ledger.num_visited
     before = f", {earlier} of them before this run" if earlier else ""
     return RawResult(

@@ -98,7 +98,7 @@ def search_in_rounds(
         elif number == heuristic.rounds:
             reason = "no more allowed"
     return RawResult(
-        states=search.states(),
+        states=search.states(in_order=False),  # `solve` sorts them
         num_evaluated=search.num_evaluated,
         native_status=f"{number} round{'s' if number > 1 else ''}, {reason}",
         timings=clock.timings(),

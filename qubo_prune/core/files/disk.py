@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError, OutputError
+from qubo_prune.core.memory import check_memory
 
 if sys.platform != "win32":
     import fcntl
@@ -61,6 +63,7 @@ def read_file(path: Path) -> bytes:
             raise InputError(f"there is no file {path}; check the path.")
         if not path.is_file():
             raise InputError(f"{path} is not a regular file; copy its contents to one.")
+        check_memory(path.stat().st_size, f"reading {path}")
         data = path.read_bytes()
     except OSError as error:
         raise InputError(
@@ -71,13 +74,34 @@ def read_file(path: Path) -> bytes:
     return data
 
 
+def array_in(data: bytes, what: str) -> NDArray[Any]:
+    """Return the array of a ``.npy`` file without unpickling or copying it, so read-only."""
+    stream = io.BytesIO(data)
+    shape, fortran, dtype = _checked_header(stream, len(data), what)
+    if not prod(shape):
+        return np.empty(shape, dtype)
+    flat: NDArray[Any] = np.frombuffer(data, dtype, prod(shape), stream.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
 def read_array(stream: IO[bytes], size: int, what: str) -> NDArray[Any]:
     """Return the array of a ``.npy`` stream of `size` bytes without ever unpickling.
 
     The header is held against the size before anything is allocated, so a damaged one cannot ask
     for more memory than the file itself takes.
     """
-    shape, dtype = read_header(stream, what)
+    shape, _, dtype = _checked_header(stream, size, what)
+    check_memory(prod(shape) * dtype.itemsize, what)
+    stream.seek(0)
+    array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _checked_header(
+    stream: IO[bytes], size: int, what: str
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return what `read_header` does; refuse a stream whose `size` bytes do not hold it all."""
+    shape, fortran, dtype = read_header(stream, what)
     needed = prod(shape) * dtype.itemsize
     present = size - stream.tell()
     if min(shape, default=0) < 0 or present < needed:
@@ -85,19 +109,17 @@ def read_array(stream: IO[bytes], size: int, what: str) -> NDArray[Any]:
             f"{what} is truncated: shape {shape} of {dtype} needs {needed} bytes of data, but "
             f"{present} are there; copy or write it again."
         )
-    stream.seek(0)
-    array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-    return array
+    return shape, fortran, dtype
 
 
-def read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return the shape and the dtype that a ``.npy`` stream begins with."""
+def read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether columns come first, and dtype that a ``.npy`` stream begins with."""
     try:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
     except _HEADER_ERRORS as error:
         raise InputError(
             f"{what} has a damaged .npy header ({_one_line(error)}); "
@@ -108,7 +130,7 @@ def read_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], np.dtype
             f"{what} holds pickled Python objects (dtype {dtype}), which are never loaded because "
             "they can run code; save a float64 array instead."
         )
-    return shape, dtype
+    return shape, fortran, dtype
 
 
 def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> None:

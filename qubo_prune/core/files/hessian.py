@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.bundled import bundled
-from qubo_prune.core.files.disk import check_suffix, read_array, read_file, write_atomically
+from qubo_prune.core.files.disk import array_in, check_suffix, read_file, write_atomically
 from qubo_prune.core.files.formats import format_of, has_format
 from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.files.sidecar import (
@@ -151,7 +151,7 @@ def _read_npy(path: Path, data: bytes) -> NDArray[Any]:
             "save the (N, N) matrix alone with numpy.save or save_hessian."
         )
     what = f"the matrix in {path}"
-    hessian = as_real_array(read_array(io.BytesIO(data), len(data), str(path)), what)
+    hessian = as_real_array(array_in(data, str(path)), what)
     check_square(hessian.shape, what)
     return hessian
 

@@ -145,7 +145,7 @@ def _kind_of_npz(path: Path) -> Kind:
 
 def _kind_of_npy(path: Path) -> Kind:
     with path.open("rb") as stream:
-        shape, dtype = read_header(stream, str(path))
+        shape, _, dtype = read_header(stream, str(path))
     is_square = len(shape) == 2 and shape[0] == shape[1] and dtype.kind in "biuf"
     if dtype == np.float32 and (not is_square or path.stem.endswith(".grads")):
         return Kind.GRADIENTS

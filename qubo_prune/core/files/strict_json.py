@@ -21,15 +21,19 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_array
-from qubo_prune.core.text import format_count, format_value
+from qubo_prune.core.text import format_bytes, format_count, format_value
 
 _LARGEST_DECIMAL_BITS = 8192
 """Integers above are written in hexadecimal: Python refuses to parse long decimal ones."""
 
-_LARGEST_TABLE = 1 << 32
+LARGEST_TABLE = 1 << 32
 """Bytes that the states of a file may take; a hostile one could ask for any number in few
 characters.
 """
+
+_LARGEST_HEADER = 1 << 26
+_NPY_HEADER = 1 << 12
+"""Bytes that the header of an archive, and that of each array in it, may take."""
 
 _INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _BOUNDS = {text: bound for bound, text in _INFINITIES.items()}
@@ -86,25 +90,47 @@ class Reader:
             self.fail(f"it is not JSON ({error})")
         return self.as_object(fields)
 
-    def arrays(self, data: bytes, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-        """Return the arrays of an ``.npz`` archive that have these names and dtypes, never
-        unpickled.
+    def arrays(
+        self,
+        data: bytes,
+        dtypes: Mapping[str, str],
+        bytes_of: Callable[[dict[str, Any]], Mapping[str, int]],
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the header and the arrays of an ``.npz`` archive that have these names and dtypes,
+        never unpickled.
+
+        The header, a JSON object, is the array of bytes ``header``. `bytes_of` tells from it how
+        many each other array may take at most, before it is unpacked: a few bytes of an archive
+        could ask for any number.
         """
         arrays: dict[str, NDArray[Any]] = {}
+        limits: Mapping[str, int] = {}
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                for name, dtype in dtypes.items():
+                if len(set(archive.namelist())) < len(archive.namelist()):
+                    self.fail("it has two members of one name")
+                for name in ("header", *dtypes):
                     member = archive.getinfo(f"{name}.npy")
                     where = f"{name}.npy of {self._path}"
+                    most = limits.get(name, _LARGEST_HEADER) + _NPY_HEADER
+                    if member.file_size > most:
+                        self.fail(
+                            f"{name}.npy unpacks to {format_bytes(member.file_size)}, and"
+                            f" {format_bytes(most)} are the most that its header speaks of"
+                        )
                     with archive.open(member) as stream:
                         arrays[name] = read_array(stream, member.file_size, where)
+                    dtype = dtypes.get(name, "uint8")
                     if arrays[name].dtype != dtype:
                         self.fail(f"{name}.npy has dtype {arrays[name].dtype}, not {dtype}")
+                    if name == "header":
+                        fields = self.parse(arrays.pop("header").tobytes())
+                        limits = bytes_of(fields)
         except _ZIP_ERRORS as error:
             if isinstance(error, InputError):
                 raise
             self.fail(str(error))
-        return arrays
+        return fields, arrays
 
     def check_version(self, fields: dict[str, Any], version: int) -> None:
         """Refuse an object of another format version."""
@@ -131,10 +157,10 @@ class Reader:
     def states(self, removed: list[list[int]], num_blocks: int) -> NDArray[np.bool_]:
         """Return lists of removed blocks as states, shape (K, num_blocks)."""
         size = len(removed) * num_blocks
-        if size > _LARGEST_TABLE:
+        if size > LARGEST_TABLE:
             self.fail(
                 f"{len(removed)} states of {num_blocks} blocks take {format_count(size)} bytes, "
-                f"more than {format_count(_LARGEST_TABLE)}"
+                f"more than {format_count(LARGEST_TABLE)}"
             )
         states = np.zeros((len(removed), num_blocks), np.bool_)
         for k, blocks in enumerate(removed):

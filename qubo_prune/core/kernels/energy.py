@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.core.validation import row_slices, sum_of_magnitudes
 
 
 @kernel
@@ -62,16 +63,25 @@ def energies(
     return out
 
 
-def rounding_bound(hessian: NDArray[np.float64], linear: NDArray[np.float64]) -> float:
-    """Bound the rounding error of any canonical energy over the given blocks.
+def rounding_bound(
+    hessian: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    blocks: NDArray[np.int64] | None = None,
+) -> float:
+    """Bound the rounding error of any canonical energy over the given `blocks`, by default all.
 
     At most 2N + 2 additions lie on the way of a term into the sum, each off by one unit roundoff of
     the absolute sum of all terms. What the terms cancel to plays no role, so the matrix must be the
     one that energies are computed from, not a transformed one.
     """
-    additions = 4 * len(hessian) + 64
-    magnitude = 2.0 * float(np.abs(hessian).sum()) + float(np.abs(linear).sum())
-    return additions * 2.0**-53 * magnitude
+    if blocks is None or np.array_equal(blocks, np.arange(len(hessian))):
+        total, terms = sum_of_magnitudes(hessian), linear
+    else:
+        total, terms = 0.0, linear[blocks]
+        for rows in row_slices(len(blocks)):
+            total += float(np.abs(hessian[np.ix_(blocks[rows], blocks)]).sum())
+    additions = 4 * len(terms) + 64
+    return additions * 2.0**-53 * (2.0 * total + float(np.abs(terms).sum()))
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.constraint import Constraint, Group, make_constraint
 from qubo_prune.core.problem.reduced import ReducedProblem
 from qubo_prune.core.text import format_count
@@ -26,6 +27,7 @@ from qubo_prune.core.validation import (
     as_states,
     check_magnitude,
     frozen,
+    sum_of_magnitudes,
 )
 
 
@@ -342,14 +344,18 @@ class Problem:
         for number, group in enumerate(self.groups):
             group_of[group.indices] = number
         variables = np.flatnonzero(group_of >= 0)
-        # x_i is 0 or 1, so x_i^2 = x_i and every linear term can sit on the diagonal.
-        matrix = self.hessian[np.ix_(variables, variables)]
-        coupling = self.hessian[np.ix_(variables, self.fixed_removed)].sum(axis=1)
-        diagonal = np.einsum("ii->i", matrix)
-        diagonal += self.linear[variables] + 2.0 * coupling
+        matrix = self.hessian
+        if len(variables) < self.num_blocks or self.linear.any():
+            check_memory(8 * len(variables) ** 2, f"the matrix of {len(variables):,} free blocks")
+            # x_i is 0 or 1, so x_i^2 = x_i and every linear term can sit on the diagonal.
+            matrix = self.hessian[np.ix_(variables, variables)]
+            coupling = self.hessian[np.ix_(variables, self.fixed_removed)].sum(axis=1)
+            diagonal = np.einsum("ii->i", matrix)
+            diagonal += self.linear[variables] + 2.0 * coupling
+            matrix = frozen(matrix)
         return ReducedProblem(
             variables=frozen(variables),
-            matrix=frozen(matrix),
+            matrix=matrix,
             offset=float(self.energies(self.state(self.fixed_removed))[0]),
             group_of=frozen(group_of[variables]),
             counts=frozen(np.array([group.count for group in self.groups], np.int64)),
@@ -388,7 +394,7 @@ class Problem:
                 )
             with np.errstate(over="ignore", invalid="ignore"):
                 linear = 2.0 * self.beta * self.gradient
-                check_magnitude(float(np.abs(self.hessian).sum() + np.abs(linear).sum()))
+                check_magnitude(sum_of_magnitudes(self.hessian) + float(np.abs(linear).sum()))
         return frozen(linear)
 
 

@@ -19,6 +19,7 @@ from qubo_prune.core.errors import InputError, SpectrumError
 from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
 from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.files.strict_json import (
+    LARGEST_TABLE,
     Reader,
     as_boolean,
     as_bound,
@@ -45,7 +46,7 @@ FORMAT_VERSION = 1
 
 SUFFIXES = (".json", ".npz")
 
-_ARRAYS = {"header": "uint8", "states": "uint8", "energies": "float64"}
+_ARRAYS = {"states": "uint8", "energies": "float64"}
 _FACTS = ("proof", "statistics")
 """Keys whose values are objects of facts; left out where there are none."""
 
@@ -86,9 +87,7 @@ def load(path: str | os.PathLike[str], make: Callable[..., _Spectrum]) -> _Spect
     if suffix == ".json":
         spectrum = from_dict(reader.parse(data), reader, make)
     else:
-        arrays = reader.arrays(data, _ARRAYS)
-        fields = reader.parse(arrays["header"].tobytes())
-        reader.check_version(fields, FORMAT_VERSION)
+        fields, arrays = reader.arrays(data, _ARRAYS, lambda fields: _most_bytes(fields, reader))
         names = reader.get(fields, "names", as_strings)
         states = _unpack(arrays["states"], len(names), reader)
         spectrum = _build(fields, names, states, arrays["energies"], reader, make)
@@ -169,6 +168,16 @@ def _header(spectrum: SpectrumView) -> dict[str, Any]:
     }
     header.update({key: dict(getattr(spectrum, key)) for key in _FACTS if getattr(spectrum, key)})
     return header
+
+
+def _most_bytes(fields: dict[str, Any], reader: Reader) -> dict[str, int]:
+    """Return how many bytes the arrays of a spectrum may take: no state is there twice."""
+    reader.check_version(fields, FORMAT_VERSION)
+    num_blocks = reader.get(fields, "num_blocks", as_integer)
+    num_states = reader.get(fields, "num_states_total", as_large_integer)
+    width = -(-max(1, num_blocks) // 8)
+    num_states = min(num_states, LARGEST_TABLE // (8 * width))
+    return {"states": width * num_states, "energies": 8 * num_states}
 
 
 def _unpack(packed: NDArray[Any], num_blocks: int, reader: Reader) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ __all__ = ["MeasurementFile", "load_measurements", "merge_measurements", "save_m
 
 FORMAT_VERSION = 1
 
-_ARRAYS = {"header": "uint8", "values": "float64"}
+_ARRAYS = {"values": "float64"}
 
 _AGREE = (
     *("objective", "model_fingerprint", "model_class", "names", "kinds", "granularity"),
@@ -109,9 +109,9 @@ def load_measurements(path: str | os.PathLike[str]) -> MeasurementFile:
     """
     path = Path(path)
     reader = Reader(path, "file of measurements", "measure again")
-    arrays = reader.arrays(read_file(path), _ARRAYS)
-    fields = reader.parse(arrays["header"].tobytes())
-    reader.check_version(fields, FORMAT_VERSION)
+    fields, arrays = reader.arrays(
+        read_file(path), _ARRAYS, lambda fields: _most_bytes(fields, reader)
+    )
     description = reader.as_object(fields.get("description"), "description")
     names = description.get("names")
     removals = reader.get(fields, "removals", as_index_lists)
@@ -122,6 +122,14 @@ def load_measurements(path: str | os.PathLike[str]) -> MeasurementFile:
         reader.fail(f"it does not list {samples} samples")
     reader.states(removals, len(names))  # refuses blocks that do not exist
     return MeasurementFile(description, tuple(map(tuple, removals)), arrays["values"])
+
+
+def _most_bytes(fields: dict[str, Any], reader: Reader) -> dict[str, int]:
+    """Return how many bytes the values may take."""
+    reader.check_version(fields, FORMAT_VERSION)
+    description = reader.as_object(fields.get("description"), "description")
+    removals = reader.get(fields, "removals", as_index_lists)
+    return {"values": 8 * len(removals) * max(0, reader.get(description, "samples", as_integer))}
 
 
 def merge_measurements(

@@ -31,6 +31,7 @@ from qubo_prune.core.files.formats.quadratic_model import (
     symmetric,
 )
 from qubo_prune.core.files.strict_json import unrepeated
+from qubo_prune.core.memory import check_memory
 from qubo_prune.core.text import format_value
 
 if TYPE_CHECKING:
@@ -120,14 +121,18 @@ def read_cqm(path: Path, data: bytes) -> Model:
         reader.fail("its header does not tell the number of variables")
     check_size(size, f"{path}: the model")
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+            unpacked = sum(member.file_size for member in archive.infolist())
+        check_memory(2 * unpacked, f"unpacking {path}")
         cqm = dimod.ConstrainedQuadraticModel.from_file(io.BytesIO(data))
     except _CQM_ERRORS as error:
+        if isinstance(error, InputError):
+            raise
         detail = " ".join(str(error).split()) or type(error).__name__
         reader.fail(f"dimod cannot read it ({detail})")
     model = from_cqm(cqm, str(path))
     ones = {each.label for each in model.counts if each.count == 1}
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = archive.namelist()
     for name in names:
         folder, _, rest = name.partition("/")
         label, _, mark = rest.rpartition("/")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.memory import check_memory
 
 MAX_VARIABLES = 16_384
 """Most variables of a file: a matrix of so many takes 2 GB, and a file of a few bytes could ask for
@@ -65,6 +66,7 @@ def check_size(num_variables: int, where: str) -> None:
             f"{where} has {num_variables} variables, but 1 to {MAX_VARIABLES} are read; "
             "leave out or renumber some."
         )
+    check_memory(2 * 8 * num_variables**2, f"{where}: a matrix of {num_variables:,} variables")
 
 
 def exact_count(coefficients: Iterable[float], right: float, where: str) -> int:
