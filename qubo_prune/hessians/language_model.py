@@ -140,6 +140,13 @@ def load_model(
             revision=revision,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # to be refused below, by name
+        )
+    for key, found, wanted in sorted(report["mismatched_keys"]):
+        raise InputError(
+            f"the checkpoint of {name!r} holds {key} of size {tuple(found)}, but its config.json"
+            f" asks for {tuple(wanted)} ({len(report['mismatched_keys'])} such in all); correct one"
+            " of them."
         )
     missing = sorted(report["missing_keys"])
     if missing:

@@ -134,8 +134,9 @@ DAMAGE = {
     one_tensor_less: r"lacks model\.layers\.1 \(1 tensor\)",
     no_layer_0: r"lacks model\.layers\.0 \(9 tensors\)",
     no_embeddings: r"lacks model\.embed_tokens\.weight \(1 tensor\)",
-    larger_vocabulary: "cannot be loaded",
-    other_heads: "cannot be loaded",
+    larger_vocabulary: r"_tokens\.weight of size \(40, 16\), .* asks for \(50, 16\) \(\d such|"
+    r"lm_head\.weight of size \(40, 16\), .* asks for \(50, 16\) \(2 such in all\); correct",
+    other_heads: r"k_proj\.weight of size \(16, 16\), .* asks for \(8, 16\) \(6 such in all\)",
     pointer: r"model\.safetensors is a pointer of Git LFS, .* git lfs pull",
     truncated: "cannot be loaded",
     no_weights: "cannot be loaded",
