@@ -61,8 +61,6 @@ def draw_criteria(table: ScoreTable) -> Figure:
     if marked:
         columns, rows = zip(*marked, strict=True)
         axes.scatter(columns, rows, marker="x", color="red", linewidths=1.2, s=22)
-        axes.set_title("the order in which criteria remove blocks; x marks what goes")
-    else:
-        axes.set_title("the order in which criteria remove blocks")
+    figure.suptitle("blocks in the order of each criterion" + ("; x: removed" if marked else ""))
     axes.set_xlabel("block")
     return figure

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qubo_prune.core.files.disk import check_suffix, write_atomically
-from qubo_prune.core.files.kinds import Kind, require_replaceable
+from qubo_prune.report.figures import require_format, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_diagnosis"]
 
-FORMATS = (".png", ".pdf", ".svg")
 _STATES_SHOWN = 40
 
 
@@ -40,10 +38,8 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
         If the format is unknown or the file cannot be written.
     """
     path = Path(path)
-    suffix = check_suffix(path, FORMATS, "a plot")
-    require_replaceable(path, Kind.PLOT)
+    require_format(path)
 
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     has_stability = diagnosis.stability is not None
@@ -57,15 +53,7 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     if diagnosis.stability is not None:
         _draw_states(diagnosis.stability, figure.add_subplot(grid[2, :]))
     figure.suptitle(f"{diagnosis.file.path.stem}: {diagnosis.file.num_blocks} blocks")
-    # Without dates and random names, so that the same diagnosis is the same file.
-    date = {".pdf": "CreationDate", ".svg": "Date"}.get(suffix)
-    metadata = {date: None} if date else {}
-
-    def write(stream: IO[bytes]) -> None:
-        with rc_context({"svg.hashsalt": path.stem}):
-            figure.savefig(stream, format=suffix[1:], dpi=150, metadata=metadata)
-
-    write_atomically({path: write})
+    save_figure(figure, path)
 
 
 def _draw_correlations(diagnosis: Diagnosis, axes: Axes) -> None:

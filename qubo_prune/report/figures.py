@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import write_atomically
+from qubo_prune.core.files.disk import check_suffix, write_atomically
+from qubo_prune.core.files.kinds import Kind, require_replaceable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,21 +16,23 @@ __all__ = ["FORMATS", "require_format", "save_figure"]
 FORMATS = (".png", ".pdf", ".svg")
 
 
-def require_format(path: Path) -> None:
-    """Refuse a file name that no figure can be written to; called before hours of work."""
-    if path.suffix not in FORMATS:
-        raise InputError(f"a plot must end in {', '.join(FORMATS)}, not {path.name!r}; rename it.")
+def require_format(path: Path) -> str:
+    """Return the format that a file name asks for; refuse a name that no figure can be written to,
+    before hours of work.
+    """
+    return check_suffix(path, FORMATS, "a plot")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure; an existing file is replaced.
+    """Write a figure.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         What to write.
     path : Path
-        Its suffix, one of `FORMATS`, chooses the format.
+        Its suffix, one of `FORMATS`, chooses the format. A plot that is there is replaced, another
+        file is not.
 
     Raises
     ------
@@ -39,13 +41,14 @@ def save_figure(figure: Figure, path: Path) -> None:
     """
     from matplotlib import rc_context
 
-    require_format(path)
+    suffix = require_format(path)
+    require_replaceable(path, Kind.PLOT)
     # Without dates and random names, so that the same figure is the same file.
-    date = {".pdf": "CreationDate", ".svg": "Date"}.get(path.suffix)
+    date = {".pdf": "CreationDate", ".svg": "Date"}.get(suffix)
     metadata = {date: None} if date else {}
 
     def write(stream: IO[bytes]) -> None:
         with rc_context({"svg.hashsalt": path.stem}):
-            figure.savefig(stream, format=path.suffix[1:], dpi=150, metadata=metadata)
+            figure.savefig(stream, format=suffix[1:], dpi=150, metadata=metadata)
 
     write_atomically({path: write})

@@ -131,8 +131,7 @@ def _draw_best(selection: Selection, axes: Axes) -> None:
     if shown:
         axes.legend(fontsize="small")
     axes.set_xticks(places, [str(place) for place in places])
-    title = "the best, with one standard error (differences are paired, and sharper)"
-    axes.set_title(title, fontsize="medium")
+    axes.set_title("the best, with one standard error\n(differences are paired, and sharper)")
     axes.set(xlabel="removal", ylabel=selection.objective)
 
 
