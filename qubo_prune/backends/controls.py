@@ -73,7 +73,9 @@ class RandomStates(Backend):
                 order = lexicographic_order(kept, energies)[:num_states]
                 kept = kept[order]
                 highest = energies[order[-1]] if len(order) == num_states else np.inf
-            drawn += count
+                drawn += len(states)
+                if stop.should_stop(drawn):
+                    break
             stop.report(drawn, drawn / self.num_samples, "drawing")
         return RawResult(kept, num_evaluated=drawn, native_status=f"{drawn} random states")
 

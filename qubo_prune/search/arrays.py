@@ -109,9 +109,12 @@ def states_of(
     """
     order = group_order(reduced)
     ordered = unpack(pool.words[: int(pool.size[0]), :-2], len(order))
-    states = np.zeros((len(ordered), problem.num_blocks), np.bool_)
-    states[:, problem.fixed_removed] = True
-    states[:, reduced.variables[order]] = ordered
+    columns = reduced.variables[order]
+    states = ordered
+    if not np.array_equal(columns, np.arange(problem.num_blocks)):
+        states = np.zeros((len(ordered), problem.num_blocks), np.bool_)
+        states[:, problem.fixed_removed] = True
+        states[:, columns] = ordered
     if not in_order:
         return states
     return states[lexicographic_order(states, problem.energies(states))]

@@ -22,6 +22,11 @@ from qubo_prune.search.kernels.pool import distinct
 from qubo_prune.search.starting_states import starting_states
 from qubo_prune.search.threads import num_threads
 
+_LARGE, _MANY = 1000, 20_000
+"""Blocks, and states, above which starting workers takes long enough to be left out once the time
+is up.
+"""
+
 
 def visit_all(
     options: assembly.Options,
@@ -49,22 +54,23 @@ def visit_all(
     clock.begin("warm_start")
     start = np.zeros((0, problem.num_blocks), np.bool_)
     if earlier < problem.num_states:
-        start = starting_states(problem, wanted, seed, stop, warm_start)
-        full = len(start) == wanted
-        threshold = float(problem.energies(start[-1:])[0]) if full else np.inf
+        start = starting_states(problem, wanted, seed, stop, warm_start, in_order=False)
         clock.begin("search")
-        executor = assembly.start_workers(options, engine, devices)
-        try:
-            Coordinator(engine.partition, ledger, threshold).run(executor, stop, checkpoint)
-        finally:
-            executor.close()
-        if checkpoint is not None:
-            checkpoint.save_last(ledger)
+        large = problem.num_blocks > _LARGE or wanted > _MANY
+        if not (large and stop.should_stop()):
+            threshold = float(problem.energies(start).max()) if len(start) == wanted else np.inf
+            executor = assembly.start_workers(options, engine, devices)
+            try:
+                Coordinator(engine.partition, ledger, threshold).run(executor, stop, checkpoint)
+            finally:
+                executor.close()
+            if checkpoint is not None:
+                checkpoint.save_last(ledger)
     clock.begin("search")
     complete = ledger.num_finished == problem.num_states
     states = ledger.best.states()
     if not complete:
-        states = distinct(np.concatenate([states, start]))
+        states = distinct(np.concatenate([states, start])) if len(states) else start
     visited = earlier + ledger.num_visited
     before = f", {earlier} of them before this run" if earlier else ""
     return RawResult(
