@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.machine import markdown, save
+from benchmarks.record import markdown, save
 from qubo_prune import Problem, load_hessian, solve
 from qubo_prune.hessians.calibration import Calibration, load_calibration
 from qubo_prune.hessians.gates.gates import find_gates

@@ -203,6 +203,7 @@ def estimated_penalty(
 
     Examples
     --------
+    >>> from qubo_prune import solve
     >>> problem = Problem.load("bytelm-40-block", remove=4)
     >>> round(float(estimated_penalty(problem) / smallest_penalty(problem, solve=solve)[0]), 2)
     1.01

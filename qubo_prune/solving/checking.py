@@ -184,9 +184,11 @@ def check_claims(problem: Problem, name: str, raw: RawResult, num_states: int) -
             f"{problem.num_states}."
         )
     if raw.num_complete > num_states:
+        word = raw.proof.get("rests_on")
+        rests = "" if word is None else f"; that rests on {word}, which is false"
         raise BackendError(
             f"backend {name!r} says that it returned the {raw.num_complete} lowest states, but "
-            f"returned {num_states}."
+            f"returned {num_states}{rests}."
         )
 
 

@@ -168,7 +168,7 @@ def test_what_is_wrong_is_said_in_a_line(
 def test_a_name_that_is_none(
     name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="cannot be loaded"):
         load_model(name, device_map="cpu")
 
