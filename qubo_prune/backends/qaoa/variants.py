@@ -98,6 +98,8 @@ def run_penalty(
 ) -> RawResult:
     """Optimise the angles on the penalty form, measure, and repair."""
     clock = Phases("penalty", "sampling", "repair")
+    # A first circuit of many qubits may take longer than a short limit.
+    stop.report(0, 0.0, "choosing penalties")
     penalties = options.penalty
     if penalties is None:
         penalties = estimated_penalty(problem, num_states, seed=seed, stop=stop)
