@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from qubo_prune.backends.enumeration.kernels.walk import Tables, Workspace
 from qubo_prune.backends.enumeration.space.layout import Layout
 from qubo_prune.core.kernels.energy import read_only, rounding_bound
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.search.kernels.pool import new_pool, num_words
+
+_ALIGNMENT = 64
+"""Bytes of a cache line. NumPy aligns to 16, and rows that straddle two lines cost up to a third
+more, by luck from one process to the next.
+"""
 
 
 def make_tables(layout: Layout, problem: Problem) -> Tables:
@@ -20,14 +28,14 @@ def make_tables(layout: Layout, problem: Problem) -> Tables:
         ceiling=layout.ceiling,
         remaining=layout.remaining,
         half_width=layout.tile_size // 2,
-        couplings=layout.couplings,
-        pair_couplings=layout.pair_couplings,
-        field_a=layout.half_tables[0],
-        field_b=layout.half_tables[1],
+        couplings=aligned(layout.couplings),
+        pair_couplings=aligned(layout.pair_couplings),
+        field_a=aligned(layout.half_tables[0]),
+        field_b=aligned(layout.half_tables[1]),
         patterns_a=layout.half_patterns[0],
         patterns_b=layout.half_patterns[1],
         tile_stop=layout.tile_stop,
-        cross_table=layout.cross_table,
+        cross_table=aligned(layout.cross_table),
         blocks=layout.blocks,
         block_range=layout.block_range,
         constant=layout.constant,
@@ -54,17 +62,18 @@ def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspac
     """Return one thread's scratch, with the root level filled in."""
     levels = len(layout.floor) + 1
     padded = len(layout.diagonal)
+    longest = max(padded, *map(len, (layout.pair_start, *layout.half_start)))
     pool_energies, pool_words, pool_size = new_pool(num_states, num_blocks)
     work = Workspace(
         energy=np.zeros(levels, np.float32),
-        fields=np.full((levels, padded), np.inf, np.float32),
-        pairs=np.full((levels, len(layout.pair_start)), np.inf, np.float32),
-        tile_a=np.zeros((levels, len(layout.half_start[0])), np.float32),
-        tile_b=np.zeros((levels, len(layout.half_start[1])), np.float32),
+        fields=aligned(np.inf, (levels, padded), np.float32),
+        pairs=aligned(np.inf, (levels, len(layout.pair_start)), np.float32),
+        tile_a=aligned(0.0, (levels, len(layout.half_start[0])), np.float32),
+        tile_b=aligned(0.0, (levels, len(layout.half_start[1])), np.float32),
         picks=np.zeros(levels, np.int64),
         cursor=np.zeros(levels, np.int64),
         limit=np.zeros(levels, np.int64),
-        best=np.zeros(max(padded, *map(len, (layout.pair_start, *layout.half_start))), np.float32),
+        best=aligned(0.0, (longest,), np.float32),
         word=np.zeros(num_words(num_blocks), np.uint64),
         removed=np.zeros(num_blocks, np.int64),
         pool_energies=pool_energies,
@@ -77,3 +86,23 @@ def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspac
     work.tile_a[0] = layout.half_start[0]
     work.tile_b[0] = layout.half_start[1]
     return work
+
+
+def aligned(
+    values: ArrayLike, shape: tuple[int, ...] | None = None, dtype: DTypeLike | None = None
+) -> NDArray[Any]:
+    """Return a copy of an array, or an array filled with a number, that begins at a cache line.
+
+    Examples
+    --------
+    >>> aligned(np.eye(3, dtype=np.float32)).ctypes.data % 64, aligned(0.0, (5,), np.float32).sum()
+    (0, np.float32(0.0))
+    """
+    given = np.asarray(values, dtype)
+    shape = given.shape if shape is None else shape
+    size = int(np.prod(shape)) * given.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % _ALIGNMENT
+    array = memory[first : first + size].view(given.dtype).reshape(shape)
+    array[...] = given
+    return array
