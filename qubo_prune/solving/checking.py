@@ -22,6 +22,7 @@ from qubo_prune.solving.refutation import Refuter, likely_states
 
 _EFFORT = 0.1
 _SECONDS = 1.0
+_FEWEST_SECONDS = 0.1
 """A proof that rests on somebody's word is held against what is found in so short a time."""
 
 _MANY_STATES = 20_000
@@ -192,7 +193,7 @@ def check_claims(problem: Problem, name: str, raw: RawResult, num_states: int) -
         )
 
 
-def check_word(problem: Problem, spectrum: Spectrum, seed: int) -> None:
+def check_word(problem: Problem, spectrum: Spectrum, seed: int, seconds: float) -> None:
     """Refuse a proof that rests on somebody's word where a short search refutes it.
 
     Parameters
@@ -203,13 +204,16 @@ def check_word(problem: Problem, spectrum: Spectrum, seed: int) -> None:
         Its `proof` says under ``rests_on`` whose word it is, if anybody's.
     seed : int
         Seed of the search.
+    seconds : float
+        What is left of the time limit; the search takes a second at most.
     """
     word = spectrum.proof.get("rests_on")
     if word is None or not (spectrum.num_proven or spectrum.lower_bound > -np.inf):
         return
     refuter = Refuter(spectrum, problem)
+    stop = Stop(max(_FEWEST_SECONDS, min(_SECONDS, seconds)))
     try:
-        for states in likely_states(spectrum, problem, seed, Stop(_SECONDS), _EFFORT):
+        for states in likely_states(spectrum, problem, seed, stop, _EFFORT):
             refuter.check(states)
     except SpectrumError as error:
         raise BackendError(

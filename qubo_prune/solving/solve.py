@@ -140,7 +140,7 @@ def solve(
     spectrum = certified(problem, solver, raw, wanted, stop, seed, seconds)
     if known is not None:
         check_against_known(problem, spectrum, known)
-    check_word(problem, spectrum, seed)
+    check_word(problem, spectrum, seed, stop.remaining)
     return spectrum
 
 
