@@ -6,18 +6,20 @@ import contextlib
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qubo_prune.cli.output import tell
+from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from transformers import PreTrainedModel
 
+    from qubo_prune.cli.files import Files
     from qubo_prune.hessians.calibration.calibration import Calibration
 
 Model = Annotated[
@@ -87,71 +89,83 @@ TrustRemoteCode = Annotated[
 ]
 
 
-def load_samples_and_model(
-    model: str,
-    data: Sequence[str],
-    *,
-    samples: int,
-    sequence_length: int,
-    seed: int,
-    split: str,
-    config: str | None,
-    text_field: str | None,
-    mask_prompt: bool,
-    dtype: str,
-    device: str,
-    revision: str | None,
-    data_revision: str | None,
-    trust_remote_code: bool,
-    quiet: bool,
-) -> tuple[Calibration, PreTrainedModel]:
-    """Load what the options name.
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """A model and the data that are run through it, as the user wrote it."""
 
-    What can be wrong with the model's folder and with the data is found out before its weights,
-    which may take minutes, are loaded.
-    """
-    from qubo_prune.hessians.calibration.calibration import load_calibration
-    from qubo_prune.hessians.calibration.sources import NoTokenizerError
-    from qubo_prune.hessians.language_model import (
-        check_config,
-        load_model,
-        load_tokenizer,
-        require_dtype,
-    )
+    model: Model
+    data: Data
+    granularity: Granularity = "block"
+    layers: Layers = None
+    seed: Seed = 0
+    split: Split = "train"
+    config: Config = None
+    text_field: TextField = None
+    mask_prompt: MaskPrompt = False
+    batch_size: BatchSize = BATCH_SIZE
+    dtype: Dtype = "auto"
+    device: Device = "auto"
+    revision: Revision = None
+    data_revision: DataRevision = None
+    trust_remote_code: TrustRemoteCode = False
 
-    if quiet or not sys.stderr.isatty():
-        _silence_libraries()
-    require_dtype(dtype)
-    check_config(model, revision=revision, trust_remote_code=trust_remote_code)
-    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
-    try:
-        calibration = load_calibration(
-            data[0] if len(data) == 1 else list(data),
-            tokenizer,
-            num_samples=samples,
-            sequence_length=sequence_length,
-            seed=seed,
-            split=split,
-            config=config,
-            text_field=text_field,
-            mask_prompt=mask_prompt,
-            revision=data_revision,
+    def read_by(self, files: Files) -> None:
+        """Say that the command reads the data."""
+        files.reads(*(Path(source) for source in self.data if Path(source).exists()))
+
+    def load(
+        self, *, samples: int, sequence_length: int, quiet: bool
+    ) -> tuple[Calibration, PreTrainedModel]:
+        """Load the samples and the model.
+
+        What can be wrong with the model's folder and with the data is found out before its weights,
+        which may take minutes, are loaded.
+        """
+        from qubo_prune.hessians.language_model import (
+            check_config,
+            load_model,
+            load_tokenizer,
+            require_dtype,
         )
-    except NoTokenizerError as error:
-        raise InputError(
-            f"the model {model!r} comes with no tokenizer that can be loaded, but {error.what};"
-            " add its tokenizer.json, or give token ids as input_ids."
-        ) from error
-    if not quiet:
-        _tell_of_rows(calibration)
-    loaded = load_model(
-        model,
-        dtype=dtype,
-        device_map=device,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
-    return calibration, loaded
+
+        if quiet or not sys.stderr.isatty():
+            _silence_libraries()
+        require_dtype(self.dtype)
+        of_model: dict[str, Any] = {
+            "revision": self.revision,
+            "trust_remote_code": self.trust_remote_code,
+        }
+        check_config(self.model, **of_model)
+        tokenizer = load_tokenizer(self.model, **of_model)
+        calibration = self._load_samples(tokenizer, samples, sequence_length)
+        if not quiet:
+            _tell_of_rows(calibration)
+        return calibration, load_model(
+            self.model, dtype=self.dtype, device_map=self.device, **of_model
+        )
+
+    def _load_samples(self, tokenizer: Any, samples: int, sequence_length: int) -> Calibration:
+        from qubo_prune.hessians.calibration.calibration import load_calibration
+        from qubo_prune.hessians.calibration.sources import NoTokenizerError
+
+        try:
+            return load_calibration(
+                self.data[0] if len(self.data) == 1 else self.data,
+                tokenizer,
+                num_samples=samples,
+                sequence_length=sequence_length,
+                seed=self.seed,
+                split=self.split,
+                config=self.config,
+                text_field=self.text_field,
+                mask_prompt=self.mask_prompt,
+                revision=self.data_revision,
+            )
+        except NoTokenizerError as error:
+            raise InputError(
+                f"the model {self.model!r} comes with no tokenizer that can be loaded, but"
+                f" {error.what}; add its tokenizer.json, or give token ids as input_ids."
+            ) from error
 
 
 def _tell_of_rows(calibration: Calibration) -> None:

@@ -111,14 +111,20 @@ Quiet = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProblemOptions:
-    """What is to be solved, as the user wrote it."""
+class RemovalOptions:
+    """What may be removed, as the user wrote it."""
 
-    hessian: HessianArgument
     remove: Removal = field(default_factory=list)
     only: Only = None
     keep: Keep = field(default_factory=list)
     force: Force = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemOptions(RemovalOptions):
+    """What is to be solved, as the user wrote it."""
+
+    hessian: HessianArgument
     beta: Beta = 0.0
     symmetrize: Symmetrize = False
 
@@ -195,8 +201,8 @@ _Command = Callable[..., int]
 
 
 def spread(command: _Command) -> _Command:
-    """Give a command an option for each field of the `ProblemOptions` and `SearchOptions` among its
-    parameters, and hand it the objects.
+    """Give a command an option for each field of the dataclasses among its parameters, such as
+    `ProblemOptions`, and hand it the objects.
 
     Where the command has a parameter of the same name itself, that is the option, and the field
     keeps its default.
@@ -207,7 +213,7 @@ def spread(command: _Command) -> _Command:
             _parameter(each, shared) for each in dataclasses.fields(shared) if each.name not in own
         ]
         for name, shared in ((name, each.annotation) for name, each in own.items())
-        if shared in (ProblemOptions, SearchOptions)
+        if isinstance(shared, type) and dataclasses.is_dataclass(shared)
     }
 
     @wraps(command)

@@ -10,26 +10,7 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files
-from qubo_prune.cli.models import (
-    BatchSize,
-    Config,
-    Data,
-    DataRevision,
-    Device,
-    Dtype,
-    Granularity,
-    Layers,
-    MaskPrompt,
-    Model,
-    Revision,
-    Samples,
-    Seed,
-    SequenceLength,
-    Split,
-    TextField,
-    TrustRemoteCode,
-    load_samples_and_model,
-)
+from qubo_prune.cli.models import ModelOptions, Samples, SequenceLength
 from qubo_prune.cli.output import (
     EXIT_DONE,
     EXIT_OUTPUT,
@@ -39,7 +20,6 @@ from qubo_prune.cli.output import (
     print_text,
 )
 from qubo_prune.cli.progress import watched
-from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks
 
@@ -86,32 +66,18 @@ TimeLimit = Annotated[
 ]
 
 
+@options.spread
 def criteria(
-    model: Model,
-    data: Data,
+    *,
+    source: ModelOptions,
+    allowed: options.RemovalOptions,
     names: Names = [],  # noqa: B006
     option: Switches = [],  # noqa: B006
     remove: Removal = [],  # noqa: B006
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
     csv: Csv = None,
     plot: Plot = None,
-    granularity: Granularity = "block",
     samples: Samples = 64,
     sequence_length: SequenceLength = 512,
-    seed: Seed = 0,
-    split: Split = "train",
-    config: Config = None,
-    text_field: TextField = None,
-    mask_prompt: MaskPrompt = False,
-    batch_size: BatchSize = BATCH_SIZE,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    layers: Layers = None,
-    revision: Revision = None,
-    data_revision: DataRevision = None,
-    trust_remote_code: TrustRemoteCode = False,
     time_limit: TimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -124,45 +90,31 @@ def criteria(
     """
     chosen = _criteria(names, option)
     wanted = options.parse_removal(remove)
-    if wanted is None and (keep or force or only):
+    if wanted is None and (allowed.keep or allowed.force or allowed.only):
         raise InputError(
             "--keep, --force and --only say what may be removed, but nothing is to be; "
             "add --remove M."
         )
-    files = _declare_files(data, csv, plot)
+    files = _declare_files(source, csv, plot)
 
     from qubo_prune.core.stopping import Stop, StopReason
     from qubo_prune.pruning.criteria import score_table
 
-    calibration, loaded = load_samples_and_model(
-        model,
-        data,
-        samples=samples,
-        sequence_length=sequence_length,
-        seed=seed,
-        split=split,
-        config=config,
-        text_field=text_field,
-        mask_prompt=mask_prompt,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-        data_revision=data_revision,
-        trust_remote_code=trust_remote_code,
-        quiet=quiet,
-    )
+    calibration, loaded = source.load(samples=samples, sequence_length=sequence_length, quiet=quiet)
     from qubo_prune.hessians.gates.gates import find_gates
     from qubo_prune.pruning.criteria.model_evidence import model_evidence
 
-    gates = find_gates(loaded, granularity, layers=layers)  # type: ignore[arg-type]
+    gates = find_gates(loaded, source.granularity, layers=source.layers)  # type: ignore[arg-type]
     block_names = [gate.name for gate in gates.gates]
     kinds = [gate.kind for gate in gates.gates]
     problem = None
     if wanted is not None:
-        problem = _problem(wanted, block_names, kinds, keep, force, only)
+        problem = _problem(wanted, block_names, kinds, allowed)
     with watched(quiet) as watch:
         stop = Stop(time_limit, progress=watch.progress)
-        evidence = model_evidence(loaded, gates, calibration, batch_size=batch_size, stop=stop)
+        evidence = model_evidence(
+            loaded, gates, calibration, batch_size=source.batch_size, stop=stop
+        )
         with stop.interruptible():
             table = score_table(
                 chosen,
@@ -182,7 +134,11 @@ def criteria(
     if not quiet:
         files.tell_written()
     if json:
-        facts = {"samples": len(calibration), "granularity": granularity, "model": model}
+        facts = {
+            "samples": len(calibration),
+            "granularity": source.granularity,
+            "model": source.model,
+        }
         print_json({**table.to_dict(), **facts})
     elif not quiet:
         _show(table, len(calibration))
@@ -209,13 +165,13 @@ def _criteria(names: Sequence[str], switches: Sequence[str]) -> list[Criterion]:
     return [get_criterion(name, **arguments[name]) for name in chosen]
 
 
-def _declare_files(data: Sequence[str], csv: Path | None, plot: Path | None) -> Files:
+def _declare_files(source: ModelOptions, csv: Path | None, plot: Path | None) -> Files:
     """Compare what is written with the data that are read, and with what is there."""
     from qubo_prune.core.files.kinds import Kind
     from qubo_prune.report.figures import require_format
 
     files = Files()
-    files.reads(*(Path(source) for source in data if Path(source).exists()))
+    source.read_by(files)
     if csv is not None:
         files.writes(csv, "--csv", Kind.TABLE)
     if plot is not None:
@@ -228,9 +184,7 @@ def _problem(
     remove: int | dict[str, int],
     names: Sequence[str],
     kinds: Sequence[str],
-    keep: Sequence[str],
-    force: Sequence[str],
-    only: str | None,
+    allowed: options.RemovalOptions,
 ) -> Problem:
     import numpy as np
 
@@ -241,9 +195,9 @@ def _problem(
         remove,
         kinds=kinds,
         names=names,
-        keep=options.parse_blocks(keep),
-        force=options.parse_blocks(force),
-        only=only,
+        keep=options.parse_blocks(allowed.keep),
+        force=options.parse_blocks(allowed.force),
+        only=allowed.only,
     )
 
 

@@ -10,29 +10,9 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, declare_hessian
-from qubo_prune.cli.models import (
-    BatchSize,
-    Config,
-    Data,
-    DataRevision,
-    Device,
-    Dtype,
-    Granularity,
-    Layers,
-    MaskPrompt,
-    Model,
-    Revision,
-    Samples,
-    Seed,
-    SequenceLength,
-    Split,
-    TextField,
-    TrustRemoteCode,
-    load_samples_and_model,
-)
+from qubo_prune.cli.models import ModelOptions, Samples, SequenceLength
 from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, print_line
 from qubo_prune.cli.progress import watched
-from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,29 +44,17 @@ TimeLimit = Annotated[
 ]
 
 
+@options.spread
 def extract(
-    model: Model,
-    data: Data,
+    *,
+    source: ModelOptions,
     out: Out,
-    granularity: Granularity = "block",
     samples: Samples = 2048,
     sequence_length: SequenceLength = 1024,
-    seed: Seed = 0,
-    split: Split = "train",
-    config: Config = None,
-    text_field: TextField = None,
-    mask_prompt: MaskPrompt = False,
-    batch_size: BatchSize = BATCH_SIZE,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
     gradient_checkpointing: Checkpointing = False,
     shard: Shard = None,
     save_gradients: SaveGradients = False,
     check_dtype: CheckDtype = 0,
-    layers: Layers = None,
-    revision: Revision = None,
-    data_revision: DataRevision = None,
-    trust_remote_code: TrustRemoteCode = False,
     time_limit: TimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -97,38 +65,22 @@ def extract(
     written, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first.
     """
     part = _parse_shard(shard)
-    _declare_files(out, data, with_gradients=save_gradients)
+    _declare_files(out, source, with_gradients=save_gradients)
 
     from qubo_prune.hessians.extraction import extract as run
     from qubo_prune.hessians.extraction import require_new_file
 
     require_new_file(out)
-    calibration, loaded = load_samples_and_model(
-        model,
-        data,
-        samples=samples,
-        sequence_length=sequence_length,
-        seed=seed,
-        split=split,
-        config=config,
-        text_field=text_field,
-        mask_prompt=mask_prompt,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-        data_revision=data_revision,
-        trust_remote_code=trust_remote_code,
-        quiet=quiet,
-    )
+    calibration, loaded = source.load(samples=samples, sequence_length=sequence_length, quiet=quiet)
     with watched(quiet) as watch:
         extraction = run(
             loaded,
             calibration,
             out,
-            granularity=granularity,  # type: ignore[arg-type]
-            layers=layers,
+            granularity=source.granularity,  # type: ignore[arg-type]
+            layers=source.layers,
             shard=part,
-            batch_size=batch_size,
+            batch_size=source.batch_size,
             with_gradients=save_gradients,
             gradient_checkpointing=gradient_checkpointing,
             check_dtype=check_dtype,
@@ -142,12 +94,12 @@ def extract(
     return EXIT_DONE if extraction.complete else exit_code(extraction.stop_reason)
 
 
-def _declare_files(out: Path, data: list[str], *, with_gradients: bool) -> None:
+def _declare_files(out: Path, source: ModelOptions, *, with_gradients: bool) -> None:
     """Compare what is written with the data that are read, and with what is there."""
     from qubo_prune.core.files.kinds import Kind
 
     files = Files()
-    files.reads(*(Path(source) for source in data if Path(source).exists()))
+    source.read_by(files)
     declare_hessian(files, out, with_gradients=with_gradients)
     files.writes(out.with_suffix(".partial.npz"), "--out", Kind.EXTRACTION)
 

@@ -9,25 +9,7 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, declare_hessian
-from qubo_prune.cli.models import (
-    BatchSize,
-    Config,
-    Data,
-    DataRevision,
-    Device,
-    Dtype,
-    Granularity,
-    Layers,
-    MaskPrompt,
-    Model,
-    Revision,
-    Seed,
-    SequenceLength,
-    Split,
-    TextField,
-    TrustRemoteCode,
-    load_samples_and_model,
-)
+from qubo_prune.cli.models import ModelOptions, SequenceLength
 from qubo_prune.cli.output import (
     EXIT_OUTPUT,
     exit_code,
@@ -37,7 +19,6 @@ from qubo_prune.cli.output import (
     stdout_console,
 )
 from qubo_prune.cli.progress import format_duration, watched
-from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,14 +105,12 @@ Rows = Annotated[
 ]
 
 
+@options.spread
 def select(
-    model: Model,
-    data: Data,
+    *,
+    source: ModelOptions,
     out: Out,
-    remove: options.Removal = [],  # noqa: B006 - typer copies it
-    only: options.Only = None,
-    keep: options.Keep = [],  # noqa: B006
-    force: options.Force = [],  # noqa: B006
+    allowed: options.RemovalOptions,
     hessian: Hessian = None,
     spectrum: SpectrumFile = None,
     criteria: Criteria = [],  # noqa: B006
@@ -142,21 +121,8 @@ def select(
     held_out: HeldOut = 0.5,
     sequence_length: SequenceLength = 512,
     proposals: Batch = 1,
-    seed: Seed = 0,
     hessian_out: HessianOut = None,
     plot: Plot = None,
-    granularity: Granularity = "block",
-    split: Split = "train",
-    config: Config = None,
-    text_field: TextField = None,
-    mask_prompt: MaskPrompt = False,
-    batch_size: BatchSize = BATCH_SIZE,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    layers: Layers = None,
-    revision: Revision = None,
-    data_revision: DataRevision = None,
-    trust_remote_code: TrustRemoteCode = False,
     time_limit: TimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -168,8 +134,8 @@ def select(
     Exits with 0 when done, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first; in
     the last two cases what was found is printed and written all the same.
     """
-    counts = options.parse_removal(remove)
-    files = _declare_files(data, hessian, [spectrum, *propose], out, hessian_out, plot)
+    counts = options.parse_removal(allowed.remove)
+    files = _declare_files(source, hessian, [spectrum, *propose], out, hessian_out, plot)
     names = _criteria(criteria)
     if objective not in {"loss", "kl"}:
         raise InputError(f"--objective takes loss or kl, not {objective!r}; choose one.")
@@ -185,31 +151,15 @@ def select(
     lowest = None if spectrum is None else Spectrum.load(spectrum)
     for each in propose:
         require_readable(each)
-    calibration, loaded = load_samples_and_model(
-        model,
-        data,
-        samples=samples,
-        sequence_length=sequence_length,
-        seed=seed,
-        split=split,
-        config=config,
-        text_field=text_field,
-        mask_prompt=mask_prompt,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-        data_revision=data_revision,
-        trust_remote_code=trust_remote_code,
-        quiet=quiet,
-    )
+    calibration, loaded = source.load(samples=samples, sequence_length=sequence_length, quiet=quiet)
 
     from qubo_prune.core.stopping import Stop
     from qubo_prune.hessians.gates.gates import find_gates
     from qubo_prune.pruning.removal_lists import read_removals
     from qubo_prune.pruning.selector import select as run
 
-    gates = find_gates(loaded, granularity, layers=layers)  # type: ignore[arg-type]
-    problem = _problem(counts, file, gates, keep, force, only)
+    gates = find_gates(loaded, source.granularity, layers=source.layers)  # type: ignore[arg-type]
+    problem = _problem(counts, file, gates, allowed)
     block_names = [gate.name for gate in gates.gates]
     with watched(quiet) as watch:
         selection = run(
@@ -223,9 +173,9 @@ def select(
             criteria=names,
             spectrum=lowest,
             proposals={each.name: read_removals(each, block_names) for each in propose},
-            seed=seed,
+            seed=source.seed,
             settings=settings,
-            batch_size=batch_size,
+            batch_size=source.batch_size,
             state=state_path(out),
             hessian_out=hessian_out,
             stop=Stop(time_limit, progress=watch.progress),
@@ -261,7 +211,7 @@ def require_readable(path: Path) -> None:
 
 
 def _declare_files(
-    data: Sequence[str],
+    source: ModelOptions,
     hessian: str | None,
     read: Sequence[Path | None],
     out: Path,
@@ -274,7 +224,7 @@ def _declare_files(
     from qubo_prune.report.figures import require_format
 
     files = Files()
-    files.reads(*(Path(source) for source in data if Path(source).exists()))
+    source.read_by(files)
     files.reads(*(path for path in read if path is not None))
     if hessian is not None:
         files.reads_hessian(hessian)
@@ -308,9 +258,7 @@ def _problem(
     remove: int | dict[str, int] | None,
     file: HessianFile | None,
     gates: Gates,
-    keep: Sequence[str],
-    force: Sequence[str],
-    only: str | None,
+    allowed: options.RemovalOptions,
 ) -> Problem:
     """Return the problem of the model: with the energy of the Hessian, if there is one."""
     import numpy as np
@@ -329,9 +277,9 @@ def _problem(
         remove,  # type: ignore[arg-type]
         kinds=[gate.kind for gate in gates.gates],
         names=[gate.name for gate in gates.gates],
-        keep=options.parse_blocks(keep),
-        force=options.parse_blocks(force),
-        only=only,
+        keep=options.parse_blocks(allowed.keep),
+        force=options.parse_blocks(allowed.force),
+        only=allowed.only,
     )
 
 
