@@ -139,6 +139,13 @@ def test_compiled_code_lives_in_kernels() -> None:
         assert not compiled or path.parent.name == "kernels", path
 
 
+def test_no_line_is_longer_than_100_columns() -> None:
+    """The linter leaves out what a line says to the linter."""
+    for path in PACKAGE.rglob("*.py"):
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            assert len(line) <= 100, f"{path}:{number}"
+
+
 def test_contributing_shows_the_staircase() -> None:
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
     picture = " < ".join(

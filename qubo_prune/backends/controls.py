@@ -116,7 +116,7 @@ class Greedy(Backend):
         num_states: int,
         stop: Stop,
         seed: int,  # noqa: ARG002 - nothing is left to chance
-        warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - it starts from nothing removed
+        warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - it starts afresh
     ) -> RawResult:
         """Build one state and improve it; see `Backend.run`."""
         from qubo_prune.search.repair import Harvest, nearest_feasible

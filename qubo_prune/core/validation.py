@@ -50,7 +50,8 @@ def as_count(
     """
     try:
         # Bools are integers to Python.
-        count = operator.index(None if isinstance(value, bool | np.bool_) else value)  # type: ignore[arg-type]
+        given: Any = None if isinstance(value, bool | np.bool_) else value
+        count = operator.index(given)
     except TypeError:
         raise InputError(
             f"{what} must be an integer, not {format_value(value)} ({type(value).__name__}); "

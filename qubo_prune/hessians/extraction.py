@@ -182,7 +182,8 @@ def extract(
                 stop.report(done, rows.num_done / len(samples), "differentiating")
         stop.raise_failure()
         rate = (rows.num_done - before) / stop.elapsed
-        if rows.num_done < len(samples):
+        done_all = rows.num_done == len(samples)
+        if not done_all:
             save_or_rescue(rows.save, out.with_suffix(".partial.npz"))
         else:
             checked = _check_dtype(gates, samples, order, rows, check_dtype)
@@ -195,7 +196,7 @@ def extract(
         num_samples=len(samples),
         batch_size=rows.batch_size,
         samples_per_second=rate,
-        stop_reason=stop.reason if rows.num_done < len(samples) else StopReason.COMPLETED,  # type: ignore[arg-type]
+        stop_reason=StopReason.COMPLETED if done_all else stop.reason or StopReason.INTERRUPTED,
     )
 
 

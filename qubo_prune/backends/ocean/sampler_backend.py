@@ -123,7 +123,7 @@ class SamplerBackend(Backend):
         num_states: int,
         stop: Stop,
         seed: int,
-        warm_start: (NDArray[np.bool_] | None) = None,  # noqa: ARG002 - samplers start where they like
+        warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - samplers start anywhere
     ) -> RawResult:
         """Draw samples until there are enough or `stop` says so; see `Backend.run`."""
         size = sum(len(group.indices) for group in problem.groups)
@@ -136,7 +136,7 @@ class SamplerBackend(Backend):
 
         return draw_samples(self, self.make_sampler(), problem, num_states, stop, seed)
 
-    def total_reads(self, num_states: int) -> int:  # noqa: ARG002 - solvers that list states need it
+    def total_reads(self, num_states: int) -> int:  # noqa: ARG002 - some need it
         """Return how many samples to draw by default."""
         return self.default_reads
 

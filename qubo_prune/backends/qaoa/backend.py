@@ -136,7 +136,7 @@ class QAOA(Backend):
         num_states: int,
         stop: Stop,
         seed: int,
-        warm_start: (NDArray[np.bool_] | None) = None,  # noqa: ARG002 - the algorithm has no use for it
+        warm_start: NDArray[np.bool_] | None = None,  # noqa: ARG002 - there is no use for it
     ) -> RawResult:
         """Optimise the angles, then measure; see `Backend.run`."""
         from qubo_prune.backends.qaoa.variants import run_penalty, run_xy

@@ -151,7 +151,13 @@ class _Optimizer:
         self._iterations = iterations
         self._stop = stop
 
-    def __call__(self, fun: Any, x0: NDArray[np.float64], jac: Any, bounds: Any) -> Any:  # noqa: ARG002
+    def __call__(
+        self,
+        fun: Any,
+        x0: NDArray[np.float64],
+        jac: Any,  # noqa: ARG002
+        bounds: Any,  # noqa: ARG002
+    ) -> Any:
         """Minimise `fun`; see ``qiskit_optimization.optimizers.Minimizer``."""
         from qiskit_optimization.optimizers import COBYLA, OptimizerResult
 

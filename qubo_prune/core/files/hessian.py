@@ -84,7 +84,10 @@ class HessianFile:
         return len(self.hessian)
 
 
-def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> HessianFile:  # noqa: A002
+def load_hessian(
+    source: str | os.PathLike[str],
+    format: str | None = None,  # noqa: A002
+) -> HessianFile:
     """Read a Hessian and its sidecar, or a bundled one.
 
     Parameters
@@ -137,7 +140,10 @@ def load_hessian(source: str | os.PathLike[str], format: str | None = None) -> H
     )
 
 
-def files_of_hessian(source: str | os.PathLike[str], format: str | None = None) -> list[Path]:  # noqa: A002
+def files_of_hessian(
+    source: str | os.PathLike[str],
+    format: str | None = None,  # noqa: A002
+) -> list[Path]:
     """Return the files that `load_hessian` reads, or would read if they were there."""
     path = _find(source)
     return [path, sidecar_path(path, is_npy=format is None and not has_format(path))]

@@ -19,7 +19,8 @@ def gate_branch(column: Tensor) -> Any:
         shape = tensor.shape
         # (B, T, size) already, or (B * T, size).
         by_sample = tensor if tensor.ndim > 2 else tensor.reshape(len(column), -1, shape[-1])
-        scaled: Tensor = _Scale.apply(by_sample, column.to(tensor.device))  # type: ignore[no-untyped-call]
+        place = tensor.device
+        scaled: Tensor = _Scale.apply(by_sample, column.to(place))  # type: ignore[no-untyped-call]
         return with_first_tensor(output, scaled.reshape(shape))
 
     return hook
@@ -30,7 +31,8 @@ def gate_layer(column: Tensor) -> Any:
 
     def hook(_: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         tensor, hidden = _output(column, output), hidden_states(args, kwargs)
-        blended: Tensor = _Blend.apply(hidden, tensor, column.to(tensor.device))  # type: ignore[no-untyped-call]
+        gate = column.to(tensor.device)
+        blended: Tensor = _Blend.apply(hidden, tensor, gate)  # type: ignore[no-untyped-call]
         return with_first_tensor(output, blended)
 
     return hook

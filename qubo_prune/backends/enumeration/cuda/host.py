@@ -51,7 +51,11 @@ class Host:
         """See `Device`."""
         return array[:count].copy()
 
-    def start(self, arguments: Sequence[Any], max_picks: int) -> Callable[[], object]:  # noqa: ARG002 - memory grows by itself here
+    def start(
+        self,
+        arguments: Sequence[Any],
+        max_picks: int,  # noqa: ARG002 - memory grows by itself here
+    ) -> Callable[[], object]:
         """See `Device`."""
         values = (
             (
