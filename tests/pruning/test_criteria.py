@@ -376,7 +376,7 @@ def test_the_heat_map_marks_what_goes() -> None:
     positions = {tuple(each) for each in np.asarray(marks.get_offsets()).tolist()}
     assert {(5.0, 8.0), (6.0, 8.0)} <= positions  # row 8 is `last`
     assert not draw_criteria(table()).axes[0].collections
-    with pytest.raises(InputError, match=r"must end in \.png, \.pdf, \.svg"):
+    with pytest.raises(InputError, match=r"must end in \.png, \.pdf or \.svg"):
         plot_criteria(table(), "map.gif")
 
 
