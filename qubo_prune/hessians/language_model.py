@@ -261,7 +261,7 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise InputError(
-            "extraction needs torch and transformers, which are not both installed; "
+            "models are run by torch and transformers, which are not both installed; "
             "install them with: pip install 'qubo-prune[torch]'."
         ) from error
     return transformers
