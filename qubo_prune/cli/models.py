@@ -16,7 +16,7 @@ from qubo_prune.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from qubo_prune.hessians.calibration.calibration import Calibration
 
@@ -152,6 +152,31 @@ def load_samples_and_model(
         trust_remote_code=trust_remote_code,
     )
     return calibration, loaded
+
+
+def load_model_alone(
+    model: str,
+    *,
+    dtype: str,
+    device: str,
+    revision: str | None,
+    trust_remote_code: bool,
+    quiet: bool,
+) -> tuple[PreTrainedTokenizerBase | None, PreTrainedModel]:
+    """Load a model that is run on nothing of the user's, and its tokenizer if it has one."""
+    from qubo_prune.hessians.language_model import load_model, load_tokenizer
+
+    if quiet or not sys.stderr.isatty():
+        _silence_libraries()
+    loaded = load_model(
+        model,
+        dtype=dtype,
+        device_map=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
+    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
+    return tokenizer, loaded
 
 
 def _tell_of_rows(calibration: Calibration) -> None:
