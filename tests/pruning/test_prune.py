@@ -26,7 +26,7 @@ from qubo_prune.pruning.removal.structure import check_structure  # noqa: E402
 from qubo_prune.pruning.selection import Candidate, Selection  # noqa: E402
 from qubo_prune.solving.solve import solve  # noqa: E402
 from tests.pruning.test_measurement import DEEPER, deleted  # noqa: E402
-from tests.tiny_models import BY_TYPE, CASES, VOCABULARY, build  # noqa: E402
+from tests.tiny_models import BY_TYPE, CASES, SIZES, VOCABULARY, build  # noqa: E402
 
 WITH_ATTENTION_AT_ODD = {
     "bamba", "jamba", "granitemoehybrid", "qwen3_next", "lfm2", "nemotron_h",
@@ -85,6 +85,47 @@ def test_every_architecture(name: str, tmp_path: Path) -> None:
         )
         assert torch.equal(cached, plain)
     assert fingerprint(model) == before
+
+
+EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 24}
+MORE = {
+    "gpt_neo": {
+        "num_layers": 4, "num_heads": 4, "window_size": 4,
+        "attention_types": [[["global", "local"], 2]],
+    },
+    "recurrent_gemma": {"lru_width": 32, "attention_window_size": 8},
+    "smollm3": {"no_rope_layer_interval": 2, "pad_token_id": 0},
+    "llama4_text": {
+        "interleave_moe_layer_step": 2, "num_local_experts": 4, "head_dim": 8,
+        "intermediate_size_mlp": 48, "attention_chunk_size": 4,
+    },
+    "qwen2_moe": {
+        "num_experts": 4, "decoder_sparse_step": 2, "mlp_only_layers": [1],
+        "shared_expert_intermediate_size": 24, **EXPERTS,
+    },
+    "ernie4_5_moe": {
+        "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 24, "moe_layer_start_index": 1,
+    },
+    "lfm2_moe": {
+        "num_dense_layers": 1, "num_experts": 4, "layer_types": ["conv", "full_attention"] * 2,
+        **EXPERTS,
+    },
+}  # fmt: skip
+"""Patterns over the layers that no tiny model of the other tests has."""
+
+
+@pytest.mark.parametrize("name", MORE)
+@pytest.mark.parametrize("removed", [[0], [1]])
+def test_more_patterns(name: str, removed: list[int], tmp_path: Path) -> None:
+    settings = SIZES | MORE[name]
+    if name == "gpt_neo":
+        del settings["num_attention_heads"]
+    else:
+        settings["num_hidden_layers"] = 4
+    config = transformers.AutoConfig.for_model(name, **settings)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    assert prune(model, removed, tmp_path / "out").verification.max_difference == 0
+    assert len(find_gates(load(tmp_path / "out"))) == 3
 
 
 @pytest.mark.parametrize("name", sorted(WITH_ATTENTION_AT_ODD))

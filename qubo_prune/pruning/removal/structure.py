@@ -64,7 +64,9 @@ def check_structure(gates: Gates, layers: Layers, config: Any) -> None:
             f" ({' '.join(str(error).split()):.200}); remove other blocks."
         ) from error
     for new, old in enumerate(layers.kept):
-        _compare_layers(gates, old, new, smaller.get_submodule(f"{gates.layers_path}.{new}"))
+        _compare_layers(
+            gates, old, new, config, smaller.get_submodule(f"{gates.layers_path}.{new}")
+        )
     with without_layers(gates, layers, config):
         wanted = {key: value.shape for key, value in model.state_dict().items()}
     found = {key: value.shape for key, value in smaller.state_dict().items()}
@@ -77,7 +79,7 @@ def check_structure(gates: Gates, layers: Layers, config: Any) -> None:
             )
 
 
-def _compare_layers(gates: Gates, old: int, new: int, built: nn.Module) -> None:
+def _compare_layers(gates: Gates, old: int, new: int, config: Any, built: nn.Module) -> None:
     """Refuse a layer that would be another one under its new number."""
     start = f"layers.{old} of {type(gates.model).__name__}, which becomes layers.{new}, would have"
     end = "; the configuration cannot say what stays, so remove other blocks."
@@ -92,7 +94,9 @@ def _compare_layers(gates: Gates, old: int, new: int, built: nn.Module) -> None:
         settings, others = _settings(module), _settings(other)
         for name in settings.keys() & others.keys():
             before, after = settings[name], others[name]
-            if before != after and (before, after) != (old, new):  # its own number
+            is_number = (before, after) == (old, new)
+            is_copied = isinstance(after, list) and after == getattr(config, name, None)
+            if before != after and not is_number and not is_copied:
                 raise InputError(
                     f"{start} {name} {format_value(after)} instead of {format_value(before)} in"
                     f" {path or 'it'}{end}"
