@@ -21,6 +21,7 @@ from qubo_prune.cli.commands.extract import extract
 from qubo_prune.cli.commands.hessians import hessians, show
 from qubo_prune.cli.commands.merge import merge
 from qubo_prune.cli.commands.plan import plan
+from qubo_prune.cli.commands.prune import prune
 from qubo_prune.cli.commands.select import select
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
@@ -48,7 +49,7 @@ _app = typer.Typer(
 )
 _COMMANDS = (
     *(solve, sweep, plan, verify, backends),
-    *(extract, merge, export, criteria, select),
+    *(extract, merge, export, criteria, select, prune),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:

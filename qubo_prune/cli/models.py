@@ -17,7 +17,7 @@ from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from qubo_prune.cli.files import Files
     from qubo_prune.hessians.calibration.calibration import Calibration
@@ -166,6 +166,31 @@ class ModelOptions:
                 f"the model {self.model!r} comes with no tokenizer that can be loaded, but"
                 f" {error.what}; add its tokenizer.json, or give token ids as input_ids."
             ) from error
+
+
+def load_model_alone(
+    model: str,
+    *,
+    dtype: str,
+    device: str,
+    revision: str | None,
+    trust_remote_code: bool,
+    quiet: bool,
+) -> tuple[PreTrainedTokenizerBase | None, PreTrainedModel]:
+    """Load a model that is run on nothing of the user's, and its tokenizer if it has one."""
+    from qubo_prune.hessians.language_model import load_model, load_tokenizer
+
+    if quiet or not sys.stderr.isatty():
+        _silence_libraries()
+    loaded = load_model(
+        model,
+        dtype=dtype,
+        device_map=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
+    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
+    return tokenizer, loaded
 
 
 def _tell_of_rows(calibration: Calibration) -> None:

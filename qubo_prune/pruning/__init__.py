@@ -1,5 +1,5 @@
-"""Pruning: what removals do to a model, measured; cheap criteria beside it; and the loop that finds
-a good one.
+"""Pruning: what removals do to a model, measured; cheap criteria beside it; the loop that finds a
+good one; and the smaller model.
 
 *Energy proposes, the model answers, the energy is corrected, the solver proves again.* Importing
 this package loads neither torch nor a solver.
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from qubo_prune.pruning.objective import FunctionObjective as FunctionObjective
     from qubo_prune.pruning.objective import Measurement as Measurement
     from qubo_prune.pruning.objective import Objective as Objective
+    from qubo_prune.pruning.pruner import Pruned as Pruned
+    from qubo_prune.pruning.pruner import prune as prune
     from qubo_prune.pruning.selection import Candidate as Candidate
     from qubo_prune.pruning.selection import Selection as Selection
     from qubo_prune.pruning.selector import select as select
@@ -45,11 +47,13 @@ _HOMES = {
     "Objective": "qubo_prune.pruning.objective",
     "Posterior": "qubo_prune.pruning.surrogate",
     "Prior": "qubo_prune.pruning.surrogate",
+    "Pruned": "qubo_prune.pruning.pruner",
     "Selection": "qubo_prune.pruning.selection",
     "Trial": "qubo_prune.pruning.loop",
     "block_statistics": "qubo_prune.pruning.statistics",
     "load_measurements": "qubo_prune.pruning.measuring.files",
     "merge_measurements": "qubo_prune.pruning.measuring.files",
+    "prune": "qubo_prune.pruning.pruner",
     "save_measurements": "qubo_prune.pruning.measuring.files",
     "search_removals": "qubo_prune.pruning.loop",
     "select": "qubo_prune.pruning.selector",

@@ -1,0 +1,162 @@
+"""`qubo-prune prune`: from a removal to a smaller model that was loaded again and compared."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qubo_prune.cli import options
+from qubo_prune.cli.files import require_writable
+from qubo_prune.cli.models import (
+    Device,
+    Dtype,
+    Layers,
+    Model,
+    Revision,
+    TrustRemoteCode,
+    load_model_alone,
+)
+from qubo_prune.cli.output import print_json, print_text, tell
+from qubo_prune.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qubo_prune.pruning.removal.choice import Removal
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR", help="The folder to write; one that this command wrote is replaced."
+    ),
+]
+Blocks = Annotated[
+    list[str],
+    typer.Option(
+        metavar="BLOCKS", help="The layers to remove: indices, ranges or names, as 3,10-12."
+    ),
+]
+SelectionFile = Annotated[
+    Path | None,
+    typer.Option("--selection", metavar="FILE", help="A selection, as `select --out` writes."),
+]
+SpectrumFile = Annotated[
+    Path | None,
+    typer.Option("--spectrum", metavar="FILE", help="A spectrum, as `solve --out` writes."),
+]
+State = Annotated[
+    int, typer.Option(metavar="K", help="Which removal of the file, 0 for the best.", min=0)
+]
+
+
+def prune(
+    model: Model,
+    out: Out,
+    blocks: Blocks = [],  # noqa: B006 - typer copies it
+    selection: SelectionFile = None,
+    spectrum: SpectrumFile = None,
+    state: State = 0,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    layers: Layers = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Remove layers of a model and save what is left, with its tokenizer.
+
+    The folder gets its name only when it was loaded again and gives the logits of the model with
+    these layers skipped. Exits with 0 when done, 2 on bad input or if the architecture cannot do
+    without these layers, 4 when the folder cannot be written.
+    """
+    removal = _removal(blocks, selection, spectrum)
+    _check_out(out, [each for each in (selection, spectrum) if each is not None])
+    tokenizer, loaded = load_model_alone(
+        model,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        quiet=quiet,
+    )
+
+    from qubo_prune.pruning.pruner import prune as run
+
+    pruned = run(
+        loaded,
+        removal,
+        out,
+        state=state,
+        tokenizer=tokenizer,
+        layers=layers,
+        command=_command(
+            model,
+            out,
+            blocks=",".join(blocks),
+            selection=selection,
+            spectrum=spectrum,
+            state=state,
+            dtype="" if dtype == "auto" else dtype,
+            device="" if device == "auto" else device,
+            layers=layers,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+        ),
+        trust_remote_code=trust_remote_code,
+    )
+    if not quiet:
+        tell(f"wrote {out}")
+    if json:
+        print_json(pruned.to_dict())
+    elif not quiet:
+        print_text(str(pruned))
+    return 0
+
+
+def _removal(blocks: Sequence[str], selection: Path | None, spectrum: Path | None) -> Removal:
+    """Return what exactly one of the three options names, read before the model is."""
+    if (bool(blocks), selection is not None, spectrum is not None).count(True) != 1:
+        raise InputError(
+            "say which layers to remove, by exactly one of --blocks, --selection and --spectrum."
+        )
+    if selection is not None:
+        from qubo_prune.pruning.selection import Selection
+
+        return Selection.load(selection)
+    if spectrum is not None:
+        from qubo_prune.core.spectrum.spectrum import Spectrum
+
+        return Spectrum.load(spectrum)
+    return options.parse_blocks(blocks)
+
+
+def _check_out(out: Path, read: Sequence[Path]) -> None:
+    """Refuse a folder that cannot be written or holds what is read, before the model is loaded."""
+    from qubo_prune.pruning.saving import require_replaceable_folder
+
+    try:
+        require_replaceable_folder(out)
+    except InputError as error:
+        raise InputError(f"--out: {error}") from error
+    place = out.resolve()
+    for path in read:
+        if place in path.resolve().parents:
+            raise InputError(
+                f"--out would replace the folder of {path}, which this command reads; name another"
+                " one."
+            )
+    require_writable(place.parent)
+
+
+def _command(model: str, out: Path, **given: object) -> str:
+    """Return the command line that does it again; options at their defaults are left out."""
+    words = ["qubo-prune", "prune", model]
+    for name, value in given.items():
+        if value:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
+    return shlex.join([*words, "--out", str(out)])

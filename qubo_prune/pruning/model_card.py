@@ -1,0 +1,106 @@
+"""The README of a pruned model: what it was made from, how, and what is known of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PATENT = (
+    "The method by which the blocks were chosen may be covered by a patent application of its"
+    " authors; check that before commercial use."
+)
+
+_LABELS = {
+    "energy": "energy x'Hx",
+    "rank_in_spectrum": "rank among the lowest energies, from 0",
+    "rank_is_proven": "rank proven",
+    "backend": "found by",
+    "proposed_by": "proposed by",
+    "tied_with_best": "cannot be told apart from the best",
+    "baseline": "loss of the original",
+    "hessian_sha256": "SHA-256 of the Hessian",
+}
+
+
+def model_card(record: Mapping[str, Any]) -> str:
+    """Return the Markdown of a model card.
+
+    Parameters
+    ----------
+    record : mapping
+        What `qubo_prune.pruning.pruner.Pruned.to_dict` returns.
+    """
+    base, names = str(record["model"]), record["removed_names"]
+    head = ["---", "library_name: transformers"]
+    if not Path(base).exists():  # on the hub
+        head.append(f"base_model: {json.dumps(base)}")
+    head += ["tags:", "- qubo-prune", "- depth-pruning", "---"]
+    checked = record["verification"]
+    sections = [
+        "\n".join(head),
+        f"# {base.rstrip('/').rpartition('/')[2]} without {len(names)} of"
+        f" {record['num_blocks']} layers",
+        f"Made from `{base}` by [qubo-prune](https://pypi.org/project/qubo-prune/), which removed"
+        f" {len(names)} of its {record['num_blocks']} decoder layers:"
+        f" {', '.join(f'`{name}`' for name in names)}. No weight was changed. It has"
+        f" {record['num_parameters']:,} parameters, the original"
+        f" {record['num_parameters_before']:,}.",
+        _table(
+            ("kind", "removed", "of"),
+            [(kind, *counts) for kind, counts in record["kinds"].items()],
+        ),
+    ]
+    if record["choice"]:
+        sections += ["## Why these", _table(("what", "value"), _evidence(record["choice"]))]
+    sections += [
+        "## What was checked",
+        "This folder was loaded again before it got its name: no key was missing, unexpected or of"
+        " another size; the logits differ from those of the original with these layers skipped by"
+        f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
+        f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}. How well it does was"
+        " not measured here.",
+        "## How it was made",
+        f"```sh\n{record['command']}\n```",
+        ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",
+        _table(("SHA-256", "file"), [(each, name) for name, each in record["sha256"].items()]),
+        f"Fingerprint of the original: `{record['model_fingerprint']}`.",
+        PATENT,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [("taken from", f"state {facts['state']} of a {facts['source']}")]
+    if "objective" in facts:
+        name = {"loss": "increase of the loss", "kl": "KL divergence from the original"}.get(
+            facts["objective"], facts["objective"]
+        )
+        for key, error, where in (
+            ("value", "standard_error", "the samples of the choice"),
+            ("held_out", "held_out_error", "held-out samples"),
+        ):
+            if key in facts:
+                rows.append((f"{name}, {where}", _number(facts[key], facts.get(error))))
+    for key, label in _LABELS.items():
+        if key in facts:
+            rows.append((label, _number(facts[key])))
+    source = facts.get("samples", {}).get("source")
+    return rows if source is None else [*rows, ("calibration", str(source))]
+
+
+def _number(value: Any, error: Any = None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return shown if error is None else f"{shown} ± {error:.2g}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(cell: object) -> str:
+    return " ".join(str(cell).replace("|", "\\|").split())

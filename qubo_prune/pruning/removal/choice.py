@@ -1,0 +1,169 @@
+"""Which layers go, and what is known of that removal: from a list, a spectrum or a selection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.text import format_value
+from qubo_prune.core.validation import as_count
+from qubo_prune.pruning.selection import Selection
+
+Removal = Selection | Spectrum | Sequence[int | str]
+"""What `choose` takes."""
+
+_BRANCH = re.compile(r"layers\.\d+\.\w+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A removal of layers.
+
+    Attributes
+    ----------
+    removed : tuple of int
+        Ascending indices of the layers.
+    facts : dict
+        What is known of it, in plain types: energy, rank, objective...
+    """
+
+    removed: tuple[int, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def choose(removal: Removal, names: Sequence[str], state: int = 0) -> Choice:
+    """Return what is to be removed of a model.
+
+    Parameters
+    ----------
+    removal : Selection, Spectrum or sequence of int or str
+        The blocks themselves, or results that rank some removals.
+    names : sequence of str
+        The layers of the model.
+    state : int
+        Which of the ranked removals, from 0.
+
+    Raises
+    ------
+    InputError
+        If it is of other blocks, of branches, or removes nothing or everything.
+
+    Examples
+    --------
+    >>> choose(["layers.2", 0], ["layers.0", "layers.1", "layers.2"]).removed
+    (0, 2)
+    """
+    if isinstance(removal, Selection | Spectrum):
+        what = type(removal).__name__.lower()
+        _require_names(removal.names, names, what)
+        state = as_count(state, "state", least=0, remedy="count up from the best")
+        if state >= len(removal):
+            raise InputError(
+                f"state must be below the {len(removal)} removals of the {what}, not {state};"
+                " choose one of them."
+            )
+        choice = (
+            _of_spectrum(removal, state)
+            if isinstance(removal, Spectrum)
+            else _of_selection(removal, state)
+        )
+    else:
+        if state:
+            raise InputError(
+                f"state must be 0 for a list of blocks, which is one removal, not {state}; leave it"
+                " out."
+            )
+        choice = Choice(_indices(removal, names))
+    if not 0 < len(choice.removed) < len(names):
+        raise InputError(
+            f"from 1 to {len(names) - 1} of the {len(names)} blocks can be removed, not"
+            f" {len(choice.removed)}; choose others."
+        )
+    return choice
+
+
+def _of_spectrum(spectrum: Spectrum, state: int) -> Choice:
+    return Choice(
+        spectrum[state].removed,
+        {
+            "source": "spectrum",
+            "state": state,
+            "energy": spectrum[state].energy,
+            "rank_in_spectrum": state,
+            "rank_is_proven": state < spectrum.num_proven,
+            "backend": spectrum.backend,
+            "hessian_sha256": spectrum.hessian_sha256,
+        },
+    )
+
+
+def _of_selection(selection: Selection, state: int) -> Choice:
+    chosen = selection[state]
+    facts = {
+        "source": "selection",
+        "state": state,
+        "objective": selection.objective,
+        "value": chosen.objective,
+        "standard_error": chosen.standard_error,
+        "held_out": chosen.held_out,
+        "held_out_error": chosen.held_out_error,
+        "baseline": selection.baseline,
+        "proposed_by": chosen.proposed_by,
+        "tied_with_best": chosen.tied_with_best,
+        "energy": chosen.energy,
+        "rank_in_spectrum": chosen.rank_in_spectrum,
+        "hessian_sha256": selection.hessian_sha256,
+        "samples": selection.samples,
+        "model_fingerprint": selection.model_fingerprint,
+    }
+    return Choice(chosen.removed, {key: each for key, each in facts.items() if each is not None})
+
+
+def _require_names(given: Sequence[str], names: Sequence[str], what: str) -> None:
+    """Refuse a result about other blocks; blocks without names are counted only."""
+    _refuse_branch(next((name for name in given if _BRANCH.fullmatch(name)), None), what)
+    if len(given) != len(names):
+        raise InputError(
+            f"the {what} is of {len(given)} blocks, but the model has {len(names)} layers; give one"
+            " of this model, at granularity block."
+        )
+    unnamed = [str(i) for i in range(len(names))]
+    if list(given) not in (list(names), unnamed):
+        at = next(i for i, name in enumerate(names) if given[i] != name)
+        raise InputError(
+            f"the {what} is of another model: its block {at} is called {format_value(given[at])},"
+            f" that of the model {names[at]!r}; give one of this model."
+        )
+
+
+def _refuse_branch(name: str | None, what: str) -> None:
+    if name is not None:
+        raise InputError(
+            f"the {what} is of branches, such as {name!r}, but only whole layers can be removed;"
+            " give one of granularity block."
+        )
+
+
+def _indices(blocks: Sequence[int | str], names: Sequence[str]) -> tuple[int, ...]:
+    positions = {name: index for index, name in enumerate(names)}
+    removed: list[int] = []
+    for block in blocks:
+        if isinstance(block, str) and block not in positions:
+            _refuse_branch(block if _BRANCH.fullmatch(block) else None, "list")
+            raise InputError(
+                f"the model has no block {format_value(block)}; its blocks are {names[0]!r} to"
+                f" {names[-1]!r}."
+            )
+        index = positions[block] if isinstance(block, str) else as_count(block, "a block")
+        if not 0 <= index < len(names):
+            raise InputError(
+                f"blocks go from 0 to {len(names) - 1}, but {index} is to be removed; correct it."
+            )
+        if index in removed:
+            raise InputError(f"block {index} is named twice; name every block once.")
+        removed.append(index)
+    return tuple(sorted(removed))

@@ -1,0 +1,150 @@
+"""Whether a saved model is the original with some layers skipped."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.hessians.gates.gates import Gates
+from qubo_prune.hessians.gates.head import rounding
+from qubo_prune.hessians.gates.probes import random_tokens, run
+from qubo_prune.pruning.measuring.skipping import Skipper
+
+_GENERATED = 6
+"""Tokens generated in the test of the cache."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found when the saved model was loaded again.
+
+    Attributes
+    ----------
+    num_parameters : int
+        How many it has, which is what was predicted.
+    max_difference : float
+        Largest difference of a logit from the original with the layers skipped.
+    cache_difference : float
+        Largest difference of a logit between generation with and without a cache.
+    """
+
+    num_parameters: int
+    max_difference: float
+    cache_difference: float
+
+
+class Expectation:
+    """What a model without some layers computes, by skipping them.
+
+    Parameters
+    ----------
+    gates : Gates
+        Of the original, one for each layer.
+    removed : sequence of int
+        The layers to go.
+    """
+
+    def __init__(self, gates: Gates, removed: tuple[int, ...]) -> None:
+        model: Any = gates.model
+        self._tokens = random_tokens(model)
+        self._model = model
+        skipper = Skipper(gates, self._tokens)
+        with skipper.without(removed):
+            self._logits = run(model, self._tokens)
+            self._repeats = torch.equal(run(model, self._tokens), self._logits)
+        gone = sum(gates.gates[i].num_parameters for i in removed)
+        self.num_parameters = model.num_parameters() - gone
+
+    def verify(self, folder: Path, *, trust_remote_code: bool = False) -> Verification:
+        """Load a saved model and hold it against the original.
+
+        Raises
+        ------
+        InputError
+            If weights are missing, left over or of another size, a logit differs by any amount, the
+            cache leads elsewhere, or the number of parameters is not what was predicted.
+        """
+        reloaded = self._reload(folder, trust_remote_code)
+        number = reloaded.num_parameters()
+        if number != self.num_parameters:
+            _fail(f"it has {number:,} parameters, but {self.num_parameters:,} are left")
+        logits = run(reloaded, self._tokens.to(reloaded.device)).to(self._logits.device)
+        difference = float((logits - self._logits).abs().max())
+        # Atomic additions on a GPU: then there are no bits to compare, only rounding.
+        allowed = 0.0 if self._repeats else rounding(self._logits)
+        if not difference <= allowed:
+            _fail(f"its logits differ by up to {difference:.3g} from those with the layers skipped")
+        return Verification(number, difference, self._check_cache(reloaded))
+
+    def _reload(self, folder: Path, trust_remote_code: bool) -> Any:
+        transformers = importlib.import_module("transformers")  # its functions carry no types
+        model = self._model
+        spread = len(set(map(str, getattr(model, "hf_device_map", {}).values()))) > 1
+        reloaded, report = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=model.dtype,
+            device_map="auto" if spread else str(model.device),
+            trust_remote_code=trust_remote_code,
+            attn_implementation=model.config._attn_implementation,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # to be refused below, by name
+            local_files_only=True,
+        )
+        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            if report[what]:
+                _fail(f"loading it reports {what} ({min(map(str, report[what]))}...)")
+        return reloaded.eval()
+
+    def _check_cache(self, reloaded: Any) -> float:
+        """Return how far the logits of generation with a cache lie from those without."""
+        tokens = self._tokens[:1].to(reloaded.device)
+        try:
+            found = _cache_difference(reloaded, tokens)
+        except Exception as error:  # noqa: BLE001 - such as that of a hybrid without any attention
+            _fail(f"it cannot generate with a cache ({' '.join(str(error).split()):.200})", error)
+        difference, allowed = found
+        if not difference <= allowed:
+            # Some architectures differ so themselves, by the order of additions in their scans.
+            original, _ = _cache_difference(self._model, tokens.to(self._model.device))
+            if not difference <= 2 * original:
+                _fail(
+                    f"its logits with a cache differ by up to {difference:.3g} from those without"
+                )
+        return difference
+
+
+def _cache_difference(model: Any, tokens: Tensor) -> tuple[float, float]:
+    """Return the largest difference between logits with and without a cache, and what rounding
+    explains.
+    """
+    transformers = importlib.import_module("transformers")
+    settings = transformers.GenerationConfig(
+        do_sample=False,
+        max_new_tokens=_GENERATED,
+        min_new_tokens=_GENERATED,
+        use_cache=True,
+        return_dict_in_generate=True,
+        output_logits=True,
+        pad_token_id=0,
+    )
+    with torch.no_grad():
+        generated = model.generate(
+            tokens, attention_mask=torch.ones_like(tokens), generation_config=settings
+        )
+    cached = torch.stack(generated.logits, 1)
+    start = tokens.shape[1] - 1
+    plain = run(model, generated.sequences)[:, start : start + cached.shape[1]]
+    return float((cached - plain).abs().max()), rounding(plain)
+
+
+def _fail(what: str, error: Exception | None = None) -> NoReturn:
+    raise InputError(
+        f"the pruned model is not what it should be: {what}; nothing was written; remove"
+        " other blocks, if this architecture can do without any."
+    ) from error
