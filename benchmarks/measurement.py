@@ -22,8 +22,9 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.machine import markdown, peak_memory, save
+from benchmarks.record import markdown, save
 from qubo_prune import Problem, solve
+from qubo_prune.bench import peak_memory
 from qubo_prune.hessians.calibration import Calibration, load_calibration
 from qubo_prune.hessians.extraction import gauss_newton
 from qubo_prune.hessians.gates.gates import find_gates
