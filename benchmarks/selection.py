@@ -80,6 +80,7 @@ class Bench:
         self.measured = Recorded(self.objective, records)
         self.held_out = Recorded(self.fresh, records, "held-out")
         self.evidence = model_evidence(model, self.gates, self.choosing, batch_size=CHOOSING)
+        self._of_loop: dict[int, Measurement] = {}
 
     def problem(self, remove: int, hessian: NDArray[np.float64] | None = None) -> Problem:
         """Return the problem of so many blocks."""
@@ -143,9 +144,10 @@ class Bench:
 
     def row(self, found: Found, remove: int, *, reported: bool = True) -> dict[str, Any]:
         """Return what is published of a method, its winner measured on held-out samples."""
-        fresh = None
+        fresh, above, error = None, None, None
         if reported:
             [fresh] = self.held_out.measure([found.best.removed])
+            above, error = fresh.difference(self._of_loop.setdefault(remove, fresh))
         return {
             "seed": self.seed,
             "remove": remove,
@@ -156,6 +158,8 @@ class Bench:
             "chosen_error": found.best.standard_error,
             "held_out": None if fresh is None else fresh.value,
             "held_out_error": None if fresh is None else fresh.standard_error,
+            "above_loop": above,
+            "above_loop_error": error,
             "curve": found.curve,
         }
 

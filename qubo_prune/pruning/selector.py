@@ -8,24 +8,23 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.hessian import HessianFile, save_hessian
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
-from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count, as_finite_float
 from qubo_prune.hessians.calibration.calibration import Calibration
 from qubo_prune.pruning.loop import LoopResult, LoopSettings, search_removals
 from qubo_prune.pruning.objective import Measurement, Objective
 from qubo_prune.pruning.records import Recorded, Records
 from qubo_prune.pruning.selection import Candidate, Selection
+from qubo_prune.pruning.selection_checks import require_blocks, require_spectrum
+from qubo_prune.pruning.selection_outputs import identity_of, samples_of, save_surrogate
 from qubo_prune.solving.solve import solve
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from qubo_prune.hessians.gates.gates import Gates
     from qubo_prune.pruning.measurement import ModelObjective
 
-__all__ = ["CRITERIA", "require_same_model", "select", "select_removals", "split"]
+__all__ = ["CRITERIA", "select", "select_removals", "split"]
 
 CRITERIA = ("block-influence",)
 """Criteria whose removals are measured unless others are named; the first orders the blocks."""
@@ -44,8 +43,6 @@ FINALISTS = 5
 
 SPECTRUM_STATES = 100
 """How many of the lowest energies are looked up to say where a removal stands among them."""
-
-_IDENTITY = ("model_fingerprint", "dtype", "objective", "granularity", "names", "sample_indices")
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def select(
 
     if gates is None:
         gates = find_gates(model, granularity, layers=layers)
-    _require_blocks(problem, gates)
+    require_blocks(problem, gates)
     choosing, fresh = split(calibration, held_out)
     measured = ModelObjective(model, gates, choosing, objective=objective, batch_size=batch_size)
     reported = None
@@ -163,7 +160,7 @@ def select(
     if energies.known and spectrum is None:
         spectrum = solve(problem, num_states=SPECTRUM_STATES, time_limit=60.0)
     if spectrum is not None:
-        _require_spectrum(spectrum, problem, has_hessian=energies.known)
+        require_spectrum(spectrum, problem, has_hessian=energies.known)
         brought.setdefault("energy", [spectrum.removed(0)])
     chosen, ranking = _of_criteria(
         criteria, problem, measured, choosing, measured.batch_size, objective
@@ -179,7 +176,7 @@ def select(
         seed=seed,
         settings=settings,
         state=state,
-        identity=_identity(described, None if reported is None else reported.describe()),
+        identity=identity_of(described, None if reported is None else reported.describe()),
         stop=stop,
     )
     selection = replace(
@@ -188,11 +185,11 @@ def select(
         baseline=float(measured.baseline.mean()),
         held_out_baseline=None if reported is None else float(reported.baseline.mean()),
         names=tuple(described["names"]),
-        samples=_samples(measured, reported),
+        samples=samples_of(measured, reported),
         model_fingerprint=described["model_fingerprint"],
     )
     if hessian_out is not None and result.surrogate is not None:
-        _save_surrogate(hessian_out, result, selection, problem, described)
+        save_surrogate(hessian_out, result, selection, problem, described)
     return selection
 
 
@@ -294,46 +291,6 @@ def split(
     return part(slice(first)), part(slice(first, None))
 
 
-def require_same_model(file: HessianFile, gates: Gates, described: Mapping[str, Any]) -> None:
-    """Refuse the Hessian of another model.
-
-    Parameters
-    ----------
-    file : HessianFile
-        With what its sidecar says.
-    gates : Gates
-        Of the model.
-    described : mapping
-        `ModelObjective.describe` of it.
-
-    Raises
-    ------
-    InputError
-        If the number of blocks, their names, the granularity or the fingerprint differ. A model
-        loaded in another dtype has another fingerprint, which is no contradiction.
-    """
-    if file.num_blocks != len(gates):
-        raise InputError(
-            f"{file.path} is a Hessian of {file.num_blocks} blocks, but the model has {len(gates)} "
-            f"at granularity {gates.granularity!r}; extract that of this model, or change "
-            "--granularity."
-        )
-    names = [gate.name for gate in gates.gates]
-    if file.names is not None and list(file.names) != names:
-        first = next(i for i, name in enumerate(names) if file.names[i] != name)
-        raise InputError(
-            f"{file.path} is of another model: its block {first} is called {file.names[first]!r}, "
-            f"that of the model {names[first]!r}; extract the Hessian of this model."
-        )
-    said = file.metadata.get("model_fingerprint")
-    same_dtype = file.metadata.get("dtype") == described["dtype"]
-    if said is not None and same_dtype and said != described["model_fingerprint"]:
-        raise InputError(
-            f"{file.path} is of another model: its model_fingerprint is {format_value(said)}, that "
-            f"of the model {described['model_fingerprint']!r}; extract the Hessian of this model."
-        )
-
-
 def _run(
     objective: Objective,
     problem: Problem,
@@ -358,7 +315,7 @@ def _run(
         {} if spectrum is None else {tuple(spectrum.removed(k)): k for k in range(len(spectrum))},
     )
     if spectrum is not None:
-        _require_spectrum(spectrum, problem, has_hessian=energies.known)
+        require_spectrum(spectrum, problem, has_hessian=energies.known)
     stop.start()
     with stop.interruptible():
         records = Records(state, identity)
@@ -449,102 +406,3 @@ def _of_criteria(
     )
     removals = {each.name: [each.removal(problem, evidence)] for each in criteria}
     return removals, criteria[0].scores(evidence)
-
-
-def _require_blocks(problem: Problem, gates: Gates) -> None:
-    if problem.num_blocks != len(gates):
-        raise InputError(
-            f"the problem has {problem.num_blocks} blocks, but the model has {len(gates)} at "
-            f"granularity {gates.granularity!r}; give the Hessian of this model."
-        )
-    names = tuple(gate.name for gate in gates.gates)
-    if problem.names is not None and problem.names != names:
-        wrong = next(i for i, name in enumerate(names) if problem.names[i] != name)
-        raise InputError(
-            f"the problem is of another model: its block {wrong} is called "
-            f"{problem.names[wrong]!r}, that of the model {names[wrong]!r}; give the Hessian of "
-            "this model."
-        )
-
-
-def _require_spectrum(spectrum: Spectrum, problem: Problem, *, has_hessian: bool) -> None:
-    if has_hessian and spectrum.hessian_sha256 != problem.hessian_sha256:
-        raise InputError(
-            f"the spectrum is of another Hessian: its sha256 is {spectrum.hessian_sha256[:12]}..., "
-            f"that of the matrix {problem.hessian_sha256[:12]}...; solve this one again."
-        )
-    if not len(spectrum):
-        raise InputError("the spectrum holds no state; solve the problem again.")
-    fits = spectrum.num_blocks == problem.num_blocks
-    if not fits or not problem.is_feasible(spectrum.states).all():
-        raise InputError(
-            f"the spectrum removes {spectrum.remove} of {spectrum.num_blocks} blocks, which is not "
-            f"what is asked for here, {problem.remove} of {problem.num_blocks}; solve again with "
-            "the same --remove, --keep, --force and --only."
-        )
-
-
-def _identity(described: Mapping[str, Any], fresh: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a value depends on; where a model lies and who else is measured is not."""
-    identity = {key: described[key] for key in _IDENTITY}
-    identity["tokens_sha256"] = described["calibration"]["tokens_sha256"]
-    if fresh is not None:
-        identity["held_out_indices"] = fresh["sample_indices"]
-        identity["held_out_tokens_sha256"] = fresh["calibration"]["tokens_sha256"]
-    return identity
-
-
-def _samples(choosing: ModelObjective, held_out: ModelObjective | None) -> dict[str, Any]:
-    """Return what a selection says about its samples."""
-    described = choosing.describe()
-    samples = {
-        "choosing": described["samples"],
-        "held_out": 0 if held_out is None else held_out.num_samples,
-        "sequence_length": described["sequence_length"],
-        "calibration": described["calibration"],
-    }
-    if held_out is not None:
-        samples["held_out_calibration"] = held_out.describe()["calibration"]
-    return samples
-
-
-def _save_surrogate(
-    path: str | os.PathLike[str],
-    result: LoopResult,
-    selection: Selection,
-    problem: Problem,
-    described: Mapping[str, Any],
-) -> None:
-    """Write the corrected quadratic as a Hessian file that says where it comes from."""
-    assert result.surrogate is not None  # noqa: S101 - the caller asks
-    save_hessian(
-        Path(path),
-        result.surrogate,
-        description="Quadratic learned from measured removals: energies predict the objective.",
-        source={
-            "kind": "measured removals",
-            "objective": selection.objective,
-            "measurements": selection.num_evaluations,
-            "remove": problem.remove,
-            "hessian_sha256": selection.hessian_sha256,
-            "seed": selection.seed,
-        },
-        names=described["names"],
-        kinds=described["kinds"],
-        remove=problem.remove,
-        loss=selection.objective,
-        **{
-            key: described[key]
-            for key in (
-                "model",
-                "model_class",
-                "model_fingerprint",
-                "dtype",
-                "granularity",
-                "calibration",
-                "samples",
-                "sequence_length",
-                "versions",
-            )
-        },
-    )

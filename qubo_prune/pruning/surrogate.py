@@ -7,6 +7,10 @@ unknown, ``c ~ N(c0, diag(t))``. Measurements ``y = F w + noise`` then condition
 with one row per measurement. The posterior mean is a symmetric matrix Q with ``x'Qx`` the
 prediction: its lowest states are found, with proof, by `solve`.
 
+Blocks that are near each other may act alike: with a *kinship* K, a positive semidefinite matrix,
+the prior adds a quadratic whose values at x and z have the covariance ``(x'Kz)^2``, so that what a
+pair is found to do tells something of the pairs of its neighbours.
+
 Features are never written out. With ``z = x * x'`` elementwise, two states have the prior
 covariance ``z'Vz``, V holding the variances (halves of those of the pairs, above and below the
 diagonal).
@@ -39,6 +43,8 @@ class Prior:
         How unsure that is.
     variances : (N, N) float64
         Symmetric: of the weight of x_i on the diagonal, of the weight of x_i x_j beside it.
+    kinship : (N, N) float64, optional
+        Positive semidefinite: how alike pairs of neighbouring blocks are thought to act.
 
     Examples
     --------
@@ -54,6 +60,7 @@ class Prior:
     amounts: NDArray[np.float64]
     amount_variances: NDArray[np.float64]
     variances: NDArray[np.float64]
+    kinship: NDArray[np.float64] | None = None
 
     @property
     def num_blocks(self) -> int:
@@ -70,6 +77,17 @@ class Prior:
         for row, state in enumerate(states):
             shared = (others & state).astype(np.float64)
             result[row] += np.einsum("ki,ij,kj->k", shared, halves, shared, optimize=True)
+        if self.kinship is not None:
+            result += (states.astype(np.float64) @ self.kinship @ others.T) ** 2
+        return result
+
+    def variance(self, states: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the prior variance of the objective at each state."""
+        rows = states.astype(np.float64)
+        result: NDArray[np.float64] = self._trends_at(states) ** 2 @ self.amount_variances
+        result += np.einsum("ki,ij,kj->k", rows, _halved(self.variances), rows, optimize=True)
+        if self.kinship is not None:
+            result += np.einsum("ki,ij,kj->k", rows, self.kinship, rows, optimize=True) ** 2
         return result
 
     def mean(self, states: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -107,7 +125,13 @@ class Prior:
         )
         weights = np.triu(np.sqrt(self.variances) * random.standard_normal(self.variances.shape))
         drawn: NDArray[np.float64] = np.tensordot(amounts, self.trends, 1)
-        return drawn + (weights + weights.T) / 2
+        drawn = drawn + (weights + weights.T) / 2
+        if self.kinship is not None:
+            values, vectors = np.linalg.eigh(self.kinship)
+            root = vectors * np.sqrt(np.maximum(values, 0.0))
+            kin = root @ random.standard_normal(self.variances.shape) @ root.T
+            drawn = drawn + (kin + kin.T) / 2
+        return drawn
 
     def _trends_at(self, states: NDArray[np.bool_]) -> NDArray[np.float64]:
         rows = states.astype(np.float64)
@@ -159,10 +183,7 @@ class Posterior:
         covariance = self.prior.covariance(states, self.states)
         white = np.linalg.solve(self.factor, covariance.T)
         residuals = np.linalg.solve(self.factor, self.values - self.prior.mean(self.states))
-        before = np.array(
-            [self.prior.covariance(each[None], each[None])[0, 0] for each in states], np.float64
-        )
-        variances = before - np.einsum("nk,nk->k", white, white)
+        variances = self.prior.variance(states) - np.einsum("nk,nk->k", white, white)
         means = self.prior.mean(states) + white.T @ residuals
         return means, np.sqrt(np.maximum(variances, 0.0))
 
@@ -184,7 +205,11 @@ class Posterior:
         rows = self.states.astype(np.float64)
         weighted = rows.T @ (multipliers[:, np.newaxis] * rows)
         trends = self.prior.amount_variances * (multipliers @ self.prior._trends_at(self.states))
-        return _halved(self.prior.variances) * weighted + np.tensordot(trends, self.prior.trends, 1)
+        result = _halved(self.prior.variances) * weighted
+        result += np.tensordot(trends, self.prior.trends, 1)
+        if self.prior.kinship is not None:
+            result += self.prior.kinship @ weighted @ self.prior.kinship
+        return result
 
 
 def _halved(variances: NDArray[np.float64]) -> NDArray[np.float64]:

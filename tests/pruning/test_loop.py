@@ -14,8 +14,9 @@ import pytest
 from qubo_prune import Problem
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Stop, StopReason
-from qubo_prune.pruning.loop import LoopSettings, expected_gain, search_removals
+from qubo_prune.pruning.loop import LoopSettings, search_removals
 from qubo_prune.pruning.objective import FunctionObjective
+from qubo_prune.pruning.proposals import expected_gain
 
 Function = Callable[[tuple[int, ...]], float]
 TRUTH = Path(__file__).parents[2] / "benchmarks" / "results" / "energy_truth.json"

@@ -35,11 +35,13 @@ def posteriors(draw: st.DrawFn) -> Posterior:
     trends = rng.standard_normal((draw(st.integers(0, 3)), size, size))
     trends += np.swapaxes(trends, 1, 2)
     variances = rng.uniform(0.1, 2, (size, size))
+    root = rng.standard_normal((size, draw(st.integers(1, size)))) * 0.5
     prior = Prior(
         trends,
         rng.standard_normal(len(trends)),
         rng.uniform(0, 2, len(trends)),
         variances + variances.T,
+        root @ root.T if draw(st.booleans()) else None,
     )
     states = rng.random((count, size)) < 0.5
     return prior.condition(states, rng.standard_normal(count) * 3, rng.uniform(0.05, 1, count))
@@ -57,6 +59,8 @@ def oracle(posterior: Posterior) -> tuple[NDArray[np.float64], NDArray[np.float6
     ]
     mean = prior.amounts @ through
     covariance = np.diag(own) + through.T @ np.diag(prior.amount_variances) @ through
+    if prior.kinship is not None:
+        covariance += kin_covariance(prior.kinship)
     known = features(posterior.states)
     gain = (
         covariance
@@ -64,6 +68,24 @@ def oracle(posterior: Posterior) -> tuple[NDArray[np.float64], NDArray[np.float6
         @ np.linalg.inv(known @ covariance @ known.T + np.diag(posterior.noise))
     )
     return mean + gain @ (posterior.values - known @ mean), covariance - gain @ known @ covariance
+
+
+def kin_covariance(kinship: NDArray[np.float64]) -> NDArray[np.float64]:
+    """That of the weights of a symmetric Gaussian matrix A with cov(x'Ax, z'Az) = (x'Kz)^2."""
+    size = len(kinship)
+    entries = [(i, i) for i in range(size)] + list(itertools.combinations(range(size), 2))
+    return np.array(
+        [
+            [
+                (kinship[i, k] * kinship[j, m] + kinship[i, m] * kinship[j, k])
+                / 2
+                * (1 + (i != j))
+                * (1 + (k != m))
+                for k, m in entries
+            ]
+            for i, j in entries
+        ]
+    )
 
 
 @given(posteriors())
@@ -88,9 +110,12 @@ def test_energies_of_the_quadratic_are_the_predictions(posterior: Posterior) -> 
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_draws_have_the_mean_and_the_covariance_of_the_posterior(seed: int) -> None:
+@pytest.mark.parametrize("kin", [0.0, 0.6])
+def test_draws_have_the_mean_and_the_covariance_of_the_posterior(seed: int, kin: float) -> None:
     rng = np.random.default_rng(seed)
-    prior = Prior(np.diag([1.0, 2.0, 3.0])[None], np.ones(1), np.full(1, 0.5), np.full((3, 3), 0.5))
+    kinship = np.array([[0.5, 0.3, 0.0], [0.3, 0.5, 0.3], [0.0, 0.3, 0.5]]) * kin if kin else None
+    trends = np.diag([1.0, 2.0, 3.0])[None]
+    prior = Prior(trends, np.ones(1), np.full(1, 0.5), np.full((3, 3), 0.5), kinship)
     states = np.array([[1, 1, 0], [0, 1, 1]], np.bool_)
     posterior = prior.condition(states, [4.0, 3.0], 0.1)
     drawn = np.array([weights(posterior.sample(rng)) for _ in range(20_000)])

@@ -265,7 +265,7 @@ def _problem(
 
     from qubo_prune.core.problem.problem import Problem
     from qubo_prune.hessians.language_model import describe
-    from qubo_prune.pruning.selector import require_same_model
+    from qubo_prune.pruning.selection_checks import require_same_model
 
     matrix = np.zeros((len(gates), len(gates)))
     if file is not None:
