@@ -68,7 +68,7 @@ def save_surrogate(
         names=described["names"],
         kinds=described["kinds"],
         remove=problem.remove,
-        loss=selection.objective,
+        **({} if selection.baseline is None else {"loss": selection.baseline}),
         **{
             key: described[key]
             for key in (
