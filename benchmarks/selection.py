@@ -29,6 +29,7 @@ from qubo_prune.hessians.gates.gates import find_gates
 from qubo_prune.hessians.language_model import load_model, load_tokenizer
 from qubo_prune.pruning.criteria import CRITERIA, Need
 from qubo_prune.pruning.criteria.model_evidence import model_evidence
+from qubo_prune.pruning.hints import hints_of_model
 from qubo_prune.pruning.loop import LoopSettings, search_removals
 from qubo_prune.pruning.measurement import ModelObjective
 from qubo_prune.pruning.objective import Measurement
@@ -98,6 +99,7 @@ class Bench:
             seed=self.seed,
             proposals={influence.name: [influence.removal(problem, self.evidence)]},
             ranking=influence.scores(self.evidence),
+            hints=hints_of_model(self.evidence.statistics().alignment["all"].mean(axis=0)),
             settings=ENDLESS,
         )
         values = [

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from qubo_prune.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from qubo_prune.pruning.hints import Hint as Hint
+    from qubo_prune.pruning.hints import hints_of_model as hints_of_model
     from qubo_prune.pruning.loop import LoopResult as LoopResult
     from qubo_prune.pruning.loop import LoopSettings as LoopSettings
     from qubo_prune.pruning.loop import Trial as Trial
@@ -39,6 +41,7 @@ _HOMES = {
     "BlockStatistics": "qubo_prune.pruning.statistics",
     "Candidate": "qubo_prune.pruning.selection",
     "FunctionObjective": "qubo_prune.pruning.objective",
+    "Hint": "qubo_prune.pruning.hints",
     "LoopResult": "qubo_prune.pruning.loop",
     "LoopSettings": "qubo_prune.pruning.loop",
     "Measurement": "qubo_prune.pruning.objective",
@@ -51,6 +54,7 @@ _HOMES = {
     "Selection": "qubo_prune.pruning.selection",
     "Trial": "qubo_prune.pruning.loop",
     "block_statistics": "qubo_prune.pruning.statistics",
+    "hints_of_model": "qubo_prune.pruning.hints",
     "load_measurements": "qubo_prune.pruning.measuring.files",
     "merge_measurements": "qubo_prune.pruning.measuring.files",
     "prune": "qubo_prune.pruning.pruner",

@@ -7,12 +7,13 @@ times the factor that makes the measurements likeliest (the evidence of a Gaussi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.problem.problem import Problem
+from qubo_prune.pruning.hints import Hint
 from qubo_prune.pruning.loop_settings import LoopSettings
 from qubo_prune.pruning.objective import Measurement
 from qubo_prune.pruning.surrogate import Posterior, Prior
@@ -28,6 +29,7 @@ def believe(
     problem: Problem,
     measured: Mapping[tuple[int, ...], Measurement],
     settings: LoopSettings,
+    hints: Sequence[Hint] = (),
 ) -> Posterior:
     """Condition the surrogate on everything measured of a problem.
 
@@ -39,6 +41,8 @@ def believe(
         Single blocks, beside those that go in any case, and removals of the problem.
     settings : LoopSettings
         How much may deviate from what is expected.
+    hints : sequence of Hint
+        What pairs may do together.
 
     Returns
     -------
@@ -68,14 +72,7 @@ def believe(
     for block, value in singles.items():
         diagonal[block] = min(value, highest) if math.isfinite(value) else highest
     diagonal[list(forced)] = base / max(len(forced), 1)
-    trends = [np.diag(diagonal), np.eye(problem.num_blocks) * unit]
-    amounts, variances = [1.0, 0.3], [settings.trend_deviation**2, 1.0]
-    energy = _energy_trend(problem, unit * count)
-    if energy is not None:
-        trends.append(energy)
-        amounts.append(0.0)
-        variances.append(settings.trend_deviation**2)
-    common = np.array(trends), np.array(amounts), np.array(variances)
+    common = _trends(problem, diagonal, unit, settings, hints)
     states = np.array([problem.state(each.removed) for each in known], np.bool_)
     # Values of the same samples have their noise in common; others do not.
     noise = np.array(
@@ -104,6 +101,27 @@ def solves(problem: Problem, removed: tuple[int, ...]) -> bool:
     return len(removed) == problem.num_removed and bool(
         problem.is_feasible(problem.state(removed))[0]
     )
+
+
+def _trends(
+    problem: Problem,
+    diagonal: NDArray[np.float64],
+    unit: float,
+    settings: LoopSettings,
+    hints: Sequence[Hint],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the objective may resemble, how much of each is expected, and the variances."""
+    found = [
+        (np.diag(diagonal), 1.0, settings.trend_deviation),
+        (np.eye(problem.num_blocks) * unit, 0.3, 1.0),
+    ]
+    energy = _energy_trend(problem, unit * problem.num_removed)
+    if energy is not None:
+        found.append((energy, 0.0, settings.trend_deviation))
+    # A quadratic form has every pair twice.
+    found += [(hint.products * (unit / 2), hint.amount, hint.deviation) for hint in hints]
+    trends, amounts, deviations = zip(*found, strict=True)
+    return np.array(trends), np.array(amounts), np.array(deviations) ** 2
 
 
 def _singles(

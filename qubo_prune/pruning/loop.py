@@ -3,11 +3,11 @@ proves.
 
 It works on any `Objective` and knows nothing of models. First every block is removed alone; the sum
 of these *singles* is by far the best cheap prediction of a removal. A quadratic surrogate
-(`qubo_prune.pruning.surrogate`) starts from them and learns from each removal measured how blocks
-act together. Of its lowest unmeasured states, which `solve` proves, the one that is expected to
-gain most is measured next; now and then the lowest of a quadratic drawn from the posterior is, so
-that the loop does not stall (Thompson sampling). Only the seed and the measured values decide what
-is proposed.
+(`qubo_prune.pruning.surrogate`) starts from them, and from hints at what pairs do, where there are
+any (`qubo_prune.pruning.hints`), and learns from each removal measured how blocks act together. Of
+its lowest unmeasured states, which `solve` proves, the one that is expected to gain most is
+measured next; now and then the lowest of a quadratic drawn from the posterior is, so that the loop
+does not stall (Thompson sampling). Only the seed and the measured values decide what is proposed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from qubo_prune.core.stopping import Stop, StopReason
 from qubo_prune.core.text import format_blocks, format_count
 from qubo_prune.core.validation import as_count, as_gradient
 from qubo_prune.pruning.belief import believe, solves
+from qubo_prune.pruning.hints import Hint
 from qubo_prune.pruning.loop_settings import LoopSettings
 from qubo_prune.pruning.objective import Measurement, Objective
 from qubo_prune.pruning.proposals import Proposal, propose
@@ -88,6 +89,7 @@ def search_removals(
     seed: int = 0,
     proposals: Mapping[str, Iterable[Sequence[int]]] | None = None,
     ranking: ArrayLike | None = None,
+    hints: Iterable[Hint] = (),
     settings: LoopSettings | None = None,
     stop: Stop | None = None,
 ) -> LoopResult:
@@ -109,6 +111,8 @@ def search_removals(
     ranking : (N,) array_like of float, optional
         Scores per block, lower where removal is thought to hurt less: tells which blocks are
         measured alone where the evaluations do not suffice for all.
+    hints : iterable of Hint
+        What pairs may do together; how much of it there is is read off the measurements.
     settings : LoopSettings, optional
         How to believe and explore.
     stop : Stop, optional
@@ -142,6 +146,7 @@ def search_removals(
         evaluations=_at_least_one(evaluations, "evaluations"),
         seed=seed,
         settings=settings or LoopSettings(),
+        hints=list(hints),
         stop=stop or Stop(),
     )
     brought = {
@@ -163,6 +168,7 @@ class _Loop:
         evaluations: int,
         seed: int,
         settings: LoopSettings,
+        hints: Sequence[Hint],
         stop: Stop,
     ) -> None:
         if objective.num_blocks != problem.num_blocks:
@@ -170,8 +176,15 @@ class _Loop:
                 f"the problem has {problem.num_blocks} blocks, but the objective measures "
                 f"{objective.num_blocks}; give the Hessian of the same model and granularity."
             )
+        for hint in hints:
+            if len(hint.products) != problem.num_blocks:
+                raise InputError(
+                    f"the problem has {problem.num_blocks} blocks, but a hint tells of "
+                    f"{len(hint.products)}; give that of the same model and granularity."
+                )
         self.problem = problem
         self.settings = settings
+        self._hints = hints
         self.trials: dict[tuple[int, ...], Trial] = {}
         self._objective = objective
         self._evaluations = evaluations
@@ -266,7 +279,7 @@ class _Loop:
     def _posterior(self, misfit: float | None = None) -> Posterior:
         settings = self.settings if misfit is None else replace(self.settings, misfit=misfit)
         measured = {removed: trial.measurement for removed, trial in self.trials.items()}
-        return believe(self.problem, measured, settings)
+        return believe(self.problem, measured, settings, self._hints)
 
     def _proposals(self, posterior: Posterior) -> list[Proposal]:
         """Return what to measure next; nothing where all is measured or no gain is expected."""

@@ -19,6 +19,7 @@ from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.core.validation import as_count, as_finite_float
 from qubo_prune.hessians.calibration.calibration import Calibration
+from qubo_prune.pruning.hints import Hint, hints_of_model
 from qubo_prune.pruning.loop import LoopResult, LoopSettings, search_removals
 from qubo_prune.pruning.objective import Measurement, Objective
 from qubo_prune.pruning.records import Recorded, Records
@@ -162,7 +163,7 @@ def select(
     if spectrum is not None:
         require_spectrum(spectrum, problem, has_hessian=energies.known)
         brought.setdefault("energy", [spectrum.removed(0)])
-    chosen, ranking = _of_criteria(
+    chosen, ranking, hints = _of_criteria(
         criteria, problem, measured, choosing, measured.batch_size, objective
     )
     selection, result = _run(
@@ -173,6 +174,7 @@ def select(
         spectrum=spectrum,
         proposals={**brought, **chosen},
         ranking=ranking,
+        hints=hints,
         seed=seed,
         settings=settings,
         state=state,
@@ -202,6 +204,7 @@ def select_removals(
     spectrum: Spectrum | None = None,
     proposals: Mapping[str, Iterable[Sequence[int]]] | None = None,
     ranking: ArrayLike | None = None,
+    hints: Iterable[Hint] = (),
     seed: int = 0,
     settings: LoopSettings | None = None,
     state: str | os.PathLike[str] | None = None,
@@ -221,6 +224,8 @@ def select_removals(
     evaluations, spectrum, proposals, seed, settings, state, stop : as for `select`
     ranking : (N,) array_like of float, optional
         Scores per block, see `qubo_prune.pruning.loop.search_removals`.
+    hints : iterable of Hint
+        What pairs may do together (`qubo_prune.pruning.hints`).
     identity : mapping, optional
         What must be the same for the file of measurements to be taken up, as JSON.
 
@@ -245,6 +250,7 @@ def select_removals(
         spectrum=spectrum,
         proposals=proposals or {},
         ranking=ranking,
+        hints=hints,
         seed=seed,
         settings=settings,
         state=state,
@@ -300,6 +306,7 @@ def _run(
     spectrum: Spectrum | None,
     proposals: Mapping[str, Iterable[Sequence[int]]],
     ranking: ArrayLike | None,
+    hints: Iterable[Hint],
     seed: int,
     settings: LoopSettings | None,
     state: str | os.PathLike[str] | None,
@@ -326,6 +333,7 @@ def _run(
             seed=seed,
             proposals=proposals,
             ranking=ranking,
+            hints=hints,
             settings=settings,
             stop=stop,
         )
@@ -384,8 +392,8 @@ def _of_criteria(
     calibration: Calibration,
     batch_size: int,
     measured: str,
-) -> tuple[dict[str, list[tuple[int, ...]]], NDArray[np.float64] | None]:
-    """Return what each criterion would remove, and the scores of the first one."""
+) -> tuple[dict[str, list[tuple[int, ...]]], NDArray[np.float64] | None, list[Hint]]:
+    """Return what each criterion would remove, the scores of the first one, and hints at pairs."""
     from qubo_prune.pruning.criteria import Need, get_criterion
     from qubo_prune.pruning.criteria.model_evidence import model_evidence
 
@@ -397,7 +405,7 @@ def _of_criteria(
                 f"itself by {measured!r}; leave it out."
             )
     if not criteria:
-        return {}, None
+        return {}, None, []
     evidence = model_evidence(
         objective.gates.model,  # type: ignore[arg-type]
         objective.gates,
@@ -405,4 +413,8 @@ def _of_criteria(
         batch_size=batch_size,
     )
     removals = {each.name: [each.removal(problem, evidence)] for each in criteria}
-    return removals, criteria[0].scores(evidence)
+    hints: list[Hint] = []
+    if any(Need.STATISTICS in each.needs for each in criteria):  # so that they are there already
+        alignment = evidence.statistics().alignment["all"].mean(axis=0)
+        hints = hints_of_model(alignment, problem.kinds)
+    return removals, criteria[0].scores(evidence), hints

@@ -54,6 +54,9 @@ class BlockStatistics:
         By `Tokens`: norm of what a block adds over that of the stream after it.
     angular : dict of (m, N + 1, N + 1) float64
         By `Tokens`: ``arccos(cos(h_i, h_j)) / pi`` of the stream at two places, symmetric.
+    alignment : dict of (m, N, N) float64
+        By `Tokens`: scalar product of what two blocks add, each over the norm of the stream that it
+        is added to, symmetric; negative where one takes back what the other has added.
     removed : tuple of int
         Blocks that were left out.
     final_similarity, final_angular : dict of (m, N + 1) float64
@@ -66,6 +69,7 @@ class BlockStatistics:
     norm_ratio: dict[Tokens, NDArray[np.float64]]
     magnitude: dict[Tokens, NDArray[np.float64]]
     angular: dict[Tokens, NDArray[np.float64]]
+    alignment: dict[Tokens, NDArray[np.float64]]
     removed: tuple[int, ...] = ()
     final_similarity: dict[Tokens, NDArray[np.float64]] = field(default_factory=dict)
     final_angular: dict[Tokens, NDArray[np.float64]] = field(default_factory=dict)
@@ -183,6 +187,7 @@ def _statistics(
         norm_ratio={"all": np.empty((m, n)), "last": np.empty((m, n))},
         magnitude={"all": np.empty((m, n)), "last": np.empty((m, n))},
         angular={"all": np.empty((m, n + 1, n + 1)), "last": np.empty((m, n + 1, n + 1))},
+        alignment={"all": np.empty((m, n, n)), "last": np.empty((m, n, n))},
         removed=removed,
     )
     if gates.head is not None:
@@ -266,7 +271,7 @@ def _add(found: BlockStatistics, batch: Batch, streams: list[Tensor]) -> None:
     places = len(streams)
     step = max(1, _ENTRIES // (places * streams[0].shape[-1]))
     device = streams[0].device
-    kinds = [found.similarity, found.norm_ratio, found.magnitude, found.angular]
+    kinds = [found.similarity, found.norm_ratio, found.magnitude, found.angular, found.alignment]
     if final is not None:
         kinds += [found.final_similarity, found.final_angular]
     for row, (sample, length) in enumerate(zip(batch.samples, batch.lengths, strict=True)):
@@ -285,19 +290,24 @@ def _add(found: BlockStatistics, batch: Batch, streams: list[Tensor]) -> None:
 
 
 def _of_tokens(streams: Tensor) -> tuple[NDArray[np.float64], ...]:
-    """Return similarity, ratio of norms, magnitude and angles of streams, (tokens, N + 1, size)."""
+    """Return similarity, ratio of norms, magnitude, angles and alignment of streams, (tokens, N +
+    1, size).
+    """
     import torch
 
     norms = torch.linalg.vector_norm(streams, dim=-1)
-    units = streams / norms.clamp(min=torch.finfo(torch.float64).tiny)[..., None]
+    sizes = norms.clamp(min=torch.finfo(torch.float64).tiny)[..., None]
+    units = streams / sizes
     cosines = (units @ units.mT).clamp(-1, 1)
     before, after = streams[:, :-1], streams[:, 1:]
-    added = torch.linalg.vector_norm(after - before, dim=-1)
+    added = after - before
+    relative = added / sizes[:, :-1]
     results = (
         torch.diagonal(cosines, offset=1, dim1=-2, dim2=-1),
         norms[:, 1:] / norms[:, :-1],
-        added / norms[:, 1:],
+        torch.linalg.vector_norm(added, dim=-1) / norms[:, 1:],
         torch.arccos(cosines) / math.pi,
+        relative @ relative.mT,
     )
     return tuple(result.cpu().numpy() for result in results)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from qubo_prune import Problem
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Stop
 from qubo_prune.pruning.belief import believe
+from qubo_prune.pruning.hints import Hint, hints_of_model
 from qubo_prune.pruning.loop import search_removals
 from qubo_prune.pruning.loop_settings import LoopSettings
 from qubo_prune.pruning.objective import FunctionObjective, Measurement
@@ -55,6 +58,72 @@ def test_kin_pairs_tell_of_each_other() -> None:
         settings = LoopSettings(kinship=kinship)
         [a, b], _ = believe(PROBLEM, known, settings).predict(np.array([near, far]))
         assert (a > b + 1e-3) == alike
+
+
+def made_of_pairs(pairs: NDArray[np.float64]) -> tuple[Any, Any, Any]:
+    """Some removals measured where pairs add so much, and the states and values of all."""
+    removals = list(itertools.combinations(range(SIZE), 3))
+    states = np.array([PROBLEM.state(removed) for removed in removals], np.bool_)
+    values = states @ SINGLES + np.einsum("ki,ij,kj->k", states, pairs, states) / 2
+    known = {(block,): Measurement.known((block,), SINGLES[block]) for block in range(SIZE)}
+    for k in np.random.default_rng(1).permutation(len(removals))[:15]:
+        known[removals[k]] = Measurement.known(removals[k], values[k])
+    return known, states, values
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_hint_tells_what_pairs_do_together(sign: float) -> None:
+    rng = np.random.default_rng(1)
+    pairs = np.triu(rng.normal(0, 0.1, (SIZE, SIZE)), 1)
+    pairs = pairs + pairs.T
+    known, states, values = made_of_pairs(pairs)
+
+    def error(*hints: Hint) -> float:
+        means, _ = believe(PROBLEM, known, LoopSettings(), hints).predict(states)
+        return float(np.abs(means - values).mean())
+
+    nothing = rng.permutation(pairs.ravel()).reshape(SIZE, SIZE)
+    assert error(Hint(sign * pairs, deviation=1.0)) < 0.6 * error()
+    assert error(Hint(nothing)) < 1.2 * error()
+
+
+def test_an_amount_is_expected_before_anything_is_measured() -> None:
+    known = {(block,): Measurement.known((block,), SINGLES[block]) for block in range(SIZE)}
+    pairs = np.zeros((SIZE, SIZE))
+    pairs[0, 1] = pairs[1, 0] = 1.0
+    states = np.array([PROBLEM.state([0, 1, 2]), PROBLEM.state([0, 2, 3])])
+    plain, _ = believe(PROBLEM, known, LoopSettings()).predict(states)
+    hinted, _ = believe(PROBLEM, known, LoopSettings(), [Hint(pairs, 0.5)]).predict(states)
+    unit = SINGLES[:3].sum() * 1.3 / 3
+    assert hinted - plain == pytest.approx([0.5 * unit, 0.0])
+
+
+def test_a_hint_may_have_any_size_and_no_entry_rules() -> None:
+    products = np.ones((4, 4))
+    products[0, 1] = products[1, 0] = 1e6
+    assert np.allclose(Hint(products).products, Hint(1e-3 * products).products)
+    assert Hint(products).products.max() == 6
+    assert not Hint(np.eye(3)).products.any()
+
+
+def test_hints_of_branches_count_layers_not_blocks() -> None:
+    aligned, same, *_ = hints_of_model(np.ones((6, 6)), ["attention", "mlp"] * 3)
+    assert aligned.amount > 0
+    assert np.argwhere(same.products).tolist() == [[0, 1], [1, 0], [2, 3], [3, 2], [4, 5], [5, 4]]
+
+
+@pytest.mark.parametrize(
+    ("products", "options", "words"),
+    [
+        (np.ones((2, 3)), {}, r"not shape \(2, 3\)"),
+        (np.full((2, 2), math.nan), {}, "must be finite"),
+        (np.ones((2, 2)), {"deviation": -1.0}, "at least 0, not -1"),
+        (np.ones((2, 2)), {"amount": math.inf}, "amount of a hint"),
+    ],
+)
+def test_a_hint_that_cannot_be_is_refused(products: Any, options: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Hint(products, **options)
 
 
 def test_what_is_expected_to_gain_most_is_proposed_not_what_is_lowest() -> None:

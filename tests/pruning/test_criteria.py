@@ -45,7 +45,7 @@ def statistics(seed: int = 0, size: int = SIZE, samples: int = 3) -> BlockStatis
     """Of random streams, computed in other ways than the package's."""
     rng = np.random.default_rng(seed)
     found: dict[str, dict[str, Any]] = {
-        name: {} for name in ("similarity", "norm_ratio", "magnitude", "angular")
+        name: {} for name in ("similarity", "norm_ratio", "magnitude", "angular", "alignment")
     }
     streams = rng.standard_normal((samples, 5, size + 1, 4)).cumsum(axis=2)
     for tokens, part in (("all", streams), ("last", streams[:, -1:])):
@@ -58,6 +58,8 @@ def statistics(seed: int = 0, size: int = SIZE, samples: int = 3) -> BlockStatis
         found["norm_ratio"][tokens] = (norms[..., 1:] / norms[..., :-1]).mean(1)
         added = np.sqrt((np.diff(part, axis=2) ** 2).sum(-1))
         found["magnitude"][tokens] = (added / norms[..., 1:]).mean(1)
+        relative = np.diff(part, axis=2) / norms[..., :-1, np.newaxis]
+        found["alignment"][tokens] = np.einsum("mtid,mtjd->mtij", relative, relative).mean(1)
     return BlockStatistics(**found)
 
 

@@ -14,6 +14,7 @@ import pytest
 from qubo_prune import Problem
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Stop, StopReason
+from qubo_prune.pruning.hints import Hint
 from qubo_prune.pruning.loop import LoopSettings, search_removals
 from qubo_prune.pruning.objective import FunctionObjective
 from qubo_prune.pruning.proposals import expected_gain
@@ -246,6 +247,7 @@ def test_progress_tells_the_best_with_its_error_and_what_is_expected() -> None:
         ({"proposals": {"x.json": [(0, 1)]}}, "x.json proposes to remove the 2 blocks 0, 1"),
         ({"proposals": {"x.json": [(0, 99)]}}, "99"),
         ({"ranking": [1.0]}, "ranking must have shape"),
+        ({"hints": [Hint(np.eye(5))]}, "12 blocks, but a hint tells of 5"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(arguments: dict[str, object], words: str) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from qubo_prune import Problem, load_hessian, solve
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Stop, StopReason
+from qubo_prune.pruning.hints import ALIGNED, Hint
 from qubo_prune.pruning.loop import LoopSettings
 from qubo_prune.pruning.objective import FunctionObjective, Measurement
 from qubo_prune.pruning.records import Recorded, Records
@@ -345,6 +346,47 @@ def test_importing_the_room_loads_no_torch() -> None:
         "p.select; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("criteria", "amounts"),
+    [
+        (("block-influence",), [ALIGNED, 0.0, 0.0]),
+        (("last", "norm-ratio"), [ALIGNED, 0.0, 0.0]),
+        (("random",), []),
+        ((), []),
+    ],
+)
+def test_the_loop_is_told_what_the_stream_says_of_pairs(
+    monkeypatch: pytest.MonkeyPatch, criteria: tuple[str, ...], amounts: list[float]
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    from qubo_prune.hessians.calibration.calibration import Calibration
+    from qubo_prune.hessians.gates.gates import find_gates
+    from qubo_prune.pruning import selector
+    from qubo_prune.pruning.statistics import block_statistics
+
+    config = transformers.GPT2Config(
+        vocab_size=50, n_embd=16, n_layer=3, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    model = transformers.GPT2LMHeadModel(config).eval()
+    tokens = tuple(np.random.default_rng(0).integers(0, 50, (4, 9)))
+    data = Calibration(tokens, (np.arange(9) > 0,) * 4, np.arange(4), {"tokens_sha256": "0"})
+    told: list[Hint] = []
+    search = selector.search_removals
+
+    def listening(*arguments: Any, hints: Sequence[Hint], **options: Any) -> Any:
+        told.extend(hints)
+        return search(*arguments, hints=hints, **options)
+
+    monkeypatch.setattr(selector, "search_removals", listening)
+    problem = Problem(np.zeros((3, 3)), remove=1)
+    selector.select(model, data, problem, evaluations=3, held_out=0, criteria=criteria)
+    assert [hint.amount for hint in told] == amounts
+    if told:
+        statistics = block_statistics(model, find_gates(model), data)
+        wanted = Hint(statistics.alignment["all"].mean(axis=0)).products
+        assert told[0].products == pytest.approx(wanted)
 
 
 def test_load_hessian_is_what_the_exported_quadratic_needs(tmp_path: Path) -> None:

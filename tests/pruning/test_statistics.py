@@ -66,11 +66,13 @@ def assert_equal(found: Any, model: Any, layers: Any, middle: str = "") -> None:
         cosines = np.einsum("itd,jtd->tij", states, states)
         cosines /= np.einsum("it,jt->tij", norms, norms)
         angles = np.arccos(np.clip(cosines, -1, 1)) / np.pi
+        added = np.diff(states, axis=0) / norms[:-1, :, np.newaxis]
         wanted = {
             "similarity": np.diagonal(cosines, 1, 1, 2),
             "norm_ratio": (norms[1:] / norms[:-1]).T,
             "magnitude": (np.linalg.norm(np.diff(states, axis=0), axis=-1) / norms[1:]).T,
             "angular": angles,
+            "alignment": np.einsum("itd,jtd->tij", added, added),
         }
         for name, values in wanted.items():
             arrays = getattr(found, name)
