@@ -18,7 +18,7 @@ from qubo_prune.core.validation import as_finite_float, as_real_array
 
 __all__ = ["ALIGNED", "DISTANCES", "Hint", "hints_of_model"]
 
-ALIGNED = 0.12
+ALIGNED = 0.1
 """What a typical pair that is aligned is expected to add, in units of the surrogate. Between 0.06
 and 0.15 fits removals of 6, 9 and 12 of SmolLM2's 30 blocks, on any samples; see benchmarks.md."""
 
@@ -94,7 +94,7 @@ def hints_of_model(alignment: ArrayLike, kinds: Sequence[str] | None = None) -> 
     --------
     >>> hints = hints_of_model(np.ones((4, 4)))
     >>> [hint.amount for hint in hints]
-    [0.12, 0.0, 0.0, 0.0]
+    [0.1, 0.0, 0.0, 0.0]
     """
     hints = [Hint(alignment, ALIGNED)]
     size = len(hints[0].products)

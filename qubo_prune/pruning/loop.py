@@ -266,7 +266,8 @@ class _Loop:
             return
         most = int(self._left() * self.settings.singles)
         if ranking is not None and count > 1:
-            wanted = max(math.ceil(self.settings.shortlist * len(free)), math.ceil(1.5 * count))
+            share = math.ceil(self.settings.shortlist * len(free))
+            wanted = max(min(share, self.settings.singles_each * count), math.ceil(1.5 * count))
             free = sorted(free, key=lambda block: (ranking[block], block))[: min(wanted, most)]
         elif len(free) > most and count > 1:
             return  # a sum of singles needs all of them, or a word on the others

@@ -31,6 +31,9 @@ class LoopSettings:
     shortlist : float
         Share of the blocks, those that the ranking likes best, that are measured alone; never
         fewer than one and a half times those that are removed. Without a ranking it is all.
+    singles_each : int
+        How many of them at most for each block that is removed: where few go, what they do together
+        is worth more measurements than the blocks that the ranking likes less.
     single_deviation, pair_deviation : float
         Of the weight of a block and of a pair of blocks around what is expected.
     trend_deviation : float
@@ -55,6 +58,7 @@ class LoopSettings:
     candidates: int = 10
     singles: float = 0.75
     shortlist: float = 0.67
+    singles_each: int = 5
     single_deviation: float = 0.3
     pair_deviation: float = 0.3
     kinship: float = 0.5
@@ -65,7 +69,7 @@ class LoopSettings:
     patience: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "candidates"):
+        for name in ("batch_size", "candidates", "singles_each"):
             if as_count(getattr(self, name), name) < 1:
                 raise InputError(
                     f"{name} must be at least 1, not {getattr(self, name)}; give more."

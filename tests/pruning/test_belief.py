@@ -160,6 +160,14 @@ def test_a_ranking_says_which_blocks_are_measured_alone(remove: int, alone: int)
     assert singles == list(range(SIZE - alone, SIZE))
 
 
+def test_where_few_blocks_go_few_are_measured_alone() -> None:
+    objective = FunctionObjective(lambda removed: float(len(removed)), 40)
+    for remove, alone in ((2, 10), (3, 15), (6, 27)):
+        problem = Problem(np.zeros((40, 40)), remove=remove)
+        found = search_removals(objective, problem, evaluations=60, ranking=np.arange(40.0))
+        assert sum(trial.proposed_by == "single" for trial in found.trials) == alone
+
+
 def test_the_quadratic_that_is_handed_out_follows_the_measurements() -> None:
     known = measured(0.3, count=120)
     objective = FunctionObjective(lambda removed: known[removed].value, SIZE)
@@ -171,7 +179,7 @@ def test_the_quadratic_that_is_handed_out_follows_the_measurements() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"candidates": 0}, {"kinship": 1.5}, {"reach": 0.0}, {"shortlist": -0.1}]
+    "options", [{"candidates": 0}, {"kinship": 1.5}, {"reach": 0.0}, {"shortlist": -0.1}, {"singles_each": 0}]
 )
 def test_settings_are_checked(options: dict[str, float]) -> None:
     with pytest.raises(InputError):
