@@ -89,7 +89,7 @@ def test_a_time_limit(run: Any, root: Path, tmp_path: Path) -> None:
         (["{root}/small", "--out", "e.txt"], "must end in .json, .md or .csv"),
         (["{root}/small", "--plot", "e.gif"], "a plot must end in"),
         (["{root}/small", "--text", "{root}/text.txt", "--chunk", "200"], "--chunk must be at most 64"),
-        (["{root}/small", "--text", "{root}/text.txt", "--chunk", "60", "--text-tokens", "64"], "at least 2 chunks"),
+        (["{root}/small", "--text", "{root}/text.txt", "--chunk", "60", "--window", "8", "--text-tokens", "40"], "at least 2 chunks"),
         (["{root}/small", "--dtype", "int3"], "--dtype must be one of"),
         (["{root}/small", "--repeats", "0"], "--repeats"),
         (["{root}/small", "--tasks", "x", "--include-path", "none"], "there is no folder none with tasks"),
