@@ -66,7 +66,7 @@ def evaluation_figure(evaluation: Evaluation) -> Figure:
         _draw_numbers(axes, [row for row in drawn if row.metric.name == name], evaluation.names)
     if ratios:
         axes = figure.add_subplot(grid[len(names) // columns, len(names) % columns])
-        _draw_ratios(axes, ratios)
+        _draw_ratios(axes, ratios, evaluation.names)
     count = len(evaluation)
     figure.suptitle(f"{count} model{'s' if count > 1 else ''} evaluated")
     return figure
@@ -100,9 +100,9 @@ def _draw_numbers(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None
     axes.set_ylabel(unit or metric.kind.value)
 
 
-def _draw_ratios(axes: Axes, rows: Sequence[Row]) -> None:
-    """Draw what is left of the original's sizes and times, in percent."""
-    models = list(dict.fromkeys(row.model for row in rows))
+def _draw_ratios(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Draw what is left of the original's sizes and times, in percent, in the models' colours."""
+    models = [name for name in names if any(row.model == name for row in rows)]
     measures = list(dict.fromkeys(row.metric.name for row in rows))
     height = 0.8 / len(models)
     for number, model in enumerate(models):
@@ -111,11 +111,10 @@ def _draw_ratios(axes: Axes, rows: Sequence[Row]) -> None:
             [measures.index(row.metric.name) + (number + 0.5) * height - 0.4 for row in these],
             [100 * row.comparison.change for row in these if row.comparison],
             height=height,
-            label=model,
+            color=f"C{names.index(model) % 10}",
         )
     axes.axvline(100, color="grey", linewidth=0.8)
     axes.set_yticks(range(len(measures)), measures, fontsize="small")
     axes.invert_yaxis()
     axes.set_title("left of the original", fontsize="medium")
     axes.set_xlabel("%")
-    axes.legend(fontsize="x-small")

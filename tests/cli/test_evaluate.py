@@ -38,7 +38,7 @@ def test_a_table_a_file_and_a_plot(run: Any, root: Path, tmp_path: Path) -> None
     )  # fmt: skip
     ran = run(*arguments)
     assert (ran.code, ran.err) == (0, f"qubo-prune: wrote {out} and {plot}\n")
-    for word in ("loss", "KL from the original", "as llama.cpp", "big", "small", "(paired t test)"):
+    for word in ("loss", "KL", "as llama.cpp", "big", "small", "(paired t test)"):
         assert word in " ".join(ran.out.split())
     loaded = Evaluation.load(out)
     assert loaded.names == ("big", "small")

@@ -50,7 +50,7 @@ def calibration() -> Calibration:
 
 def plainly(model: Any, other: Any) -> dict[str, float]:
     """Loss, KL and agreement sample by sample, from full logits in float64."""
-    found: dict[str, list[float]] = {"loss": [], "KL from the original": [], "top-1 agreement": []}
+    found: dict[str, list[float]] = {"loss": [], "KL": [], "top-1 agreement": []}
     given = calibration()
     for tokens, targets in zip(given.tokens, given.targets, strict=True):
         ids = torch.from_numpy(tokens)[None]
@@ -61,7 +61,7 @@ def plainly(model: Any, other: Any) -> dict[str, float]:
         nats = -here[:-1].gather(1, ids[0, 1:, None])[:, 0]
         found["loss"].append(float(nats[counted].mean()))
         divergence = (there.exp() * (there - here)).sum(1)[:-1]
-        found["KL from the original"].append(float(divergence[counted].mean()))
+        found["KL"].append(float(divergence[counted].mean()))
         same = (here.argmax(1) == there.argmax(1))[:-1].double()
         found["top-1 agreement"].append(float(same[counted].mean()))
     return {name: float(np.mean(values)) for name, values in found.items()}
@@ -293,7 +293,7 @@ def test_sizes_are_counted_once_where_they_are_shared() -> None:
 
 def test_times_are_taken_in_pairs() -> None:
     found = measure_latency(tiny_llama(), tiny_llama(2), Load(8, 3, 4))
-    assert [each.name for each in found] == ["prefill", "decode per token"]
+    assert [each.name for each in found] == ["prefill", "decode"]
     for each in found:
         assert len(each.samples) == len(each.reference) == 4
         assert each.value == np.median(each.samples) > 0

@@ -288,6 +288,7 @@ def _show(evaluation: Evaluation) -> None:
         print_text("nothing was measured.")
         return
     stdout_console().print(evaluation.to_table())
-    print_text(" ".join(notes(evaluation.rows)))
+    if said := notes(evaluation.rows):
+        print_text(" ".join(said))
     if evaluation.stop_reason is not StopReason.COMPLETED:
         print_text("Stopped: what is missing was not measured; the same command goes on.")

@@ -134,7 +134,7 @@ def evaluate(
     >>> models = {"original": model_of(3), "smaller": model_of(2)}
     >>> found = evaluate(models, samples, latency=False)
     >>> [each.name for each in found["smaller"]]  # doctest: +NORMALIZE_WHITESPACE
-    ['loss', 'KL from the original', 'top-1 agreement', 'parameters', 'weights', 'cache per token']
+    ['loss', 'KL', 'top-1 agreement', 'parameters', 'weights', 'cache per token']
     >>> found.compare("smaller", "cache per token").change == 2 / 3
     True
     """

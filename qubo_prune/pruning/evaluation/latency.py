@@ -91,7 +91,7 @@ def measure_latency(
     others = times[1] if original is not None else []
     return [
         Metric.time(name, [each[k] for each in times[0]], [each[k] for each in others], facts=facts)
-        for k, name in enumerate(("prefill", "decode per token"))
+        for k, name in enumerate(("prefill", "decode"))
     ]
 
 

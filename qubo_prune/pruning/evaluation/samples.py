@@ -167,7 +167,7 @@ def measure_samples(
     losses, divergences, agreements = with_less_memory(run_all, batch_size)
     return [
         Metric.mean("loss", losses, unit="nats"),
-        Metric.mean("KL from the original", divergences, unit="nats"),
+        Metric.mean("KL", divergences, unit="nats"),
         Metric.mean("top-1 agreement", agreements, higher_is_better=True),
     ]
 

@@ -93,7 +93,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
         "paired t": "Samples, and blocks of 256 tokens of texts, are compared one by one"
         " (paired t test).",
         "McNemar": "Items are compared one by one (exact McNemar test).",
-        "sign": "Times are medians of pairs taken in turn (sign test).",
+        "sign": "Times are medians; model and original took turns, so compare ratios (sign test).",
         "z": "What could not be paired is compared by its errors alone (z test).",
     }
     told = [sentence for test, sentence in said.items() if test in tests]
