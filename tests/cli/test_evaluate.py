@@ -38,7 +38,15 @@ def test_a_table_a_file_and_a_plot(run: Any, root: Path, tmp_path: Path) -> None
     )  # fmt: skip
     ran = run(*arguments)
     assert (ran.code, ran.err) == (0, f"qubo-prune: wrote {out} and {plot}\n")
-    for word in ("loss", "KL", "as llama.cpp", "big", "small", "(paired t test)"):
+    for word in (
+        "loss",
+        "KL",
+        "as llama.cpp",
+        "big",
+        "small",
+        "(paired t test)",
+        "so large: loss 0.",
+    ):
         assert word in " ".join(ran.out.split())
     loaded = Evaluation.load(out)
     assert loaded.names == ("big", "small")
@@ -121,9 +129,9 @@ def test_files_of_others_are_not_replaced(run: Any, root: Path, tmp_path: Path) 
 
 
 def test_tasks_need_their_library(run: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qubo_prune.pruning.evaluation import harness
+    from qubo_prune.backends.common import libraries
 
-    monkeypatch.setattr(harness, "find_spec", lambda _: None)
+    monkeypatch.setattr(libraries, "find_spec", lambda _: None)
     ran = run("evaluate", root / "small", "--tasks", "hellaswag")
     assert ran.code == 2
     assert "pip install 'qubo-prune[eval]', or leave the tasks out." in ran.err

@@ -282,13 +282,14 @@ def _write(evaluation: Evaluation, files: Files, out: Path | None, plot: Path | 
 def _show(evaluation: Evaluation) -> None:
     """Print the table, and what a reader has to know of it."""
     from qubo_prune.core.stopping import StopReason
-    from qubo_prune.pruning.evaluation.tables import notes
+    from qubo_prune.pruning.evaluation.tables import detectable, notes
 
     if not evaluation.rows:
         print_text("nothing was measured.")
         return
     stdout_console().print(evaluation.to_table())
-    if said := notes(evaluation.rows):
-        print_text(" ".join(said))
+    for said in (" ".join(notes(evaluation.rows)), detectable(evaluation.rows)):
+        if said:
+            print_text(said)
     if evaluation.stop_reason is not StopReason.COMPLETED:
         print_text("Stopped: what is missing was not measured; the same command goes on.")

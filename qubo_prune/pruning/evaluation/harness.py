@@ -9,7 +9,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from qubo_prune.backends.common.libraries import library_availability
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.version import versions
 from qubo_prune.pruning.evaluation.metrics import Kind, Metric
@@ -36,10 +37,11 @@ def require_library() -> None:
     InputError
         If it is not installed.
     """
-    if find_spec("lm_eval") is None:
+    found = library_availability("lm_eval", "lm_eval", "eval")
+    if not found.installed:
         raise InputError(
-            "tasks are run by lm-eval, which is not installed; install it with: pip install"
-            " 'qubo-prune[eval]', or leave the tasks out."
+            f"tasks are run by lm-eval, which is not installed; install it with: {found.install},"
+            " or leave the tasks out."
         )
 
 
@@ -69,18 +71,16 @@ class Tasks:
         limit: int | None = None,
     ) -> None:
         require_library()
-        from lm_eval.tasks import TaskManager
-
         self._limit = limit
         if include_path is not None and not Path(include_path).is_dir():
             raise InputError(f"there is no folder {include_path} with tasks; check include_path.")
-        self._include_path = None if include_path is None else Path(include_path)
         folder = None if include_path is None else str(include_path)
+        self._files_sha256 = None if folder is None else _checksum(Path(folder))
         with _quiet():
-            # Those that come with lm-eval are 14,000 files, and take seconds to list.
-            manager = TaskManager(include_path=folder, include_defaults=False)
-            if not set(names) <= set(manager.all_tasks):
-                manager = TaskManager(include_path=folder)
+            manager = _task_manager(folder, self._files_sha256, False)
+            # Groups of one's own may be of those that come with lm-eval.
+            if not set(names) <= set(manager.all_tasks) - set(manager.all_groups):
+                manager = _task_manager(folder, self._files_sha256, True)
         unknown = [name for name in names if name not in manager.all_tasks]
         if unknown:
             raise InputError(
@@ -96,7 +96,7 @@ class Tasks:
             "task": task,
             "shots": shots,
             "limit": self._limit,
-            "files_sha256": self._checksum(),
+            "files_sha256": self._files_sha256,
             **versions("lm_eval"),
         }
 
@@ -167,16 +167,29 @@ class Tasks:
                 ) from error
         return _metrics(found, task)
 
-    def _checksum(self) -> str | None:
-        """Return the SHA-256 of the files of tasks, which say what is asked how."""
-        if self._include_path is None:
-            return None
-        digest = hashlib.sha256()
-        for path in sorted(self._include_path.rglob("*")):
-            if path.suffix in {".yaml", ".yml", ".py"} or path.name.endswith("_yaml"):
-                digest.update(path.relative_to(self._include_path).as_posix().encode())
-                digest.update(path.read_bytes())
-        return digest.hexdigest()
+
+@lru_cache(maxsize=4)
+def _task_manager(
+    folder: str | None,
+    files_sha256: str | None,  # noqa: ARG001 - of the key
+    include_defaults: bool,
+) -> Any:
+    """Return what finds tasks in a folder with these files; those that come with lm-eval are 14,000
+    files, which take seconds to list.
+    """
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=folder, include_defaults=include_defaults)
+
+
+def _checksum(folder: Path) -> str:
+    """Return the SHA-256 of the files of tasks, which say what is asked how."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".yaml", ".yml", ".py"} or path.name.endswith("_yaml"):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

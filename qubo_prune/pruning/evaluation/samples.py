@@ -93,7 +93,7 @@ class Original:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self._predictor = Predictor(model)
-        self._kept: dict[tuple[int, ...], Tensor] = {}
+        self._kept: dict[tuple[int, ...], tuple[Tensor, torch.device]] = {}
         self._batch_size = 0
 
     def batches_of(self, batch_size: int) -> None:
@@ -106,10 +106,11 @@ class Original:
         """Return what makes the original's predictions of a batch."""
         key = tuple(batch.samples.tolist())
         if key in self._kept:
-            return self._predictor.predictions(batch, self._kept[key].to(self.model.device))
+            states, device = self._kept[key]
+            return self._predictor.predictions(batch, states.to(device))
         found = self._predictor.predictions(batch)
         if self._predictor.keeps:
-            self._kept[key] = found.states.cpu()
+            self._kept[key] = found.states.cpu(), found.states.device
         return found
 
 

@@ -16,7 +16,7 @@ from qubo_prune.pruning.evaluation.metrics import Kind, Metric
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Row", "csv_table", "markdown_table", "notes", "terminal_table"]
+__all__ = ["Row", "csv_table", "detectable", "markdown_table", "notes", "terminal_table"]
 
 CSV_COLUMNS = (
     *("model", "measure", "kind", "value", "standard_error", "unit", "samples", "higher_is_better"),
@@ -46,9 +46,10 @@ def terminal_table(rows: Sequence[Row]) -> Table:
     if compared:
         table.add_column("against the original", justify="right", no_wrap=True)
         table.add_column("p", justify="right", no_wrap=True)
-    for name, group in groupby(rows, key=lambda row: row.metric.name):
+    for _, group in groupby(rows, key=lambda row: row.metric.name):
         for position, row in enumerate(group):
-            cells = [name if position == 0 else "", row.model, format_metric(row.metric)]
+            label = format_name(row.metric) if position == 0 else ""
+            cells = [label, row.model, format_metric(row.metric)]
             if compared:
                 cells += [format_change(row), format_p_value(row.comparison)]
             table.add_row(*map(Text, cells))
@@ -63,7 +64,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
         columns += ["against the original (95 %)", "p", "detectable"]
     lines = [columns, ["---", "---", *["---:"] * (len(columns) - 2)]]
     for row in rows:
-        cells = [row.metric.name, row.model, format_metric(row.metric)]
+        cells = [format_name(row.metric), row.model, format_metric(row.metric)]
         if compared:
             cells += [format_change(row), format_p_value(row.comparison), format_detectable(row)]
         lines.append(cells)
@@ -100,6 +101,32 @@ def notes(rows: Sequence[Row]) -> list[str]:
     if told:
         told.append("p is two-sided, and not corrected for the number of comparisons.")
     return told
+
+
+def detectable(rows: Sequence[Row]) -> str:
+    """Return a sentence on the smallest differences that would have been found, for tables that
+    have no column for them.
+    """
+    found: dict[str, Row] = {}
+    largest: dict[str, float] = {}
+    for row in rows:
+        seen = row.comparison.detectable if row.comparison else None
+        if seen is not None and seen > largest.get(row.metric.name, 0.0):
+            found[row.metric.name], largest[row.metric.name] = row, seen
+    told = ", ".join(f"{name} {format_detectable(row)}" for name, row in found.items())
+    return f"Found four times of five if at least so large: {told}." if told else ""
+
+
+def format_name(metric: Metric) -> str:
+    """Return what was measured, with the examples that a prompt of a task shows.
+
+    Examples
+    --------
+    >>> format_name(Metric("gsm8k exact_match", Kind.PROPORTION, 0.3, facts={"shots": 5}))
+    'gsm8k exact_match, 5-shot'
+    """
+    shots = metric.facts.get("shots")
+    return metric.name if shots is None else f"{metric.name}, {shots}-shot"
 
 
 def format_metric(metric: Metric) -> str:
