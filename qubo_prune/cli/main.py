@@ -16,6 +16,7 @@ import typer
 
 from qubo_prune.cli.commands.backends import backends
 from qubo_prune.cli.commands.criteria import criteria
+from qubo_prune.cli.commands.evaluate import evaluate
 from qubo_prune.cli.commands.exchange import export, import_
 from qubo_prune.cli.commands.extract import extract
 from qubo_prune.cli.commands.hessians import hessians, show
@@ -49,7 +50,7 @@ _app = typer.Typer(
 )
 _COMMANDS = (
     *(solve, sweep, plan, verify, backends),
-    *(extract, merge, export, criteria, select, prune),
+    *(extract, merge, export, criteria, select, prune, evaluate),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:

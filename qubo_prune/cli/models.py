@@ -121,30 +121,38 @@ class ModelOptions:
         What can be wrong with the model's folder and with the data is found out before its weights,
         which may take minutes, are loaded.
         """
-        from qubo_prune.hessians.language_model import (
-            check_config,
-            load_model,
-            load_tokenizer,
-            require_dtype,
+        from qubo_prune.hessians.language_model import load_model
+
+        self.check(quiet)
+        calibration = self.load_samples(samples, sequence_length, quiet=quiet)
+        return calibration, load_model(
+            self.model, dtype=self.dtype, device_map=self.device, **self._of_model
         )
+
+    def check(self, quiet: bool) -> None:
+        """Find out what is wrong with the model's folder or name before anything is read."""
+        from qubo_prune.hessians.language_model import check_config, require_dtype
 
         if quiet or not sys.stderr.isatty():
             _silence_libraries()
         require_dtype(self.dtype)
-        of_model: dict[str, Any] = {
-            "revision": self.revision,
-            "trust_remote_code": self.trust_remote_code,
-        }
-        check_config(self.model, **of_model)
-        tokenizer = load_tokenizer(self.model, **of_model)
-        calibration = self._load_samples(tokenizer, samples, sequence_length)
+        check_config(self.model, **self._of_model)
+
+    def load_samples(self, samples: int, sequence_length: int, *, quiet: bool) -> Calibration:
+        """Load the samples alone, as tokens of the model."""
+        from qubo_prune.hessians.language_model import load_tokenizer
+
+        tokenizer = load_tokenizer(self.model, **self._of_model)
+        calibration = self._drawn(tokenizer, samples, sequence_length)
         if not quiet:
             _tell_of_rows(calibration)
-        return calibration, load_model(
-            self.model, dtype=self.dtype, device_map=self.device, **of_model
-        )
+        return calibration
 
-    def _load_samples(self, tokenizer: Any, samples: int, sequence_length: int) -> Calibration:
+    @property
+    def _of_model(self) -> dict[str, Any]:
+        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+
+    def _drawn(self, tokenizer: Any, samples: int, sequence_length: int) -> Calibration:
         from qubo_prune.hessians.calibration.calibration import load_calibration
         from qubo_prune.hessians.calibration.sources import NoTokenizerError
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from qubo_prune.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from qubo_prune.pruning.evaluation.evaluation import Evaluation as Evaluation
+    from qubo_prune.pruning.evaluation.evaluator import evaluate as evaluate
     from qubo_prune.pruning.hints import Hint as Hint
     from qubo_prune.pruning.hints import hints_of_model as hints_of_model
     from qubo_prune.pruning.loop import LoopResult as LoopResult
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BlockStatistics": "qubo_prune.pruning.statistics",
     "Candidate": "qubo_prune.pruning.selection",
+    "Evaluation": "qubo_prune.pruning.evaluation.evaluation",
     "FunctionObjective": "qubo_prune.pruning.objective",
     "Hint": "qubo_prune.pruning.hints",
     "LoopResult": "qubo_prune.pruning.loop",
@@ -54,6 +57,7 @@ _HOMES = {
     "Selection": "qubo_prune.pruning.selection",
     "Trial": "qubo_prune.pruning.loop",
     "block_statistics": "qubo_prune.pruning.statistics",
+    "evaluate": "qubo_prune.pruning.evaluation.evaluator",
     "hints_of_model": "qubo_prune.pruning.hints",
     "load_measurements": "qubo_prune.pruning.measuring.files",
     "merge_measurements": "qubo_prune.pruning.measuring.files",
