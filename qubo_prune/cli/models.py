@@ -14,7 +14,6 @@ import typer
 
 from qubo_prune.cli.output import tell
 from qubo_prune.core.defaults import BATCH_SIZE
-from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -121,51 +120,35 @@ class ModelOptions:
         What can be wrong with the model's folder and with the data is found out before its weights,
         which may take minutes, are loaded.
         """
-        from qubo_prune.hessians.language_model import (
-            check_config,
-            load_model,
-            load_tokenizer,
-            require_dtype,
-        )
+        from qubo_prune.hessians.language_model import check_config, load_model, require_dtype
+        from qubo_prune.hessians.samples_for_model import samples_for_model
 
         if quiet or not sys.stderr.isatty():
-            _silence_libraries()
+            silence_libraries()
         require_dtype(self.dtype)
         of_model: dict[str, Any] = {
             "revision": self.revision,
             "trust_remote_code": self.trust_remote_code,
         }
         check_config(self.model, **of_model)
-        tokenizer = load_tokenizer(self.model, **of_model)
-        calibration = self._load_samples(tokenizer, samples, sequence_length)
+        calibration = samples_for_model(
+            self.model,
+            self.data,
+            **of_model,
+            num_samples=samples,
+            sequence_length=sequence_length,
+            seed=self.seed,
+            split=self.split,
+            config=self.config,
+            text_field=self.text_field,
+            mask_prompt=self.mask_prompt,
+            data_revision=self.data_revision,
+        )
         if not quiet:
             _tell_of_rows(calibration)
         return calibration, load_model(
             self.model, dtype=self.dtype, device_map=self.device, **of_model
         )
-
-    def _load_samples(self, tokenizer: Any, samples: int, sequence_length: int) -> Calibration:
-        from qubo_prune.hessians.calibration.calibration import load_calibration
-        from qubo_prune.hessians.calibration.sources import NoTokenizerError
-
-        try:
-            return load_calibration(
-                self.data[0] if len(self.data) == 1 else self.data,
-                tokenizer,
-                num_samples=samples,
-                sequence_length=sequence_length,
-                seed=self.seed,
-                split=self.split,
-                config=self.config,
-                text_field=self.text_field,
-                mask_prompt=self.mask_prompt,
-                revision=self.data_revision,
-            )
-        except NoTokenizerError as error:
-            raise InputError(
-                f"the model {self.model!r} comes with no tokenizer that can be loaded, but"
-                f" {error.what}; add its tokenizer.json, or give token ids as input_ids."
-            ) from error
 
 
 def load_model_alone(
@@ -181,7 +164,7 @@ def load_model_alone(
     from qubo_prune.hessians.language_model import load_model, load_tokenizer
 
     if quiet or not sys.stderr.isatty():
-        _silence_libraries()
+        silence_libraries()
     loaded = load_model(
         model,
         dtype=dtype,
@@ -207,7 +190,7 @@ def _tell_of_rows(calibration: Calibration) -> None:
         tell(f"rows passed over: {skipped}")
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
     """Keep the progress bars of libraries out of logs."""
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read when datasets is imported
     with contextlib.suppress(ImportError):  # which `load_tokenizer` tells of

@@ -255,6 +255,12 @@ def _parameter(shared: dataclasses.Field[Any], of: type) -> inspect.Parameter:
     )
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether the user wrote an option, or what it says is its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 _INDEX = re.compile(r"\d{1,18}")
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 _LONGEST_RANGE = 1_000_000
