@@ -12,7 +12,15 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, require_writable
 from qubo_prune.cli.models import ModelOptions, SequenceLength, silence_libraries
-from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, print_line, print_table, tell
+from qubo_prune.cli.output import (
+    EXIT_DONE,
+    exit_code,
+    print_json,
+    print_line,
+    print_table,
+    print_text,
+    tell,
+)
 from qubo_prune.cli.progress import format_duration, watched
 from qubo_prune.core.defaults import BACKEND
 from qubo_prune.core.errors import InputError
@@ -257,5 +265,7 @@ def _show(compressed: Compressed) -> None:
             for step in compressed.steps
         ],
     )
+    if compressed.summary:
+        print_text(compressed.summary)
     if not compressed.complete:
         print_line(f"Stopped ({compressed.stop_reason.value}); the same command goes on.")

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from qubo_prune.core.errors import InputError, OutputError
+from qubo_prune.core.files.disk import read_file
 from qubo_prune.core.files.lock import locked
+from qubo_prune.core.files.strict_json import Reader, as_integer, as_integers
 from qubo_prune.core.stopping import Progress, Stop, StopReason
+from qubo_prune.core.text import format_blocks, format_count
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing, require_folder
 from qubo_prune.pruning.pipeline.settings import CompressSettings
-from qubo_prune.pruning.pipeline.steps import STEPS, Job, Step, steps_of
+from qubo_prune.pruning.pipeline.steps import MODEL, STEPS, Job, Step, steps_of
 from qubo_prune.pruning.pipeline.workbench import Workbench
+from qubo_prune.pruning.saving import RECORD
 
 __all__ = ["Compressed", "StepReport", "compress"]
 
@@ -56,11 +60,17 @@ class Compressed:
         All steps.
     stop_reason : StopReason
         Why it ended.
+    removed : tuple of int
+        What the smaller model lacks, once it is there.
+    summary : str
+        What it is, in a sentence.
     """
 
     out: Path
     steps: tuple[StepReport, ...]
     stop_reason: StopReason
+    removed: tuple[int, ...] = ()
+    summary: str = ""
 
     @property
     def complete(self) -> bool:
@@ -73,6 +83,8 @@ class Compressed:
             "out": str(self.out),
             "complete": self.complete,
             "stop_reason": self.stop_reason.value,
+            "removed": list(self.removed),
+            "summary": self.summary,
             "steps": [{**vars(step), "output": str(step.output)} for step in self.steps],
         }
 
@@ -186,7 +198,28 @@ def _run(
         seconds = time.perf_counter() - begun
         ledger.finish(step.name, output, request, seconds)
         reports.append(StepReport(step.name, output, "done now", seconds))
-    return Compressed(job.folder, tuple(reports), StopReason.COMPLETED)
+    return Compressed(
+        job.folder, tuple(reports), StopReason.COMPLETED, *_what_was_made(job.folder / MODEL)
+    )
+
+
+def _what_was_made(model: Path) -> tuple[tuple[int, ...], str]:
+    """Return what a folder says of the layers that it lacks; nothing if it came by hand."""
+    path = model / RECORD
+    if not path.exists():
+        return (), ""
+    reader = Reader(path, "record of a pruned model", "make the folder again")
+    record = reader.parse(read_file(path))
+    removed = reader.get(record, "removed", as_integers)
+    before, after, blocks = (
+        reader.get(record, key, as_integer)
+        for key in ("num_parameters_before", "num_parameters", "num_blocks")
+    )
+    return tuple(removed), (
+        f"removed {len(removed)} of {blocks} layers ({format_blocks(removed)}):"
+        f" {format_count(after)} parameters are left of {format_count(before)},"
+        f" {100 * (1 - after / before):.1f} % fewer"
+    )
 
 
 def standing_of(
