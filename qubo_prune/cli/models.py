@@ -120,21 +120,31 @@ class ModelOptions:
         What can be wrong with the model's folder and with the data is found out before its weights,
         which may take minutes, are loaded.
         """
-        from qubo_prune.hessians.language_model import check_config, load_model, require_dtype
-        from qubo_prune.hessians.samples_for_model import samples_for_model
+        from qubo_prune.hessians.language_model import load_model
+
+        self.check(quiet)
+        calibration = self.load_samples(samples, sequence_length, quiet=quiet)
+        return calibration, load_model(
+            self.model, dtype=self.dtype, device_map=self.device, **self._of_model
+        )
+
+    def check(self, quiet: bool) -> None:
+        """Find out what is wrong with the model's folder or name before anything is read."""
+        from qubo_prune.hessians.language_model import check_config, require_dtype
 
         if quiet or not sys.stderr.isatty():
             silence_libraries()
         require_dtype(self.dtype)
-        of_model: dict[str, Any] = {
-            "revision": self.revision,
-            "trust_remote_code": self.trust_remote_code,
-        }
-        check_config(self.model, **of_model)
+        check_config(self.model, **self._of_model)
+
+    def load_samples(self, samples: int, sequence_length: int, *, quiet: bool) -> Calibration:
+        """Load the samples alone, as tokens of the model."""
+        from qubo_prune.hessians.samples_for_model import samples_for_model
+
         calibration = samples_for_model(
             self.model,
             self.data,
-            **of_model,
+            **self._of_model,
             num_samples=samples,
             sequence_length=sequence_length,
             seed=self.seed,
@@ -146,9 +156,11 @@ class ModelOptions:
         )
         if not quiet:
             _tell_of_rows(calibration)
-        return calibration, load_model(
-            self.model, dtype=self.dtype, device_map=self.device, **of_model
-        )
+        return calibration
+
+    @property
+    def _of_model(self) -> dict[str, Any]:
+        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
 
 
 def load_model_alone(

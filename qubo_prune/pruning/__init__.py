@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from qubo_prune.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from qubo_prune.pruning.evaluation.evaluation import Evaluation as Evaluation
+    from qubo_prune.pruning.evaluation.evaluator import evaluate as evaluate
     from qubo_prune.pruning.loop import LoopResult as LoopResult
     from qubo_prune.pruning.loop import LoopSettings as LoopSettings
     from qubo_prune.pruning.loop import Trial as Trial
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BlockStatistics": "qubo_prune.pruning.statistics",
     "Candidate": "qubo_prune.pruning.selection",
+    "Evaluation": "qubo_prune.pruning.evaluation.evaluation",
     "FunctionObjective": "qubo_prune.pruning.objective",
     "LoopResult": "qubo_prune.pruning.loop",
     "LoopSettings": "qubo_prune.pruning.loop",
@@ -51,6 +54,7 @@ _HOMES = {
     "Selection": "qubo_prune.pruning.selection",
     "Trial": "qubo_prune.pruning.loop",
     "block_statistics": "qubo_prune.pruning.statistics",
+    "evaluate": "qubo_prune.pruning.evaluation.evaluator",
     "load_measurements": "qubo_prune.pruning.measuring.files",
     "merge_measurements": "qubo_prune.pruning.measuring.files",
     "prune": "qubo_prune.pruning.pruner",

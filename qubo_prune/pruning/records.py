@@ -9,24 +9,20 @@ its company, it then decides everything as it did before.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.strict_json import (
     Reader,
-    as_bound,
+    as_any_float,
+    as_any_floats,
     as_integers,
-    as_list,
     as_string,
-    from_bound,
+    from_any_float,
 )
 from qubo_prune.core.stopping import Stop
 from qubo_prune.core.text import format_value
@@ -78,9 +74,9 @@ class Records:
         line = {
             "samples": samples,
             "removed": list(measurement.removed),
-            "values": [_from_float(value) for value in measurement.values.tolist()],
-            "value": _from_float(measurement.value),
-            "standard_error": _from_float(measurement.standard_error),
+            "values": [from_any_float(value) for value in measurement.values.tolist()],
+            "value": from_any_float(measurement.value),
+            "standard_error": from_any_float(measurement.standard_error),
         }
         try:
             with self.path.open("ab") as stream:
@@ -171,25 +167,10 @@ class Recorded:
 
 def _read(reader: Reader, fields: dict[str, Any]) -> tuple[str, Measurement]:
     removed = tuple(reader.get(fields, "removed", as_integers))
-    values = reader.get(fields, "values", _as_values)
+    values = reader.get(fields, "values", as_any_floats)
     return reader.get(fields, "samples", as_string), Measurement(
         removed,
         values,
-        reader.get(fields, "value", _as_float),
-        reader.get(fields, "standard_error", _as_float),
+        reader.get(fields, "value", as_any_float),
+        reader.get(fields, "standard_error", as_any_float),
     )
-
-
-def _from_float(value: float) -> float | str | None:
-    """Return any float as JSON has it, where NaN is null."""
-    return None if math.isnan(value) else from_bound(value)
-
-
-def _as_values(value: Any) -> NDArray[np.float64]:
-    values = np.array([_as_float(entry) for entry in as_list(value)], np.float64)
-    values.setflags(write=False)
-    return values
-
-
-def _as_float(value: Any) -> float:
-    return math.nan if value is None else as_bound(value)

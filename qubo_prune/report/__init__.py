@@ -9,11 +9,13 @@ from qubo_prune.core.lazy import lazy_names
 if TYPE_CHECKING:
     from qubo_prune.report.criteria import plot_criteria as plot_criteria
     from qubo_prune.report.diagnosis import plot_diagnosis as plot_diagnosis
+    from qubo_prune.report.evaluation import plot_evaluation as plot_evaluation
     from qubo_prune.report.selection import plot_selection as plot_selection
 
 _HOMES = {
     "plot_criteria": "qubo_prune.report.criteria",
     "plot_diagnosis": "qubo_prune.report.diagnosis",
+    "plot_evaluation": "qubo_prune.report.evaluation",
     "plot_selection": "qubo_prune.report.selection",
 }
 

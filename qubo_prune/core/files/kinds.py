@@ -22,6 +22,9 @@ from qubo_prune.core.files.torch_file import is_torch_file
 
 CERTIFICATE_FORMAT = "qubo-prune certificate"
 
+EVALUATION_MARK = "<!-- qubo-prune evaluation -->"
+"""The first line of a Markdown file with an evaluation."""
+
 SIDECAR_KEYS = frozenset(
     {
         *("description", "model", "names", "kinds", "parameter_counts", "granularity"),
@@ -43,6 +46,7 @@ class Kind(enum.Enum):
     CERTIFICATE = "a certificate"
     CHECKPOINT = "a checkpoint"
     SELECTION = "a selection"
+    EVALUATION = "an evaluation"
     SIDECAR = "a sidecar"
     MATRIX = "a square matrix"
     GRADIENTS = "a table of float32 numbers"
@@ -58,6 +62,7 @@ _KEYS = {
     Kind.CERTIFICATE: {"problem", "spectrum"},
     Kind.CHECKPOINT: {"run", "finished"},
     Kind.SELECTION: {"removals"},
+    Kind.EVALUATION: {"models", "metrics"},
 }
 """What objects of each kind have and no sidecar has."""
 
@@ -163,7 +168,16 @@ def _kind_of_plot(path: Path) -> Kind:
 
 def _kind_of_csv(path: Path) -> Kind:
     with path.open(encoding="utf-8") as stream:
-        return Kind.TABLE if stream.readline().startswith("block,name,") else Kind.OTHER
+        first = stream.readline()
+    if first.startswith("model,measure,"):
+        return Kind.EVALUATION
+    return Kind.TABLE if first.startswith("block,name,") else Kind.OTHER
+
+
+def _kind_of_markdown(path: Path) -> Kind:
+    with path.open(encoding="utf-8") as stream:
+        is_ours = stream.readline().strip() == EVALUATION_MARK
+    return Kind.EVALUATION if is_ours else Kind.OTHER
 
 
 _READERS: dict[str, Callable[[Path], Kind]] = {
@@ -171,5 +185,6 @@ _READERS: dict[str, Callable[[Path], Kind]] = {
     ".npz": _kind_of_npz,
     ".npy": _kind_of_npy,
     ".csv": _kind_of_csv,
+    ".md": _kind_of_markdown,
     **dict.fromkeys((".png", ".pdf", ".svg"), _kind_of_plot),
 }

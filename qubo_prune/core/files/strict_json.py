@@ -198,6 +198,23 @@ def from_bound(bound: float) -> float | str:
     return bound if math.isfinite(bound) else _INFINITIES[bound]
 
 
+def from_any_float(value: float) -> float | str | None:
+    """Return any float as JSON has it, where NaN is null."""
+    return None if math.isnan(value) else from_bound(value)
+
+
+def as_any_float(value: Any) -> float:
+    """Return what `from_any_float` made of a float."""
+    return math.nan if value is None else as_bound(value)
+
+
+def as_any_floats(value: Any) -> NDArray[np.float64]:
+    """Return a list of what `from_any_float` made of floats, read-only."""
+    values = np.array([as_any_float(entry) for entry in as_list(value)], np.float64)
+    values.setflags(write=False)
+    return values
+
+
 def from_large_integer(number: int) -> int | str:
     """Return an integer of any size as JSON has it."""
     return number if number.bit_length() <= _LARGEST_DECIMAL_BITS else hex(number)

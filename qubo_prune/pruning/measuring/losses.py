@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,71 @@ from qubo_prune.hessians.gates.head import Head
 
 _BLOCK = 2**21
 """Logits turned into float32 at a time on a processor, so that they stay in its caches."""
+
+
+class Predictions(NamedTuple):
+    """What makes predictions.
+
+    Parameters
+    ----------
+    head
+        Turns hidden states into logits; None if `states` are logits.
+    states
+        Hidden states or logits, (tokens, size).
+    """
+
+    head: Head | None
+    states: Tensor
+
+
+class Comparison(NamedTuple):
+    """Predictions held against those of the original, each (tokens,) float64 on the CPU.
+
+    Parameters
+    ----------
+    losses
+        Cross-entropy.
+    divergences
+        KL(original || predictions).
+    agreements
+        1 where both find the same token most likely, else 0.
+    """
+
+    losses: Tensor
+    divergences: Tensor
+    agreements: Tensor
+
+
+def token_comparisons(
+    found: Predictions, original: Predictions, labels: Tensor, step: int
+) -> Comparison:
+    """Return losses, divergences and agreements of predictions, each logit computed once.
+
+    Parameters
+    ----------
+    found, original
+        Of the model and of the original, which may have heads of their own.
+    labels
+        The tokens to predict, (tokens,).
+    step
+        Predictions whose logits are computed together.
+    """
+    results = Comparison(*torch.empty(3, len(labels), dtype=torch.float64))
+    pairs = zip(_logits(*original, step), _logits(*found, step), strict=True)
+    for (start, expected), (_, logits) in pairs:
+        wanted = labels[start : start + len(logits)].to(logits.device)
+        for (at, rows), (_, others) in zip(_blocks(logits), _blocks(expected), strict=True):
+            predicted = torch.log_softmax(_wide(rows), -1)
+            reference = torch.log_softmax(_wide(others.to(rows.device)), -1)
+            place = slice(start + at, start + at + len(rows))
+            results.losses[place] = nn.functional.nll_loss(
+                predicted, wanted[at : at + len(rows)], reduction="none"
+            )
+            results.agreements[place] = (
+                (predicted.argmax(-1) == reference.argmax(-1)).double().cpu()
+            )
+            results.divergences[place] = _divergence(reference, predicted).cpu()
+    return results
 
 
 def token_losses(head: Head | None, states: Tensor, labels: Tensor, step: int) -> Tensor:
@@ -49,10 +115,14 @@ def token_divergences(head: Head | None, original: Tensor, states: Tensor, step:
         for (at, rows), (_, others) in zip(_blocks(expected), _blocks(logits), strict=True):
             wanted = torch.log_softmax(_wide(rows), -1)
             found = torch.log_softmax(_wide(others.to(rows.device)), -1)
-            divergence = found.neg_().add_(wanted).mul_(wanted.exp_()).sum(-1, dtype=torch.float64)
-            # Never negative but for rounding; NaN stays.
-            nats[start + at : start + at + len(rows)] = divergence.clamp_(min=0).cpu()
+            nats[start + at : start + at + len(rows)] = _divergence(wanted, found).cpu()
     return nats
+
+
+def _divergence(wanted: Tensor, found: Tensor) -> Tensor:
+    """Return KL(wanted || found) of rows of log-probabilities, (tokens,), which are spent."""
+    divergence = found.neg_().add_(wanted).mul_(wanted.exp_()).sum(-1, dtype=torch.float64)
+    return divergence.clamp_(min=0)  # never negative but for rounding; NaN stays
 
 
 def _logits(head: Head | None, states: Tensor, step: int) -> Iterator[tuple[int, Tensor]]:

@@ -1,0 +1,1 @@
+"""What a smaller model can still do, beside the original: measured, compared and told."""
