@@ -14,7 +14,10 @@ transformers = pytest.importorskip("transformers")
 
 from tests.tiny_models import BY_TYPE, build  # noqa: E402
 
-FEW = ("--hessian-samples", 8, "--samples", 6, "--evaluations", 9, "--evaluation-samples", 4)
+FEW = (
+    *("--hessian-samples", 8, "--samples", 6, "--evaluations", 9),
+    *("--evaluation-samples", 4, "--no-latency"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +48,14 @@ def test_a_smaller_model_in_one_command(run: Any, model: Path, tmp_path: Path) -
     assert record["removed"] == found["removed"]
     command = (
         f"qubo-prune compress {model} --data {model / 'tokens.npy'} --out {out} --remove 2 --keep 0"
-        " --hessian-samples 8 --evaluations 9 --samples 6 --evaluation-samples 4"
+        " --hessian-samples 8 --evaluations 9 --samples 6 --evaluation-samples 4 --no-latency"
     )
     assert record["command"] == command
     again = run(*arguments(model, out, "--remove", 2, "--keep", "0"))
     assert (again.code, again.err) == (0, "")
     assert "done before" in again.out
+    assert "against the original" in again.out
+    assert found["evaluation"]["original"] == "original"
     assert "removed 2 of 5 layers" in " ".join(again.out.split())
 
 
@@ -70,6 +75,7 @@ def test_a_dry_run_does_nothing(run: Any, model: Path, tmp_path: Path) -> None:
 def test_the_preset_of_the_paper(run: Any, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     more = ("--remove", 2, "--preset", "paper", "--evaluation-samples", 0, "--candidates", 2)
+    more = (*more, "--tasks", "none")
     data = ["compress", model, "--data", model / "tokens.npy", "--out", out]
     ran = run(*data, *more, "--json")
     assert ran.code == 0

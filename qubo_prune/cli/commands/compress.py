@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.commands.evaluate import (
+    IncludePath,
+    Limit,
+    NoLatency,
+    Tasks,
+    TextFiles,
+)
 from qubo_prune.cli.files import Files, require_writable
 from qubo_prune.cli.models import ModelOptions, SequenceLength, silence_libraries
 from qubo_prune.cli.output import (
@@ -19,6 +26,7 @@ from qubo_prune.cli.output import (
     print_line,
     print_table,
     print_text,
+    stdout_console,
     tell,
 )
 from qubo_prune.cli.progress import format_duration, watched
@@ -103,6 +111,11 @@ def compress(
     evaluations: Evaluations = 60,
     samples: Samples = 64,
     evaluation_samples: EvaluationSamples = 64,
+    text: TextFiles = [],  # noqa: B006 - typer copies it
+    tasks: Tasks = [],  # noqa: B006
+    limit: Limit = None,
+    include_path: IncludePath = None,
+    no_latency: NoLatency = False,
     sequence_length: SequenceLength = 512,
     objective: Objective = "loss",
     candidates: Candidates = 1,
@@ -143,6 +156,11 @@ def compress(
         "states": states,
         "backend": backend,
         "solve_seconds": solve_seconds,
+        "text": tuple(map(str, text)),
+        "tasks": _tasks(tasks),
+        "limit": limit,
+        "include_path": None if include_path is None else str(include_path),
+        "latency": not no_latency,
     }
     settings = _settings(context, preset, source, own, remove, allowed)
 
@@ -171,6 +189,12 @@ def compress(
     elif not quiet:
         _show(compressed)
     return exit_code(compressed.stop_reason)
+
+
+def _tasks(items: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of ``--tasks``; ``none`` for none of them."""
+    names = [part.strip() for item in items for part in item.split(",")]
+    return () if names == ["none"] else tuple(names)
 
 
 def _no_sentence(_: str) -> None:
@@ -212,7 +236,11 @@ def _settings(
     }
     if preset_name is None:
         return CompressSettings(remove=remove, **values)
-    given = {name: value for name, value in values.items() if options.was_given(context, name)}
+    given = {
+        name: value
+        for name, value in values.items()
+        if options.was_given(context, "no_latency" if name == "latency" else name)
+    }
     return preset(preset_name, remove=remove, **given)
 
 
@@ -265,7 +293,10 @@ def _show(compressed: Compressed) -> None:
             for step in compressed.steps
         ],
     )
+    evaluation = compressed.evaluation
     if compressed.summary:
         print_text(compressed.summary)
+    if evaluation is not None:
+        stdout_console().print(evaluation.to_table())
     if not compressed.complete:
         print_line(f"Stopped ({compressed.stop_reason.value}); the same command goes on.")

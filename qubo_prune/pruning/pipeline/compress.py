@@ -15,9 +15,11 @@ from qubo_prune.core.files.lock import locked
 from qubo_prune.core.files.strict_json import Reader, as_integer, as_integers
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.core.text import format_blocks, format_count
+from qubo_prune.pruning.evaluation.evaluation import Evaluation
+from qubo_prune.pruning.evaluation.harness import require_library
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing, require_folder
 from qubo_prune.pruning.pipeline.settings import CompressSettings
-from qubo_prune.pruning.pipeline.steps import MODEL, STEPS, Job, Step, steps_of
+from qubo_prune.pruning.pipeline.steps import EVALUATION, MODEL, STEPS, Job, Report, Step, steps_of
 from qubo_prune.pruning.pipeline.workbench import Workbench
 from qubo_prune.pruning.saving import RECORD
 
@@ -64,6 +66,8 @@ class Compressed:
         What the smaller model lacks, once it is there.
     summary : str
         What it is, in a sentence.
+    evaluation : Evaluation, optional
+        How good it is, beside the original.
     """
 
     out: Path
@@ -71,6 +75,7 @@ class Compressed:
     stop_reason: StopReason
     removed: tuple[int, ...] = ()
     summary: str = ""
+    evaluation: Evaluation | None = None
 
     @property
     def complete(self) -> bool:
@@ -85,6 +90,7 @@ class Compressed:
             "stop_reason": self.stop_reason.value,
             "removed": list(self.removed),
             "summary": self.summary,
+            "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
             "steps": [{**vars(step), "output": str(step.output)} for step in self.steps],
         }
 
@@ -142,6 +148,8 @@ def compress(
         If a file cannot be written.
     """
     folder = Path(out)
+    if settings.tasks:
+        require_library()  # of which the last step would tell otherwise
     require_folder(folder)
     _require_other_folder(folder, Path(model))
     names = [data] if isinstance(data, str | os.PathLike) else list(data)
@@ -198,8 +206,15 @@ def _run(
         seconds = time.perf_counter() - begun
         ledger.finish(step.name, output, request, seconds)
         reports.append(StepReport(step.name, output, "done now", seconds))
+    evaluation = None
+    if Report.is_wanted(job.settings):
+        evaluation = Evaluation.load(job.folder / EVALUATION)
     return Compressed(
-        job.folder, tuple(reports), StopReason.COMPLETED, *_what_was_made(job.folder / MODEL)
+        job.folder,
+        tuple(reports),
+        StopReason.COMPLETED,
+        *_what_was_made(job.folder / MODEL),
+        evaluation,
     )
 
 

@@ -133,6 +133,9 @@ def _seconds(name: str, bench: Workbench, pace: _Pace) -> float | None:
         half = sum(lengths[: shares.measuring]) / 2
         passes = settings.evaluations + FINALISTS + 2 * (1 + len(settings.criteria))
         return pace.forward * half * passes
+    if name == "evaluate" and not (settings.tasks or settings.text or settings.latency):
+        first, last = shares.report
+        return 2 * pace.forward * sum(lengths[first:last]) * (1 + settings.candidates)
     if name == "prune":
         return 3 * pace.loading * settings.candidates
     return None

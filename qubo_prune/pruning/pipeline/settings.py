@@ -48,7 +48,17 @@ class CompressSettings:
     candidates : int
         How many of the best removals become models; the first is the one to keep.
     evaluation_samples : int
-        Samples that nothing above looks at, for the report; 0 for no report.
+        Samples that nothing above looks at, for the report; 0 for none.
+    text : tuple of str
+        Files of documents, for the perplexities of the report.
+    tasks : tuple of str
+        Tasks and suites of lm-eval, for the report.
+    limit : int, optional
+        Most items of each task.
+    include_path : str, optional
+        A folder with files of tasks.
+    latency : bool
+        Whether the report has times and memory.
     sequence_length : int
         Most tokens of a sample.
     seed : int
@@ -83,6 +93,11 @@ class CompressSettings:
     criteria: tuple[str, ...] = ("block-influence",)
     candidates: int = 1
     evaluation_samples: int = 64
+    text: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    limit: int | None = None
+    include_path: str | None = None
+    latency: bool = True
     sequence_length: int = 512
     seed: int = 0
     batch_size: int = BATCH_SIZE
@@ -138,8 +153,8 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(
-        "The paper's calibration (2,048 whole chats, one at a time, bfloat16), and its lowest"
-        " energies instead of measurements.",
+        "The paper's calibration (2,048 whole chats, one at a time, bfloat16), its lowest energies"
+        " instead of measurements, and its six tasks.",
         {
             "hessian_samples": 2048,
             "sequence_length": _UNCUT,
@@ -148,6 +163,8 @@ PRESETS = {
             "dtype": "bfloat16",
             "evaluations": 0,
             "candidates": 10,
+            "tasks": ("paper",),
+            "latency": False,
         },
     )
 }

@@ -17,6 +17,8 @@ from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.hessians.extraction import extract
+from qubo_prune.pruning.evaluation.evaluator import evaluate
+from qubo_prune.pruning.model_card import write_card
 from qubo_prune.pruning.pipeline.digests import digest_of
 from qubo_prune.pruning.pipeline.settings import CompressSettings
 from qubo_prune.pruning.pipeline.workbench import Workbench
@@ -32,6 +34,7 @@ HESSIAN = "01-hessian.npy"
 SPECTRUM = "02-spectrum.json"
 SELECTION = "03-selection.json"
 MODEL = "04-model"
+EVALUATION = "05-evaluation.json"
 WORK = "unfinished"
 """The folder, inside that of the steps, of what unfinished steps go on from."""
 
@@ -309,6 +312,62 @@ class Prune(Step):
         return StopReason.COMPLETED
 
 
+class Report(Step):
+    """How good the smaller models are, beside the original."""
+
+    name = "evaluate"
+    output = EVALUATION
+    summary = "how good it is, beside the original"
+
+    @classmethod
+    def is_wanted(cls, settings: CompressSettings) -> bool:
+        return bool(settings.evaluation_samples or settings.tasks or settings.text)
+
+    def reads(self, settings: CompressSettings) -> tuple[str, ...]:
+        sampled = ("data",) if settings.evaluation_samples else ()
+        return ("model", *sampled, removal_file(settings), *models_of(settings))
+
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        own = ("evaluation_samples", "tasks", "limit", "include_path", "latency")
+        used = ("hessian_samples", "samples")  # which decide where the report's samples begin
+        files = [digest_of(Path(each)) for each in settings.text]
+        return {**_values(settings, *_READING, "dtype", *own, *used), "text": files}
+
+    def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
+        settings, bench = job.settings, job.bench
+        samples = None
+        if settings.evaluation_samples:
+            samples = bench.calibration.part(*bench.shares.report)
+        made = [name for name in models_of(settings) if (job.folder / name).is_dir()]
+        evaluation = evaluate(
+            {"original": bench.model, **{name: job.folder / name for name in made}},
+            samples,
+            tokenizer=bench.tokenizer,
+            text=settings.text or None,
+            tasks=settings.tasks,
+            limit=settings.limit,
+            include_path=settings.include_path,
+            latency=settings.latency,
+            batch_size=settings.batch_size,
+            dtype=settings.dtype,
+            device_map=settings.device,
+            trust_remote_code=settings.trust_remote_code,
+            state=job.work("measures.jsonl", {}),
+            stop=job.stop(),
+        )
+        if evaluation.stop_reason is StopReason.COMPLETED:
+            evaluation.save((job.folder / EVALUATION).with_suffix(".md"))
+            evaluation.save(job.folder / EVALUATION)
+            for name in made:
+                write_card(job.folder / name, evaluation.to_markdown())
+        return evaluation.stop_reason
+
+
+def models_of(settings: CompressSettings) -> tuple[str, ...]:
+    """Return the folders of the smaller models."""
+    return tuple(map(model_name, range(settings.candidates)))
+
+
 def removal_file(settings: CompressSettings) -> str:
     """Return which file says what is removed."""
     return SELECTION if settings.evaluations else SPECTRUM
@@ -323,7 +382,7 @@ def model_name(state: int) -> str:
     return MODEL if not state else f"{MODEL}-{state}"
 
 
-STEPS: tuple[type[Step], ...] = (Extract, Solve, Select, Prune)
+STEPS: tuple[type[Step], ...] = (Extract, Solve, Select, Prune, Report)
 """All steps, in order."""
 
 
