@@ -92,7 +92,7 @@ def test_the_preset_of_the_paper(run: Any, model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "say how many blocks to remove: --remove M"),
+        ([], "--remove"),
         (["--remove", 2, "--from", "cook"], "'cook' to begin with does not exist"),
         (["--remove", 2, "--preset", "best"], "there is no preset 'best'"),
         (["--remove", 2, "--objective", "speed"], "--objective must be loss or kl"),
@@ -116,3 +116,15 @@ def test_a_time_limit_and_then_the_rest(run: Any, model: Path, tmp_path: Path) -
     assert ran.code == 3
     assert "Stopped (time limit); the same command goes on." in ran.out
     assert run(*arguments(model, out, "--remove", 2, "-q")).code == 0
+
+
+def test_extract_has_the_preset_too(run: Any, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "h.npy"
+    data = ["extract", model, "--data", model / "tokens.npy", "--out", out]
+    assert run(*data, "--preset", "paper", "--samples", 5, "-q").code == 0
+    sidecar = json.loads(out.with_suffix(".json").read_text())
+    assert (sidecar["samples"], sidecar["dtype"]) == (5, "bfloat16")
+    assert sidecar["calibration"]["seed"] == 42
+    assert sidecar["calibration"]["sequence_length"] == 131_072
+    ran = run("extract", model, "--data", "x", "--out", tmp_path / "i.npy", "--preset", "best")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)

@@ -43,6 +43,12 @@ if TYPE_CHECKING:
 Out = Annotated[
     Path, typer.Option(metavar="DIR", help="The folder to write, with a file for each step.")
 ]
+Remove = Annotated[
+    list[str],
+    typer.Option(
+        metavar="M", help="How many blocks to remove; or KIND=COUNT for each kind, repeatable."
+    ),
+]
 HessianSamples = Annotated[
     int, typer.Option(metavar="COUNT", help="Samples of the Hessian; 0 to do without one.")
 ]
@@ -107,6 +113,7 @@ def compress(
     source: ModelOptions,
     out: Out,
     allowed: options.RemovalOptions,
+    remove: Remove,
     hessian_samples: HessianSamples = 256,
     evaluations: Evaluations = 60,
     samples: Samples = 64,
@@ -135,8 +142,8 @@ def compress(
     on it is then done again. Interrupted or killed, the same command goes on where it was. Exits
     with 0 when all is there, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first.
     """
-    remove = options.parse_removal(allowed.remove)
-    if remove is None:
+    counts = options.parse_removal(remove)
+    if counts is None:
         raise InputError("say how many blocks to remove: --remove M.")
     _check_out(out, source)
     if quiet or not sys.stderr.isatty():
@@ -162,7 +169,7 @@ def compress(
         "include_path": None if include_path is None else str(include_path),
         "latency": not no_latency,
     }
-    settings = _settings(context, preset, source, own, remove, allowed)
+    settings = _settings(context, preset, source, own, counts, allowed)
 
     say = _no_sentence if quiet else tell
     if dry_run:

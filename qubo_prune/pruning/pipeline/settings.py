@@ -11,7 +11,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
 
-__all__ = ["PRESETS", "CompressSettings", "preset"]
+__all__ = ["PRESETS", "CompressSettings", "preset", "preset_values"]
 
 _UNCUT = 131_072
 """Tokens that no sample of a chat has."""
@@ -181,8 +181,13 @@ def preset(name: str, **settings: Any) -> CompressSettings:
     **settings
         As of `CompressSettings`; ``remove`` has to be there.
     """
+    return replace(CompressSettings(remove=0), **{**preset_values(name), **settings})
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """Return what a preset sets, by the names of `CompressSettings`."""
     if name not in PRESETS:
         raise InputError(
             f"there is no preset {format_value(name)}; choose one of {', '.join(PRESETS)}."
         )
-    return replace(CompressSettings(remove=0), **{**PRESETS[name].values, **settings})
+    return PRESETS[name].values
