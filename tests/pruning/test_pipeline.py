@@ -21,7 +21,8 @@ from qubo_prune.pruning.evaluation.evaluation import Evaluation
 from qubo_prune.pruning.pipeline.compress import Compressed
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing
 from qubo_prune.pruning.pipeline.settings import CompressSettings, preset
-from qubo_prune.pruning.pipeline.workbench import shares
+from qubo_prune.pruning.pipeline.steps import Job
+from qubo_prune.pruning.pipeline.workbench import Workbench, shares
 from qubo_prune.pruning.selection import Selection
 
 torch = pytest.importorskip("torch")
@@ -284,6 +285,30 @@ def test_killed_at_any_time_it_comes_to_the_same_files(
     assert made == expected
     names = {path.name for path in out.iterdir()}
     assert names <= {path.name for path in finished.iterdir()}
+
+
+@pytest.mark.parametrize("moved", [[], [".grads.npy"], [".grads.npy", ".json"]])
+@pytest.mark.parametrize("is_said", [True, False])
+def test_killed_between_the_files_of_a_hessian(
+    moved: list[str], is_said: bool, given: Path, out: Path
+) -> None:
+    """The files of a Hessian get their names one after the other."""
+    entry = json.loads((out / "steps.json").read_text())["steps"]["extract"]
+    bench = Workbench(str(given / "tiny"), [str(given / "tokens.npy")], SETTINGS, print)
+    made = Job(out, bench, SETTINGS).work("01-hessian.npy", entry["request"])
+    expected = {}
+    for suffix in (".npy", ".json", ".grads.npy"):
+        path = out / f"01-hessian{suffix}"
+        expected[path] = path.read_bytes()
+        if suffix not in moved:
+            path.rename(made.with_name(made.stem + suffix))
+    if is_said:
+        made.with_suffix(".complete").touch()
+    ledger = Ledger(out)
+    ledger.start("extract", out / "01-hessian.npy", entry["request"])
+    assert run(given, out).complete
+    assert {path: path.read_bytes() for path in expected} == expected
+    assert not [*(out / "unfinished").glob("*hessian*")]
 
 
 def test_bad_input_writes_nothing(given: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.hessian import load_hessian
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
@@ -158,7 +159,10 @@ class Extract(Step):
 
     def run(self, job: Job, request: Mapping[str, Any]) -> StopReason:
         target, made = job.folder / HESSIAN, job.work(HESSIAN, request)
-        if not made.exists():
+        complete = made.with_suffix(".complete")  # said before the first file is moved
+        if not (made.exists() and (complete.exists() or _has_own_sidecar(made))):
+            made.unlink(missing_ok=True)  # of which a killed run wrote no sidecar
+            complete.unlink(missing_ok=True)
             bench = job.bench
             extraction = extract(
                 bench.model,
@@ -173,11 +177,20 @@ class Extract(Step):
             )
             if not extraction.complete:
                 return extraction.stop_reason
+        complete.touch()
         for suffix in (".grads.npy", ".json", ".npy"):  # the matrix last: then all is there
             part = made.with_name(made.name.removesuffix(".npy") + suffix)
             with contextlib.suppress(FileNotFoundError):
                 part.replace(target.with_name(target.stem + suffix))
+        complete.unlink()
         return StopReason.COMPLETED
+
+
+def _has_own_sidecar(hessian: Path) -> bool:
+    """Whether a Hessian lies beside the sidecar that was written with it."""
+    with contextlib.suppress(InputError):
+        return bool(load_hessian(hessian).metadata)
+    return False
 
 
 class Solve(Step):
@@ -356,10 +369,10 @@ class Report(Step):
             stop=job.stop(),
         )
         if evaluation.stop_reason is StopReason.COMPLETED:
-            evaluation.save((job.folder / EVALUATION).with_suffix(".md"))
-            evaluation.save(job.folder / EVALUATION)
             for name in made:
                 write_card(job.folder / name, evaluation.to_markdown())
+            evaluation.save((job.folder / EVALUATION).with_suffix(".md"))
+            evaluation.save(job.folder / EVALUATION)  # the last: then all is there
         return evaluation.stop_reason
 
 
