@@ -39,10 +39,10 @@ class Metric:
     standard_error : float, optional
         Of the value; None where nothing is known of it, or nothing is left to chance.
     samples : (n,) float64
-        What the value is made of: a number per sample or item, nats of each window of a perplexity,
+        What the value is made of: a number per sample or item, nats of each block of a text,
         seconds of each repetition. Read-only, perhaps empty.
     weights : (n,) float64
-        Of a perplexity, how many tokens or words each window scores; else empty.
+        Of a perplexity, how many tokens or words each block has; else empty.
     reference : (n,) float64
         Of a time, what the original took in the same pairs of repetitions; else empty.
     unit : str
@@ -93,7 +93,7 @@ class Metric:
     def perplexity(cls, name: str, nats: ArrayLike, weights: ArrayLike, **more: Any) -> Metric:
         """Return the exponential of all nats over all weights.
 
-        The standard error is that of a ratio of sums over the windows: of its logarithm, times the
+        The standard error is that of a ratio of sums over the blocks: of its logarithm, times the
         value.
         """
         sums, counts = np.array(nats, np.float64), np.array(weights, np.float64)
@@ -137,7 +137,7 @@ def mean_error(values: NDArray[np.float64]) -> float | None:
 
 
 def ratio_error(sums: NDArray[np.float64], weights: NDArray[np.float64]) -> float | None:
-    """Return the standard error of ``sums.sum() / weights.sum()`` over windows, linearised.
+    """Return the standard error of ``sums.sum() / weights.sum()`` over blocks, linearised.
 
     Examples
     --------

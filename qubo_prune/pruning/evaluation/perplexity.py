@@ -31,6 +31,11 @@ WINDOW = 2048
 CHUNK = 512
 """Tokens of a chunk, the default of llama.cpp."""
 
+_BLOCK = 256
+"""Most tokens of what errors and tests take for one sample; neighbours hardly depend on each other
+in how much two models differ.
+"""
+
 _JOINT = "\n\n"
 
 
@@ -189,10 +194,10 @@ def measure_rolling(
     watch : Watch
         Told before every batch, and may end it.
     """
-    nats = _nats(model, windows, batch_size, watch)
+    nats, counts, words = _scored(model, windows, batch_size, watch)
     return [
-        Metric.perplexity("token perplexity", nats, windows.counts, facts=windows.facts),
-        Metric.perplexity("word perplexity", nats, windows.words, facts=windows.facts),
+        Metric.perplexity("token perplexity", nats, counts, facts=windows.facts),
+        Metric.perplexity("word perplexity", nats, words, facts=windows.facts),
     ]
 
 
@@ -200,15 +205,23 @@ def measure_chunks(
     model: Any, windows: Windows, *, batch_size: int, watch: Watch = UNWATCHED
 ) -> list[Metric]:
     """Return the perplexity of `chunks`; the arguments are those of `measure_rolling`."""
-    nats = _nats(model, windows, batch_size, watch)
-    return [Metric.perplexity("perplexity as llama.cpp", nats, windows.counts, facts=windows.facts)]
+    nats, counts, _ = _scored(model, windows, batch_size, watch)
+    return [Metric.perplexity("perplexity as llama.cpp", nats, counts, facts=windows.facts)]
 
 
-def _nats(model: Any, windows: Windows, batch_size: int, watch: Watch) -> NDArray[np.float64]:
-    from qubo_prune.pruning.evaluation.samples import sample_losses
+def _scored(
+    model: Any, windows: Windows, batch_size: int, watch: Watch
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return nats, tokens and words of blocks of the windows, of which there are enough to say how
+    sure a perplexity is.
+    """
+    from qubo_prune.pruning.evaluation.samples import block_losses
 
-    losses = sample_losses(model, windows.calibration, batch_size=batch_size, watch=watch)
-    return losses * windows.counts
+    nats, counts = block_losses(
+        model, windows.calibration, _BLOCK, batch_size=batch_size, watch=watch
+    )
+    rates = np.repeat(windows.words / windows.counts, -(-windows.counts // _BLOCK).astype(int))
+    return nats, counts, counts * rates
 
 
 def _windows(

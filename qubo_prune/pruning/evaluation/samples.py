@@ -29,6 +29,7 @@ from qubo_prune.pruning.measuring.memory import ran_out, release
 __all__ = [
     "Original",
     "Predictor",
+    "block_losses",
     "checksum",
     "inference",
     "measure_samples",
@@ -191,6 +192,45 @@ def sample_losses(
                 nats = token_losses(head, states, batch.labels, predictor.step)
             losses[batch.samples] = batch.sample_means(nats)
         return losses
+
+    return with_less_memory(run_all, batch_size)
+
+
+def block_losses(
+    model: PreTrainedModel,
+    calibration: Calibration,
+    block: int,
+    *,
+    batch_size: int,
+    watch: Watch = UNWATCHED,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the summed cross-entropy of each block of a sample's counted tokens, and how many
+    tokens it has, sample by sample.
+
+    Parameters
+    ----------
+    block : int
+        Tokens of a block; the last one of a sample may be shorter.
+    model, calibration, batch_size, watch
+        As of `measure_samples`.
+    """
+    predictor = Predictor(model)
+    counted = np.array([each.sum() for each in calibration.targets])
+    starts = np.concatenate([[0], np.cumsum(-(-counted // block))])
+
+    def run_all(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        sums, counts = np.zeros((2, starts[-1]))
+        for batch in _watched(make_batches(model, calibration, size), watch):
+            with inference(model):
+                head, states = predictor.predictions(batch)
+                nats = token_losses(head, states, batch.labels, predictor.step).numpy()
+            rows = batch.rows.numpy()
+            # Predictions come sample by sample, each from its first counted token on.
+            position = np.arange(len(rows)) - np.searchsorted(rows, rows)
+            place = starts[batch.samples[rows]] + position // block
+            np.add.at(sums, place, nats)
+            np.add.at(counts, place, 1)
+        return sums, counts
 
     return with_less_memory(run_all, batch_size)
 

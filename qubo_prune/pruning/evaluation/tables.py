@@ -90,7 +90,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
     """Return what a reader has to know of the tests of a table, a sentence each."""
     tests = {row.comparison.test for row in rows if row.comparison}
     said = {
-        "paired t": "Samples and windows are compared one by one (paired t test).",
+        "paired t": "Samples, and blocks of 256 tokens of texts, are compared one by one"
+        " (paired t test).",
         "McNemar": "Items are compared one by one (exact McNemar test).",
         "sign": "Times are medians of pairs taken in turn (sign test).",
         "z": "What could not be paired is compared by its errors alone (z test).",
@@ -117,7 +118,7 @@ def format_metric(metric: Metric) -> str:
     if math.isinf(value):
         return "diverged"
     if metric.unit == "bytes":
-        return format_bytes(round(value)) if value >= 10_000 else f"{value:,.0f} bytes"
+        return format_bytes(round(value)) if value >= 10**6 else f"{value:,.0f} bytes"
     if metric.kind is Kind.SIZE:
         return f"{value:,.0f}"
     if metric.kind is Kind.TIME:
