@@ -96,6 +96,7 @@ def test_the_preset_of_the_paper(run: Any, model: Path, tmp_path: Path) -> None:
         (["--remove", 2, "--from", "cook"], "'cook' to begin with does not exist"),
         (["--remove", 2, "--preset", "best"], "there is no preset 'best'"),
         (["--remove", 2, "--objective", "speed"], "--objective must be loss or kl"),
+        (["--remove", 2, "--granularity", "branch"], "--granularity must be block here"),
         (["--remove", 2, "--samples", 1], "--samples must be at least 2, not 1"),
         (["--remove", 9], "9"),
         (["--remove", 2, "--keep", "layers.9"], "layers.9"),

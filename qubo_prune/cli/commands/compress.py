@@ -16,6 +16,7 @@ from qubo_prune.cli.commands.evaluate import (
     NoLatency,
     Tasks,
     TextFiles,
+    TextTokens,
 )
 from qubo_prune.cli.files import Files, require_writable
 from qubo_prune.cli.models import ModelOptions, SequenceLength, silence_libraries
@@ -119,6 +120,7 @@ def compress(
     samples: Samples = 64,
     evaluation_samples: EvaluationSamples = 64,
     text: TextFiles = [],  # noqa: B006 - typer copies it
+    text_tokens: TextTokens = None,
     tasks: Tasks = [],  # noqa: B006
     limit: Limit = None,
     include_path: IncludePath = None,
@@ -164,6 +166,7 @@ def compress(
         "backend": backend,
         "solve_seconds": solve_seconds,
         "text": tuple(map(str, text)),
+        "text_tokens": text_tokens,
         "tasks": _tasks(tasks),
         "limit": limit,
         "include_path": None if include_path is None else str(include_path),

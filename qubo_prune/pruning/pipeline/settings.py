@@ -27,8 +27,8 @@ class CompressSettings:
         How many blocks, in all or of each kind.
     only, keep, force
         As of `qubo_prune.Problem`.
-    granularity : {"block", "branch"}
-        Whole decoder layers, or residual branches.
+    granularity : {"block"}
+        What a block is: a whole decoder layer. Branches can be selected, but not cut out.
     hessian_samples : int
         Samples of the Hessian; 0 leaves it out, and what it would propose.
     states : int
@@ -51,6 +51,8 @@ class CompressSettings:
         Samples that nothing above looks at, for the report; 0 for none.
     text : tuple of str
         Files of documents, for the perplexities of the report.
+    text_tokens : int, optional
+        How many tokens of them count.
     tasks : tuple of str
         Tasks and suites of lm-eval, for the report.
     limit : int, optional
@@ -82,7 +84,7 @@ class CompressSettings:
     only: str | None = None
     keep: tuple[int | str, ...] = ()
     force: tuple[int | str, ...] = ()
-    granularity: Literal["block", "branch"] = "block"
+    granularity: Literal["block"] = "block"
     hessian_samples: int = 256
     states: int = 100
     backend: str = BACKEND
@@ -94,6 +96,7 @@ class CompressSettings:
     candidates: int = 1
     evaluation_samples: int = 64
     text: tuple[str, ...] = ()
+    text_tokens: int | None = None
     tasks: tuple[str, ...] = ()
     limit: int | None = None
     include_path: str | None = None
@@ -118,12 +121,15 @@ class CompressSettings:
         for name in ("states", "candidates", "batch_size"):
             as_count(getattr(self, name), name, least=1, remedy="correct it")
         as_count(self.samples, "samples", least=2, remedy="one to choose by and one to report on")
-        for name, known in (("objective", ("loss", "kl")), ("granularity", ("block", "branch"))):
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name} must be {' or '.join(known)}, not"
-                    f" {format_value(getattr(self, name))}; choose one."
-                )
+        if self.objective not in ("loss", "kl"):
+            raise InputError(
+                f"objective must be loss or kl, not {format_value(self.objective)}; choose one."
+            )
+        if self.granularity != "block":
+            raise InputError(
+                f"granularity must be block here, not {format_value(self.granularity)}: branches"
+                " can be selected, but not cut out; leave it out."
+            )
         if not self.hessian_samples and not self.evaluations:
             raise InputError(
                 "hessian_samples=0 and evaluations=0 leave nothing to choose by; give one of them."

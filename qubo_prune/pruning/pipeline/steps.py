@@ -341,7 +341,7 @@ class Report(Step):
         return ("model", *sampled, removal_file(settings), *models_of(settings))
 
     def options(self, settings: CompressSettings) -> dict[str, Any]:
-        own = ("evaluation_samples", "tasks", "limit", "include_path", "latency")
+        own = ("evaluation_samples", "tasks", "limit", "include_path", "latency", "text_tokens")
         used = ("hessian_samples", "samples")  # which decide where the report's samples begin
         files = [digest_of(Path(each)) for each in settings.text]
         return {**_values(settings, *_READING, "dtype", *own, *used), "text": files}
@@ -357,6 +357,7 @@ class Report(Step):
             samples,
             tokenizer=bench.tokenizer,
             text=settings.text or None,
+            text_tokens=settings.text_tokens,
             tasks=settings.tasks,
             limit=settings.limit,
             include_path=settings.include_path,
