@@ -47,7 +47,7 @@ def test_a_smaller_model_in_one_command(run: Any, model: Path, tmp_path: Path) -
     record = json.loads((out / "04-model" / "prune.json").read_text())
     assert record["removed"] == found["removed"]
     command = (
-        f"qubo-prune compress {model} --data {model / 'tokens.npy'} --out {out} --remove 2 --keep 0"
+        f"qubo-prune compress {model} --data {model / 'tokens.npy'} --out {out} --keep 0 --remove 2"
         " --hessian-samples 8 --evaluations 9 --samples 6 --evaluation-samples 4 --no-latency"
     )
     assert record["command"] == command
