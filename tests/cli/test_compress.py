@@ -98,8 +98,12 @@ def test_the_preset_of_the_paper(run: Any, model: Path, tmp_path: Path) -> None:
         (["--remove", 2, "--objective", "speed"], "--objective must be loss or kl"),
         (["--remove", 2, "--granularity", "branch"], "--granularity must be block here"),
         (["--remove", 2, "--samples", 1], "--samples must be at least 2, not 1"),
-        (["--remove", 9], "9"),
+        (["--remove", 9], "and 5 (blocks that may be removed), not 9"),
+        (["--remove", 5], "--remove must be from 1 to 4 of the 5 blocks, not 5"),
         (["--remove", 2, "--keep", "layers.9"], "layers.9"),
+        (["--remove", 2, "--backend", "nope"], "there is no backend 'nope'"),
+        (["--remove", 2, "--text", "x.txt"], "comes with no tokenizer"),
+        (["--remove", 2, "--data", "none.npy"], "none.npy does not exist"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -109,6 +113,7 @@ def test_bad_input_is_one_line(
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
     assert ran.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_time_limit_and_then_the_rest(run: Any, model: Path, tmp_path: Path) -> None:

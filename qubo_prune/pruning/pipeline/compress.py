@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qubo_prune.backends.registry import get_backend
 from qubo_prune.core.errors import InputError, OutputError
 from qubo_prune.core.files.disk import read_file
 from qubo_prune.core.files.lock import locked
@@ -148,6 +150,7 @@ def compress(
         If a file cannot be written.
     """
     folder = Path(out)
+    get_backend(settings.backend)
     if settings.tasks:
         require_library()  # of which the last step would tell otherwise
     require_folder(folder)
@@ -161,10 +164,13 @@ def compress(
         raise OutputError(
             f"{folder} cannot be made ({error.strerror}); name a folder that can be."
         ) from error
-    with locked(folder / _LOCK, f"compressing into {folder}"), stop.interruptible():
-        ledger = Ledger(folder)
-        job = Job(folder, bench, settings, command, progress=progress)
-        return _run(job, ledger, steps_of(settings), begin, stop, tell)
+    try:
+        with locked(folder / _LOCK, f"compressing into {folder}"), stop.interruptible():
+            job = Job(folder, bench, settings, command, progress=progress)
+            return _run(job, Ledger(folder), steps_of(settings), begin, stop, tell)
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # which was made for nothing, if it is empty
 
 
 def _run(
@@ -194,6 +200,8 @@ def _run(
             continue
         if stop.should_stop():
             return _stopped(job, steps, reports, stop.reason)
+        if not any(report.outcome == "done now" for report in reports):
+            job.bench.check()
         changes = ledger.changes(step.name, request) if standing is Standing.CHANGED else []
         why = f" again ({', '.join(changes)} changed)" if changes else ""
         tell(f"{number}/{len(steps)} {step.name}{why}: {step.summary}")

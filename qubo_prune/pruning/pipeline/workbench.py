@@ -19,6 +19,7 @@ from qubo_prune.hessians.language_model import (
 from qubo_prune.hessians.samples_for_model import samples_for_model
 from qubo_prune.pruning.pipeline.digests import source_digest
 from qubo_prune.pruning.pipeline.settings import CompressSettings
+from qubo_prune.pruning.problem_of_model import problem_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -163,6 +164,36 @@ class Workbench:
         return load_model(
             self.name, dtype=settings.dtype, device_map=settings.device, **self._of_model
         )
+
+    def check(self) -> None:
+        """Find out what cannot be done with the samples and the model, before hours of work.
+
+        Raises
+        ------
+        InputError
+            If there are no samples or no such blocks, too many are to go, or text is to be read
+            without a tokenizer.
+        """
+        settings = self.settings
+        needs_tokenizer = settings.text or settings.tasks
+        if needs_tokenizer and self.tokenizer is None:
+            raise InputError(
+                f"the model {self.name!r} comes with no tokenizer that can be loaded, but text and"
+                " tasks need one; add its tokenizer.json, or leave them out."
+            )
+        _ = self.shares
+        problem = problem_of(
+            self.gates,
+            settings.remove,
+            keep=settings.keep,
+            force=settings.force,
+            only=settings.only,
+        )
+        if not 0 < problem.num_removed < problem.num_blocks:
+            raise InputError(
+                f"remove must be from 1 to {problem.num_blocks - 1} of the {problem.num_blocks}"
+                f" blocks, not {problem.num_removed}; choose another number."
+            )
 
     @cached_property
     def gates(self) -> Gates:
