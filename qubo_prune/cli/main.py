@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from qubo_prune.cli.commands.backends import backends
+from qubo_prune.cli.commands.compress import compress
 from qubo_prune.cli.commands.criteria import criteria
 from qubo_prune.cli.commands.evaluate import evaluate
 from qubo_prune.cli.commands.exchange import export, import_
@@ -50,7 +51,7 @@ _app = typer.Typer(
 )
 _COMMANDS = (
     *(solve, sweep, plan, verify, backends),
-    *(extract, merge, export, criteria, select, prune, evaluate),
+    *(extract, merge, export, criteria, select, prune, evaluate, compress),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:

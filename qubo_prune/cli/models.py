@@ -14,7 +14,6 @@ import typer
 
 from qubo_prune.cli.output import tell
 from qubo_prune.core.defaults import BATCH_SIZE
-from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -134,16 +133,27 @@ class ModelOptions:
         from qubo_prune.hessians.language_model import check_config, require_dtype
 
         if quiet or not sys.stderr.isatty():
-            _silence_libraries()
+            silence_libraries()
         require_dtype(self.dtype)
         check_config(self.model, **self._of_model)
 
     def load_samples(self, samples: int, sequence_length: int, *, quiet: bool) -> Calibration:
         """Load the samples alone, as tokens of the model."""
-        from qubo_prune.hessians.language_model import load_tokenizer
+        from qubo_prune.hessians.samples_for_model import samples_for_model
 
-        tokenizer = load_tokenizer(self.model, **self._of_model)
-        calibration = self._drawn(tokenizer, samples, sequence_length)
+        calibration = samples_for_model(
+            self.model,
+            self.data,
+            **self._of_model,
+            num_samples=samples,
+            sequence_length=sequence_length,
+            seed=self.seed,
+            split=self.split,
+            config=self.config,
+            text_field=self.text_field,
+            mask_prompt=self.mask_prompt,
+            data_revision=self.data_revision,
+        )
         if not quiet:
             _tell_of_rows(calibration)
         return calibration
@@ -151,29 +161,6 @@ class ModelOptions:
     @property
     def _of_model(self) -> dict[str, Any]:
         return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
-
-    def _drawn(self, tokenizer: Any, samples: int, sequence_length: int) -> Calibration:
-        from qubo_prune.hessians.calibration.calibration import load_calibration
-        from qubo_prune.hessians.calibration.sources import NoTokenizerError
-
-        try:
-            return load_calibration(
-                self.data[0] if len(self.data) == 1 else self.data,
-                tokenizer,
-                num_samples=samples,
-                sequence_length=sequence_length,
-                seed=self.seed,
-                split=self.split,
-                config=self.config,
-                text_field=self.text_field,
-                mask_prompt=self.mask_prompt,
-                revision=self.data_revision,
-            )
-        except NoTokenizerError as error:
-            raise InputError(
-                f"the model {self.model!r} comes with no tokenizer that can be loaded, but"
-                f" {error.what}; add its tokenizer.json, or give token ids as input_ids."
-            ) from error
 
 
 def load_model_alone(
@@ -189,7 +176,7 @@ def load_model_alone(
     from qubo_prune.hessians.language_model import load_model, load_tokenizer
 
     if quiet or not sys.stderr.isatty():
-        _silence_libraries()
+        silence_libraries()
     loaded = load_model(
         model,
         dtype=dtype,
@@ -215,7 +202,7 @@ def _tell_of_rows(calibration: Calibration) -> None:
         tell(f"rows passed over: {skipped}")
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
     """Keep the progress bars of libraries out of logs."""
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # read when datasets is imported
     with contextlib.suppress(ImportError):  # which `load_tokenizer` tells of

@@ -30,7 +30,10 @@ HessianArgument = Annotated[
     str,
     typer.Argument(
         metavar="HESSIAN",
-        help="A .npy file or one that `qubo-prune import` reads, or the name of a bundled Hessian.",
+        help=(
+            "A .npy or .pt file or one that `qubo-prune import` reads, or the name of a bundled"
+            " Hessian."
+        ),
     ),
 ]
 Removal = Annotated[
@@ -65,6 +68,16 @@ Beta = Annotated[
     ),
 ]
 Symmetrize = Annotated[bool, typer.Option("--symmetrize", help="Replace H by (H + H') / 2 first.")]
+Gradients = Annotated[
+    bool,
+    typer.Option(
+        "--gradients",
+        help=(
+            "The file holds per-sample gradients A, one row a sample: H = A'A/m. Taken for granted"
+            " where it has more rows than columns."
+        ),
+    ),
+]
 BackendName = Annotated[
     str, typer.Option(metavar="NAME", help="The solver (see `qubo-prune backends`).")
 ]
@@ -127,6 +140,7 @@ class ProblemOptions(RemovalOptions):
     hessian: HessianArgument
     beta: Beta = 0.0
     symmetrize: Symmetrize = False
+    gradients: Gradients = False
 
     def load(self, remove: int | None = None) -> Problem:
         """Return the problem; `remove` takes the place of the option, which some commands read in
@@ -145,6 +159,7 @@ class ProblemOptions(RemovalOptions):
             force=force,
             beta=self.beta,
             symmetrize=self.symmetrize,
+            gradients=self.gradients,
         )
 
 
@@ -238,6 +253,12 @@ def _parameter(shared: dataclasses.Field[Any], of: type) -> inspect.Parameter:
         default=inspect.Parameter.empty if default is dataclasses.MISSING else default,
         annotation=get_type_hints(of, include_extras=True)[shared.name],
     )
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether the user wrote an option, or what it says is its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 _INDEX = re.compile(r"\d{1,18}")

@@ -12,6 +12,7 @@ from qubo_prune.core.lazy import lazy_names
 if TYPE_CHECKING:
     from qubo_prune.core.files.bundled import BundledHessian as BundledHessian
     from qubo_prune.core.files.bundled import bundled as bundled
+    from qubo_prune.core.files.gradients import gauss_newton as gauss_newton
     from qubo_prune.core.files.gradients import gradients_path as gradients_path
     from qubo_prune.core.files.gradients import load_gradients as load_gradients
     from qubo_prune.core.files.gradients import save_gradients as save_gradients
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from qubo_prune.hessians.diagnostics import diagnose as diagnose
     from qubo_prune.hessians.extraction import Extraction as Extraction
     from qubo_prune.hessians.extraction import extract as extract
-    from qubo_prune.hessians.extraction import gauss_newton as gauss_newton
     from qubo_prune.hessians.gates.gates import Gate as Gate
     from qubo_prune.hessians.gates.gates import Gates as Gates
     from qubo_prune.hessians.gates.gates import find_gates as find_gates
@@ -47,7 +47,7 @@ _HOMES = {
     "diagnose": "qubo_prune.hessians.diagnostics",
     "extract": "qubo_prune.hessians.extraction",
     "find_gates": "qubo_prune.hessians.gates.gates",
-    "gauss_newton": "qubo_prune.hessians.extraction",
+    "gauss_newton": "qubo_prune.core.files.gradients",
     "gradients_path": "qubo_prune.core.files.gradients",
     "load_calibration": "qubo_prune.hessians.calibration.calibration",
     "load_gradients": "qubo_prune.core.files.gradients",

@@ -119,8 +119,8 @@ def diagnose(
     file : HessianFile, str or path
         The Hessian, or what `load_hessian` takes.
     grads : (m, N) array_like, str or path, optional
-        Its per-sample gradients; by default the file ``name.grads.npy`` beside ``name.npy``, if
-        there is one.
+        Its per-sample gradients; by default those that it was made from, or the file
+        ``name.grads.npy`` beside ``name.npy``, if there is one.
     remove : int or dict, optional
         How many blocks to remove, in all or of each kind, as of `Problem`: solves that problem and
         gives the lowest states error bars. Needs per-sample gradients.
@@ -220,6 +220,8 @@ def _find_gradients(
         return load_gradients(given, file.num_blocks)
     if given is not None:
         return as_gradients(given, file.num_blocks, "grads")
+    if file.gradients is not None:
+        return file.gradients
     beside = gradients_path(file.path)
     return load_gradients(beside, file.num_blocks) if beside.exists() else None
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import check_suffix, save_or_rescue
-from qubo_prune.core.files.gradients import gradients_path, save_gradients
+from qubo_prune.core.files.gradients import gauss_newton, gradients_path, save_gradients
 from qubo_prune.core.files.hessian import SUFFIXES, save_hessian
 from qubo_prune.core.files.lock import locked
 from qubo_prune.core.stopping import Progress, Stop, StopReason
@@ -198,31 +198,6 @@ def extract(
         samples_per_second=rate,
         stop_reason=StopReason.COMPLETED if done_all else stop.reason or StopReason.INTERRUPTED,
     )
-
-
-def gauss_newton(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``H = A'A/m`` of per-sample gradients (paper, equation 5).
-
-    Parameters
-    ----------
-    gradients : (m, N) float64
-        A, one row for each sample.
-
-    Returns
-    -------
-    (N, N) float64
-        Symmetric; the same to the last bit whatever the number of threads.
-
-    Examples
-    --------
-    >>> gauss_newton(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
-    [[5.0, 1.0], [1.0, 2.0]]
-    """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
-        product: NDArray[np.float64] = gradients.T @ gradients
-    return (product + product.T) / (2 * len(gradients))
 
 
 def require_new_file(out: str | Path) -> Path:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from qubo_prune.pruning.objective import FunctionObjective as FunctionObjective
     from qubo_prune.pruning.objective import Measurement as Measurement
     from qubo_prune.pruning.objective import Objective as Objective
+    from qubo_prune.pruning.pipeline.compress import Compressed as Compressed
+    from qubo_prune.pruning.pipeline.compress import compress as compress
+    from qubo_prune.pruning.pipeline.settings import CompressSettings as CompressSettings
     from qubo_prune.pruning.pruner import Pruned as Pruned
     from qubo_prune.pruning.pruner import prune as prune
     from qubo_prune.pruning.selection import Candidate as Candidate
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "BlockStatistics": "qubo_prune.pruning.statistics",
     "Candidate": "qubo_prune.pruning.selection",
+    "CompressSettings": "qubo_prune.pruning.pipeline.settings",
+    "Compressed": "qubo_prune.pruning.pipeline.compress",
     "Evaluation": "qubo_prune.pruning.evaluation.evaluation",
     "FunctionObjective": "qubo_prune.pruning.objective",
     "Hint": "qubo_prune.pruning.hints",
@@ -57,6 +62,7 @@ _HOMES = {
     "Selection": "qubo_prune.pruning.selection",
     "Trial": "qubo_prune.pruning.loop",
     "block_statistics": "qubo_prune.pruning.statistics",
+    "compress": "qubo_prune.pruning.pipeline.compress",
     "evaluate": "qubo_prune.pruning.evaluation.evaluator",
     "hints_of_model": "qubo_prune.pruning.hints",
     "load_measurements": "qubo_prune.pruning.measuring.files",

@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.strict_json import Reader
+from qubo_prune.pruning.saving import CARD, RECORD
+
 PATENT = (
     "The method by which the blocks were chosen may be covered by a patent application of its"
     " authors; check that before commercial use."
@@ -24,13 +28,33 @@ _LABELS = {
 }
 
 
-def model_card(record: Mapping[str, Any]) -> str:
+def write_card(folder: Path, evaluation: str) -> None:
+    """Write the model card of a folder that `prune` wrote again, with how good the model is.
+
+    Parameters
+    ----------
+    folder : path
+        The folder; one without a record of `prune` is left as it is.
+    evaluation : str
+        A table in Markdown.
+    """
+    path = folder / RECORD
+    if not path.exists():
+        return
+    reader = Reader(path, "record of a pruned model", "make the folder again")
+    card = model_card(reader.parse(read_file(path)), evaluation)
+    write_atomically({folder / CARD: lambda stream: stream.write(card.encode())})
+
+
+def model_card(record: Mapping[str, Any], evaluation: str | None = None) -> str:
     """Return the Markdown of a model card.
 
     Parameters
     ----------
     record : mapping
         What `qubo_prune.pruning.pruner.Pruned.to_dict` returns.
+    evaluation : str, optional
+        How good the model is beside the original, a table in Markdown.
     """
     base, names = str(record["model"]), record["removed_names"]
     head = ["---", "library_name: transformers"]
@@ -59,8 +83,9 @@ def model_card(record: Mapping[str, Any]) -> str:
         "This folder was loaded again before it got its name: no key was missing, unexpected or of"
         " another size; the logits differ from those of the original with these layers skipped by"
         f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
-        f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}. How well it does was"
-        " not measured here.",
+        f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
+        + ("" if evaluation else " How well it does was not measured here."),
+        *(["## How good it is", evaluation.strip()] if evaluation else []),
         "## How it was made",
         f"```sh\n{record['command']}\n```",
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",

@@ -285,16 +285,7 @@ def split(
     first = len(calibration) - round(share * len(calibration))
     if first in (0, len(calibration)):
         return calibration, None
-
-    def part(chosen: slice) -> Calibration:
-        return replace(
-            calibration,
-            tokens=calibration.tokens[chosen],
-            targets=calibration.targets[chosen],
-            indices=calibration.indices[chosen],
-        )
-
-    return part(slice(first)), part(slice(first, None))
+    return calibration.part(0, first), calibration.part(first, len(calibration))
 
 
 def _run(

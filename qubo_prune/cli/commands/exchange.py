@@ -111,13 +111,14 @@ def import_(
     out: Npy,
     format: FormatName = None,  # noqa: A002
     symmetrize: options.Symmetrize = False,
+    gradients: options.Gradients = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Turn a file of another format into a Hessian, a .npy file and its sidecar.
+    """Turn a file of another format, or gradients, into a Hessian, a .npy file and its sidecar.
 
     The sidecar gets the names, the counts and the constant term, as far as the file or FILE.json
-    tells them.
+    tells them. Gradients, as the .pt files of torch, become H = A'A/m.
     """
     from qubo_prune.core.files.hessian import load_hessian, save_hessian
     from qubo_prune.core.problem.problem import Problem
@@ -125,7 +126,7 @@ def import_(
     files = Files()
     files.reads_hessian(source, format)
     declare_hessian(files, out)
-    file = load_hessian(source, format)
+    file = load_hessian(source, format, gradients=gradients)
     problem = Problem(file.hessian, 0, symmetrize=symmetrize)
     said = {
         "names": file.names,
@@ -133,6 +134,7 @@ def import_(
         "remove": file.remove,
         "offset": file.offset,
         "mean_gradient": file.mean_gradient,
+        "samples": None if file.gradients is None else len(file.gradients),
     }
     kept = {
         key: value

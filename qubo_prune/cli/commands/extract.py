@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,9 +45,16 @@ TimeLimit = Annotated[
 ]
 
 
+PresetName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="paper: its calibration; options given here go first."),
+]
+
+
 @options.spread
 def extract(
     *,
+    context: typer.Context,
     source: ModelOptions,
     out: Out,
     samples: Samples = 2048,
@@ -55,6 +63,7 @@ def extract(
     shard: Shard = None,
     save_gradients: SaveGradients = False,
     check_dtype: CheckDtype = 0,
+    preset: PresetName = None,
     time_limit: TimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -65,6 +74,10 @@ def extract(
     written, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first.
     """
     part = _parse_shard(shard)
+    if preset is not None:
+        source, samples, sequence_length = _with_preset(
+            context, preset, source, samples, sequence_length
+        )
     _declare_files(out, source, with_gradients=save_gradients)
 
     from qubo_prune.hessians.extraction import extract as run
@@ -92,6 +105,26 @@ def extract(
     elif not quiet:
         print_line(_sentence(extraction))
     return EXIT_DONE if extraction.complete else exit_code(extraction.stop_reason)
+
+
+def _with_preset(
+    context: typer.Context, name: str, source: ModelOptions, samples: int, sequence_length: int
+) -> tuple[ModelOptions, int, int]:
+    """Return the options with those of a preset in the place of those that nobody gave."""
+    from qubo_prune.pruning.pipeline.settings import preset_values
+
+    values = preset_values(name)
+    values = {
+        key: value
+        for key, value in {**values, "samples": values["hessian_samples"]}.items()
+        if not options.was_given(context, key)
+    }
+    of_source = {key: values[key] for key in ("seed", "batch_size", "dtype") if key in values}
+    return (
+        replace(source, **of_source),
+        values.get("samples", samples),
+        values.get("sequence_length", sequence_length),
+    )
 
 
 def _declare_files(out: Path, source: ModelOptions, *, with_gradients: bool) -> None:

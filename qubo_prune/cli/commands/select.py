@@ -24,9 +24,6 @@ from qubo_prune.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qubo_prune.core.files.hessian import HessianFile
-    from qubo_prune.core.problem.problem import Problem
-    from qubo_prune.hessians.gates.gates import Gates
     from qubo_prune.pruning.selection import Selection
 
 Out = Annotated[
@@ -155,11 +152,19 @@ def select(
 
     from qubo_prune.core.stopping import Stop
     from qubo_prune.hessians.gates.gates import find_gates
+    from qubo_prune.pruning.problem_of_model import problem_of
     from qubo_prune.pruning.removal_lists import read_removals
     from qubo_prune.pruning.selector import select as run
 
     gates = find_gates(loaded, source.granularity, layers=source.layers)  # type: ignore[arg-type]
-    problem = _problem(counts, file, gates, allowed)
+    problem = problem_of(
+        gates,
+        counts,
+        file,
+        keep=options.parse_blocks(allowed.keep),
+        force=options.parse_blocks(allowed.force),
+        only=allowed.only,
+    )
     block_names = [gate.name for gate in gates.gates]
     with watched(quiet) as watch:
         selection = run(
@@ -252,35 +257,6 @@ def _criteria(items: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         get_criterion(name)
     return tuple(dict.fromkeys(names))
-
-
-def _problem(
-    remove: int | dict[str, int] | None,
-    file: HessianFile | None,
-    gates: Gates,
-    allowed: options.RemovalOptions,
-) -> Problem:
-    """Return the problem of the model: with the energy of the Hessian, if there is one."""
-    import numpy as np
-
-    from qubo_prune.core.problem.problem import Problem
-    from qubo_prune.hessians.language_model import describe
-    from qubo_prune.pruning.selection_checks import require_same_model
-
-    matrix = np.zeros((len(gates), len(gates)))
-    if file is not None:
-        require_same_model(file, gates, describe(gates.model))  # type: ignore[arg-type]
-        matrix = file.hessian
-        remove = file.remove if remove is None else remove
-    return Problem(
-        matrix,
-        remove,  # type: ignore[arg-type]
-        kinds=[gate.kind for gate in gates.gates],
-        names=[gate.name for gate in gates.gates],
-        keep=options.parse_blocks(allowed.keep),
-        force=options.parse_blocks(allowed.force),
-        only=allowed.only,
-    )
 
 
 def _show(selection: Selection, rows: int) -> None:

@@ -15,7 +15,7 @@ from qubo_prune.core.files.disk import read_array, write_atomically
 from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.validation import as_real_array
 
-__all__ = ["gradients_path", "load_gradients", "save_gradients"]
+__all__ = ["gauss_newton", "gradients_path", "load_gradients", "save_gradients"]
 
 
 def gradients_path(path: str | os.PathLike[str]) -> Path:
@@ -76,6 +76,31 @@ def as_gradients(value: ArrayLike, num_blocks: int, what: str) -> NDArray[np.flo
             " sample."
         )
     return gradients
+
+
+def gauss_newton(gradients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``H = A'A/m`` of per-sample gradients (paper, equation 5).
+
+    Parameters
+    ----------
+    gradients : (m, N) float64
+        A, one row for each sample.
+
+    Returns
+    -------
+    (N, N) float64
+        Symmetric; the same to the last bit whatever the number of threads.
+
+    Examples
+    --------
+    >>> gauss_newton(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
+    [[5.0, 1.0], [1.0, 2.0]]
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        product: NDArray[np.float64] = gradients.T @ gradients
+    return (product + product.T) / (2 * len(gradients))
 
 
 def save_gradients(path: str | os.PathLike[str], gradients: ArrayLike) -> None:

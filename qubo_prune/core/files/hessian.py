@@ -6,8 +6,9 @@ The sidecar of ``name.npy`` is ``name.json``, an object with any of these keys: 
 many, unless somebody says otherwise), ``offset``, ``versions`` (of libraries) and ``sha256`` (of
 the ``.npy`` file). Other keys are kept. What contradicts the matrix is an error.
 
-Files of other formats (see `qubo_prune.core.files.formats`) are read as well; theirs is
-``name.suffix.json``.
+Files of other formats (see `qubo_prune.core.files.formats`) are read as well, and tensors that
+`torch.save` wrote (``.pt``); theirs is ``name.suffix.json``. A table with more rows than columns is
+no Hessian but the per-sample gradients A, one row for each sample: then ``H = A'A/m``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.bundled import bundled
 from qubo_prune.core.files.disk import array_in, check_suffix, read_file, write_atomically
 from qubo_prune.core.files.formats import format_of, has_format
+from qubo_prune.core.files.gradients import as_gradients, gauss_newton
 from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.files.sidecar import (
     FORMAT_VERSION,
@@ -35,6 +38,7 @@ from qubo_prune.core.files.sidecar import (
     sidecar_path,
     sidecar_text,
 )
+from qubo_prune.core.files.torch_file import is_torch_file, read_tensor
 from qubo_prune.core.validation import as_hessian, as_real_array, check_square
 
 SUFFIXES = (".npy",)
@@ -51,7 +55,8 @@ class HessianFile:
     Attributes
     ----------
     hessian : (N, N) array
-        As in the file, of any real dtype; `Problem` checks its entries.
+        As in the file, of any real dtype; `Problem` checks its entries. ``A'A/m`` in float64 where
+        the file holds per-sample gradients.
     names, kinds : tuple of str or None
         Name and kind of each block.
     mean_gradient : (N,) float64 or None
@@ -66,6 +71,8 @@ class HessianFile:
         How many blocks the file or its sidecar says to remove.
     offset : float
         Constant term of the file; energies leave it out.
+    gradients : (m, N) float64, optional
+        A, where that is what the file holds.
     """
 
     hessian: NDArray[Any]
@@ -77,6 +84,7 @@ class HessianFile:
     sha256: str
     remove: int | dict[str, int] | None = None
     offset: float = 0.0
+    gradients: NDArray[np.float64] | None = None
 
     @property
     def num_blocks(self) -> int:
@@ -87,17 +95,22 @@ class HessianFile:
 def load_hessian(
     source: str | os.PathLike[str],
     format: str | None = None,  # noqa: A002
+    *,
+    gradients: bool = False,
 ) -> HessianFile:
-    """Read a Hessian and its sidecar, or a bundled one.
+    """Read a Hessian and its sidecar, or a bundled one; or make it from per-sample gradients.
 
     Parameters
     ----------
     source : str or path
-        A ``.npy`` file or one of another format, or the name of a bundled Hessian where no such
-        file exists.
+        A ``.npy`` file, a ``.pt`` file or one of another format, or the name of a bundled Hessian
+        where no such file exists.
     format : str, optional
         Name of the format (see `qubo_prune.core.files.formats.FORMATS`); by default the suffix
         tells, and a file is a ``.npy`` if that says nothing.
+    gradients : bool
+        Take the file for per-sample gradients A, one row for each sample, whatever its shape. One
+        with more rows than columns is taken so in any case, with a warning.
 
     Returns
     -------
@@ -118,15 +131,22 @@ def load_hessian(
     path = _find(source)
     data = read_file(path)
     sha256 = hashlib.sha256(data).hexdigest()
-    is_npy = format is None and not has_format(path)
-    sidecar_file = sidecar_path(path, is_npy=is_npy)
+    sidecar_file = _sidecar_path(path, format)
     sidecar = read_sidecar(sidecar_file, path, sha256)
-    if is_npy:
-        hessian = _read_npy(path, data)
+    rows = None
+    if _holds_array(path, format):
+        hessian, rows = _read_array(path, data, gradients=gradients)
         facts = check_sidecar(sidecar, len(hessian), str(sidecar_file))
+    elif gradients:
+        raise InputError(
+            f"{path} is of the format {format_of(path, format).name}, which holds no per-sample"
+            " gradients; give a .npy or .pt file."
+        )
     else:
         model = format_of(path, format).read(path, data)
         hessian, facts = merge_sidecar(model, sidecar, path, sidecar_file)
+    if rows is not None and facts.mean_gradient is None:
+        facts = facts._replace(mean_gradient=rows.mean(axis=0))
     return HessianFile(
         hessian=hessian,
         names=facts.names,
@@ -137,6 +157,7 @@ def load_hessian(
         sha256=sha256,
         remove=facts.remove,
         offset=facts.offset or 0.0,
+        gradients=rows,
     )
 
 
@@ -146,7 +167,40 @@ def files_of_hessian(
 ) -> list[Path]:
     """Return the files that `load_hessian` reads, or would read if they were there."""
     path = _find(source)
-    return [path, sidecar_path(path, is_npy=format is None and not has_format(path))]
+    return [path, _sidecar_path(path, format)]
+
+
+def _holds_array(path: Path, format_name: str | None) -> bool:
+    """Whether a file is a ``.npy`` or ``.pt``, not one of a format of quadratic models."""
+    return format_name is None and not has_format(path)
+
+
+def _sidecar_path(path: Path, format_name: str | None) -> Path:
+    return sidecar_path(path, is_npy=_holds_array(path, format_name) and not is_torch_file(path))
+
+
+def _read_array(
+    path: Path, data: bytes, *, gradients: bool
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Return the Hessian, and the per-sample gradients if it was made from them."""
+    array = read_tensor(path, data) if is_torch_file(path) else _read_npy(path, data)
+    what = f"the matrix in {path}"
+    is_tall = array.ndim == 2 and array.shape[0] > array.shape[1]
+    if array.ndim != 2 or not (gradients or is_tall):
+        check_square(array.shape, what)
+        return array, None
+    num_blocks = array.shape[1]
+    rows = as_gradients(array, num_blocks, f"the table in {path}")
+    if not gradients:
+        warnings.warn(
+            f"{path} holds {len(rows)} rows of {num_blocks} numbers, which are taken for the"
+            f" gradients A of {len(rows)} samples: H = A'A/m",
+            UserWarning,
+            stacklevel=2,
+        )
+    hessian = gauss_newton(rows)
+    check_square(hessian.shape, what)
+    return hessian, rows
 
 
 def _read_npy(path: Path, data: bytes) -> NDArray[Any]:
@@ -156,10 +210,7 @@ def _read_npy(path: Path, data: bytes) -> NDArray[Any]:
             f"{path} is not a .npy file, it has {found}; "
             "save the (N, N) matrix alone with numpy.save or save_hessian."
         )
-    what = f"the matrix in {path}"
-    hessian = as_real_array(array_in(data, str(path)), what)
-    check_square(hessian.shape, what)
-    return hessian
+    return as_real_array(array_in(data, str(path)), f"the matrix in {path}")
 
 
 def save_hessian(

@@ -18,6 +18,7 @@ import numpy as np
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_header
 from qubo_prune.core.files.formats import has_format
+from qubo_prune.core.files.torch_file import is_torch_file
 
 CERTIFICATE_FORMAT = "qubo-prune certificate"
 
@@ -129,7 +130,8 @@ def _matrix_of_sidecar(path: Path) -> Path | None:
         return None
     other = path.with_suffix("")
     for each in (path.with_suffix(".npy"), other):
-        if (each is not other or has_format(other)) and each.is_file():
+        is_matrix = each is not other or has_format(other) or is_torch_file(other)
+        if is_matrix and each.is_file():
             return each
     return None
 

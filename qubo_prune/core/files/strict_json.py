@@ -40,7 +40,7 @@ _BOUNDS = {text: bound for bound, text in _INFINITIES.items()}
 
 _Value = TypeVar("_Value")
 
-_ZIP_ERRORS = (
+ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -126,7 +126,7 @@ class Reader:
                     if name == "header":
                         fields = self.parse(arrays.pop("header").tobytes())
                         limits = bytes_of(fields)
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             if isinstance(error, InputError):
                 raise
             self.fail(str(error))

@@ -142,17 +142,20 @@ class Problem:
         gradient: ArrayLike | None = None,
         beta: float = 0.0,
         symmetrize: bool = False,
+        gradients: bool = False,
     ) -> Problem:
         """Read the Hessian from a file or take a bundled one.
 
         Parameters
         ----------
         source : str or path
-            A ``.npy`` file or one of another format, or the name of a bundled Hessian.
+            A ``.npy`` or ``.pt`` file or one of another format, or the name of a bundled Hessian.
         remove : int or mapping, optional
             As for `Problem`; what the file or its sidecar says unless given.
         kinds, names, keep, force, only, gradient, beta, symmetrize : as for Problem
             Kinds, names and the gradient come from the sidecar unless given.
+        gradients : bool
+            Take the file for per-sample gradients A, from which ``H = A'A/m``; see `load_hessian`.
 
         Raises
         ------
@@ -167,7 +170,7 @@ class Problem:
         """
         from qubo_prune.core.files.hessian import load_hessian
 
-        file = load_hessian(source)
+        file = load_hessian(source, gradients=gradients)
         if remove is None and file.remove is None:
             raise InputError(
                 f"{source} does not say how many variables are 1; give that number as remove."

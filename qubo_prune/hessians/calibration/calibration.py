@@ -100,7 +100,16 @@ class Calibration:
                 f"shards are counted from 1 to {of}, there is no shard {format_value(number)};"
                 " correct it."
             )
-        first, last = (len(self) * (number - 1)) // of, (len(self) * number) // of
+        return self.part((len(self) * (number - 1)) // of, (len(self) * number) // of)
+
+    def part(self, first: int, last: int) -> Calibration:
+        """Return the samples from `first` up to `last`, which is none of them.
+
+        Parameters
+        ----------
+        first, last : int
+            As in a slice.
+        """
         return replace(
             self,
             tokens=self.tokens[first:last],

@@ -1,0 +1,405 @@
+"""The steps from a model to a smaller one, each of which turns files into a file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.hessian import load_hessian
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.core.stopping import Progress, Stop, StopReason
+from qubo_prune.hessians.extraction import extract
+from qubo_prune.pruning.evaluation.evaluator import evaluate
+from qubo_prune.pruning.model_card import write_card
+from qubo_prune.pruning.pipeline.digests import digest_of
+from qubo_prune.pruning.pipeline.settings import CompressSettings
+from qubo_prune.pruning.pipeline.workbench import Workbench
+from qubo_prune.pruning.problem_of_model import problem_of
+from qubo_prune.pruning.pruner import prune
+from qubo_prune.pruning.selection import Selection
+from qubo_prune.pruning.selector import select
+from qubo_prune.solving.solve import solve
+
+__all__ = ["STEPS", "Job", "Step", "steps_of"]
+
+HESSIAN = "01-hessian.npy"
+SPECTRUM = "02-spectrum.json"
+SELECTION = "03-selection.json"
+MODEL = "04-model"
+EVALUATION = "05-evaluation.json"
+WORK = "unfinished"
+"""The folder, inside that of the steps, of what unfinished steps go on from."""
+
+_READING = ("split", "config", "text_field", "mask_prompt", "sequence_length", "seed")
+_LOADING = ("dtype", "layers", "granularity")
+_ALLOWED = ("remove", "only", "keep", "force")
+
+
+@dataclass
+class Job:
+    """What a step works with.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the steps.
+    bench : Workbench
+        The model and the samples.
+    settings : CompressSettings
+        All settings.
+    command : str
+        How to do it again.
+    time_limit : float or None
+        Seconds left.
+    progress : callable, optional
+        Called with a `Progress`.
+    """
+
+    folder: Path
+    bench: Workbench
+    settings: CompressSettings
+    command: str | None = None
+    time_limit: float | None = None
+    progress: Callable[[Progress], None] | None = None
+
+    def stop(self, most: float | None = None) -> Stop:
+        """Return when a step has to stop: after `most` seconds, and when no time is left."""
+        limits = [each for each in (most, self.time_limit) if each is not None]
+        return Stop(min(limits, default=None), progress=self.progress)
+
+    def work(self, name: str, request: Mapping[str, Any]) -> Path:
+        """Return a path for what an unfinished step leaves, which depends on what it is asked."""
+        text = json.dumps(request, sort_keys=True)
+        path = self.folder / WORK / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{name}"
+        path.parent.mkdir(exist_ok=True)
+        return path
+
+
+class Step(ABC):
+    """One step.
+
+    Attributes
+    ----------
+    name : str
+        What ``--from`` calls it.
+    output : str
+        The file or folder that it writes.
+    summary : str
+        What it does, in a few words.
+    """
+
+    name: ClassVar[str]
+    output: ClassVar[str]
+    summary: ClassVar[str]
+
+    @classmethod
+    def is_wanted(cls, _: CompressSettings) -> bool:
+        """Whether these settings need it."""
+        return True
+
+    @abstractmethod
+    def reads(self, settings: CompressSettings) -> tuple[str, ...]:
+        """Return the files that it reads; ``model`` and ``data`` stand for what the user gave."""
+
+    @abstractmethod
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        """Return the settings that its result depends on."""
+
+    @abstractmethod
+    def run(self, job: Job, request: Mapping[str, Any]) -> StopReason:
+        """Write the output, unless it was stopped before; then the next call goes on."""
+
+    def request(self, job: Job) -> dict[str, Any]:
+        """Return what it is asked, with the checksums of what it reads."""
+        given = {"model": lambda: job.bench.model_digest, "data": lambda: job.bench.data_digest}
+        read = {
+            name: given[name]() if name in given else digest_of(job.folder / name)
+            for name in self.reads(job.settings)
+        }
+        return {
+            **self.options(job.settings),
+            **{f"reads {key}": each for key, each in read.items()},
+        }
+
+
+def _values(settings: CompressSettings, *names: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in names:
+        value = getattr(settings, name)
+        values[name] = dict(value) if isinstance(value, Mapping) else value
+    return values
+
+
+class Extract(Step):
+    """The Hessian of the model."""
+
+    name = "extract"
+    output = HESSIAN
+    summary = "the Hessian, from gradients"
+
+    @classmethod
+    def is_wanted(cls, settings: CompressSettings) -> bool:
+        return settings.hessian_samples > 0
+
+    def reads(self, _: CompressSettings) -> tuple[str, ...]:
+        return ("model", "data")
+
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        report = "evaluation_samples"  # which decide how many are left where they are few
+        return _values(settings, *_READING, *_LOADING, "hessian_samples", report)
+
+    def run(self, job: Job, request: Mapping[str, Any]) -> StopReason:
+        target, made = job.folder / HESSIAN, job.work(HESSIAN, request)
+        complete = made.with_suffix(".complete")  # said before the first file is moved
+        if not (made.exists() and (complete.exists() or _has_own_sidecar(made))):
+            made.unlink(missing_ok=True)  # of which a killed run wrote no sidecar
+            complete.unlink(missing_ok=True)
+            bench = job.bench
+            extraction = extract(
+                bench.model,
+                bench.calibration.part(0, bench.shares.hessian),
+                made,
+                granularity=job.settings.granularity,
+                layers=job.settings.layers,
+                batch_size=job.settings.batch_size,
+                with_gradients=True,
+                time_limit=job.time_limit,
+                progress=job.progress,
+            )
+            if not extraction.complete:
+                return extraction.stop_reason
+        complete.touch()
+        for suffix in (".grads.npy", ".json", ".npy"):  # the matrix last: then all is there
+            part = made.with_name(made.name.removesuffix(".npy") + suffix)
+            with contextlib.suppress(FileNotFoundError):
+                part.replace(target.with_name(target.stem + suffix))
+        complete.unlink()
+        return StopReason.COMPLETED
+
+
+def _has_own_sidecar(hessian: Path) -> bool:
+    """Whether a Hessian lies beside the sidecar that was written with it."""
+    with contextlib.suppress(InputError):
+        return bool(load_hessian(hessian).metadata)
+    return False
+
+
+class Solve(Step):
+    """The lowest energies of the Hessian."""
+
+    name = "solve"
+    output = SPECTRUM
+    summary = "the lowest energies, with proof"
+
+    @classmethod
+    def is_wanted(cls, settings: CompressSettings) -> bool:
+        return settings.hessian_samples > 0
+
+    def reads(self, _: CompressSettings) -> tuple[str, ...]:
+        return (HESSIAN,)
+
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        return _values(settings, *_ALLOWED, "states", "backend", "solve_seconds", "seed")
+
+    def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
+        settings = job.settings
+        problem = Problem.load(
+            job.folder / HESSIAN,
+            settings.remove,
+            only=settings.only,
+            keep=settings.keep,
+            force=settings.force,
+        )
+        spectrum = solve(
+            problem,
+            num_states=settings.states,
+            backend=settings.backend,
+            seed=settings.seed,
+            stop=job.stop(settings.solve_seconds),
+        )
+        reason = spectrum.stop_reason
+        own_limit = settings.solve_seconds or math.inf
+        if reason is StopReason.INTERRUPTED or not len(spectrum):
+            return reason
+        if reason is StopReason.TIME_LIMIT and (job.time_limit or math.inf) < own_limit:
+            return reason
+        spectrum.save(job.folder / SPECTRUM)
+        return StopReason.COMPLETED
+
+
+class Select(Step):
+    """The removal that is missed least, by measuring."""
+
+    name = "select"
+    output = SELECTION
+    summary = "removals, measured on the model"
+
+    @classmethod
+    def is_wanted(cls, settings: CompressSettings) -> bool:
+        return settings.evaluations > 0
+
+    def reads(self, settings: CompressSettings) -> tuple[str, ...]:
+        hessian = (HESSIAN, SPECTRUM) if Solve.is_wanted(settings) else ()
+        return ("model", "data", *hessian)
+
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        own = ("evaluations", "samples", "objective", "criteria", "evaluation_samples")
+        return _values(settings, *_READING, *_LOADING, *_ALLOWED, *own)
+
+    def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
+        settings, bench = job.settings, job.bench
+        has_hessian = Solve.is_wanted(settings)
+        measured = _values(settings, *_LOADING, "objective") | {
+            "model": bench.model_digest,
+            "tokens": bench.calibration.description["tokens_sha256"],
+            "samples": bench.shares.measuring,
+        }
+        selection = select(
+            bench.model,
+            bench.calibration.part(0, bench.shares.measuring),
+            problem_of(
+                bench.gates,
+                settings.remove,
+                load_hessian(job.folder / HESSIAN) if has_hessian else None,
+                keep=settings.keep,
+                force=settings.force,
+                only=settings.only,
+            ),
+            objective=settings.objective,
+            evaluations=settings.evaluations,
+            gates=bench.gates,
+            criteria=settings.criteria,
+            spectrum=Spectrum.load(job.folder / SPECTRUM) if has_hessian else None,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            state=job.work("measurements.jsonl", measured),
+            stop=job.stop(),
+        )
+        if selection.stop_reason is StopReason.COMPLETED:
+            selection.save(job.folder / SELECTION)
+        return selection.stop_reason
+
+
+class Prune(Step):
+    """The smaller model."""
+
+    name = "prune"
+    output = MODEL
+    summary = "the smaller model, loaded again and compared"
+
+    def reads(self, settings: CompressSettings) -> tuple[str, ...]:
+        return ("model", removal_file(settings))
+
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        return _values(settings, *_LOADING, "candidates")
+
+    def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
+        settings, bench = job.settings, job.bench
+        path = job.folder / removal_file(settings)
+        removal = Selection.load(path) if settings.evaluations else Spectrum.load(path)
+        stop = job.stop()
+        with stop.interruptible():
+            for state in reversed(range(min(settings.candidates, len(removal)))):
+                if stop.should_stop():
+                    return stop.reason or StopReason.INTERRUPTED
+                stop.report(0, None, f"writing {model_name(state)}")
+                prune(
+                    bench.model,
+                    removal,
+                    job.folder / model_name(state),
+                    state=state,
+                    tokenizer=bench.tokenizer,
+                    layers=settings.layers,
+                    command=job.command,
+                    trust_remote_code=settings.trust_remote_code,
+                )
+        return StopReason.COMPLETED
+
+
+class Report(Step):
+    """How good the smaller models are, beside the original."""
+
+    name = "evaluate"
+    output = EVALUATION
+    summary = "how good it is, beside the original"
+
+    @classmethod
+    def is_wanted(cls, settings: CompressSettings) -> bool:
+        return bool(settings.evaluation_samples or settings.tasks or settings.text)
+
+    def reads(self, settings: CompressSettings) -> tuple[str, ...]:
+        sampled = ("data",) if settings.evaluation_samples else ()
+        return ("model", *sampled, removal_file(settings), *models_of(settings))
+
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        own = ("evaluation_samples", "tasks", "limit", "include_path", "latency", "text_tokens")
+        used = ("hessian_samples", "samples")  # which decide where the report's samples begin
+        files = [digest_of(Path(each)) for each in settings.text]
+        return {**_values(settings, *_READING, "dtype", *own, *used), "text": files}
+
+    def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
+        settings, bench = job.settings, job.bench
+        samples = None
+        if settings.evaluation_samples:
+            samples = bench.calibration.part(*bench.shares.report)
+        made = [name for name in models_of(settings) if (job.folder / name).is_dir()]
+        evaluation = evaluate(
+            {"original": bench.model, **{name: job.folder / name for name in made}},
+            samples,
+            tokenizer=bench.tokenizer,
+            text=settings.text or None,
+            text_tokens=settings.text_tokens,
+            tasks=settings.tasks,
+            limit=settings.limit,
+            include_path=settings.include_path,
+            latency=settings.latency,
+            batch_size=settings.batch_size,
+            dtype=settings.dtype,
+            device_map=settings.device,
+            trust_remote_code=settings.trust_remote_code,
+            state=job.work("measures.jsonl", {}),
+            stop=job.stop(),
+        )
+        if evaluation.stop_reason is StopReason.COMPLETED:
+            for name in made:
+                write_card(job.folder / name, evaluation.to_markdown())
+            evaluation.save((job.folder / EVALUATION).with_suffix(".md"))
+            evaluation.save(job.folder / EVALUATION)  # the last: then all is there
+        return evaluation.stop_reason
+
+
+def models_of(settings: CompressSettings) -> tuple[str, ...]:
+    """Return the folders of the smaller models."""
+    return tuple(map(model_name, range(settings.candidates)))
+
+
+def removal_file(settings: CompressSettings) -> str:
+    """Return which file says what is removed."""
+    return SELECTION if settings.evaluations else SPECTRUM
+
+
+def model_name(state: int) -> str:
+    """Return the folder of the model without the blocks of a state.
+
+    >>> model_name(0), model_name(17)
+    ('04-model', '04-model-17')
+    """
+    return MODEL if not state else f"{MODEL}-{state}"
+
+
+STEPS: tuple[type[Step], ...] = (Extract, Solve, Select, Prune, Report)
+"""All steps, in order."""
+
+
+def steps_of(settings: CompressSettings) -> list[Step]:
+    """Return the steps that these settings need, in order."""
+    return [step() for step in STEPS if step.is_wanted(settings)]

@@ -1,0 +1,201 @@
+"""The model and the samples of a pipeline, loaded when a step first needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.hessians.calibration.calibration import Calibration
+from qubo_prune.hessians.gates.gates import Gates, find_gates
+from qubo_prune.hessians.language_model import (
+    check_config,
+    load_model,
+    load_tokenizer,
+    require_dtype,
+)
+from qubo_prune.hessians.samples_for_model import samples_for_model
+from qubo_prune.pruning.pipeline.digests import source_digest
+from qubo_prune.pruning.pipeline.settings import CompressSettings
+from qubo_prune.pruning.problem_of_model import problem_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["Shares", "Workbench", "shares"]
+
+_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Which samples are for what: the first ones for the choice, later ones for the report.
+
+    Attributes
+    ----------
+    hessian, measuring : int
+        So many of the first samples.
+    report : (int, int)
+        Those from one number up to another, which no choice looks at.
+    """
+
+    hessian: int
+    measuring: int
+    report: tuple[int, int]
+
+
+def shares(available: int, settings: CompressSettings) -> Shares:
+    """Divide the samples there are; where they are too few, the report gets at most a quarter.
+
+    Examples
+    --------
+    >>> settings = CompressSettings(remove=2)
+    >>> shares(400, settings)
+    Shares(hessian=256, measuring=64, report=(256, 320))
+    >>> shares(100, settings)
+    Shares(hessian=75, measuring=64, report=(75, 100))
+    """
+    chosen_by = _chosen_by(settings)
+    reported = settings.evaluation_samples
+    if available < chosen_by + reported:
+        if available < _FEWEST:
+            raise InputError(
+                f"the data give {available} samples, and at least {_FEWEST} are needed; give more"
+                " data."
+            )
+        reported = min(reported, max(1, available // 4))
+    used = min(chosen_by, available - reported)
+    return Shares(
+        min(settings.hessian_samples, used), min(settings.samples, used), (used, used + reported)
+    )
+
+
+def _chosen_by(settings: CompressSettings) -> int:
+    measured = settings.samples if settings.evaluations else 0
+    return max(settings.hessian_samples, measured)
+
+
+class Workbench:
+    """What the steps work on.
+
+    Parameters
+    ----------
+    model : str
+        A folder, or a name on the hub.
+    data : sequence of str
+        Files, or one dataset.
+    settings : CompressSettings
+        How both are read.
+    tell : callable
+        Takes a sentence for the user.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        data: Sequence[str],
+        settings: CompressSettings,
+        tell: Callable[[str], object],
+    ) -> None:
+        require_dtype(settings.dtype)
+        self.name = model
+        self.data = list(data)
+        self.settings = settings
+        self._tell = tell
+        self._of_model: dict[str, Any] = {
+            "revision": settings.revision,
+            "trust_remote_code": settings.trust_remote_code,
+        }
+        check_config(model, **self._of_model)
+
+    @cached_property
+    def model_digest(self) -> str:
+        """What identifies the model."""
+        return source_digest([self.name], self.settings.revision)
+
+    @cached_property
+    def data_digest(self) -> str:
+        """What identifies the data."""
+        return source_digest(self.data, self.settings.data_revision)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """All samples."""
+        settings = self.settings
+        wanted = _chosen_by(settings) + settings.evaluation_samples
+        calibration = samples_for_model(
+            self.name,
+            self.data,
+            **self._of_model,
+            num_samples=wanted,
+            sequence_length=settings.sequence_length,
+            seed=settings.seed,
+            split=settings.split,
+            config=settings.config,
+            text_field=settings.text_field,
+            mask_prompt=settings.mask_prompt,
+            data_revision=settings.data_revision,
+        )
+        if len(calibration) < wanted:
+            found = shares(len(calibration), settings)
+            self._tell(
+                f"only {len(calibration)} of the {wanted} samples asked for are there:"
+                f" {found.hessian} for the Hessian, {found.measuring} for the measurements,"
+                f" {found.report[1] - found.report[0]} others for the report"
+            )
+        return calibration
+
+    @cached_property
+    def shares(self) -> Shares:
+        """Which of them are for what."""
+        return shares(len(self.calibration), self.settings)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer, if there is one."""
+        return load_tokenizer(self.name, **self._of_model)
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The model."""
+        settings = self.settings
+        return load_model(
+            self.name, dtype=settings.dtype, device_map=settings.device, **self._of_model
+        )
+
+    def check(self) -> None:
+        """Find out what cannot be done with the samples and the model, before hours of work.
+
+        Raises
+        ------
+        InputError
+            If there are no samples or no such blocks, too many are to go, or text is to be read
+            without a tokenizer.
+        """
+        settings = self.settings
+        needs_tokenizer = settings.text or settings.tasks
+        if needs_tokenizer and self.tokenizer is None:
+            raise InputError(
+                f"the model {self.name!r} comes with no tokenizer that can be loaded, but text and"
+                " tasks need one; add its tokenizer.json, or leave them out."
+            )
+        _ = self.shares
+        problem = problem_of(
+            self.gates,
+            settings.remove,
+            keep=settings.keep,
+            force=settings.force,
+            only=settings.only,
+        )
+        if not 0 < problem.num_removed < problem.num_blocks:
+            raise InputError(
+                f"remove must be from 1 to {problem.num_blocks - 1} of the {problem.num_blocks}"
+                f" blocks, not {problem.num_removed}; choose another number."
+            )
+
+    @cached_property
+    def gates(self) -> Gates:
+        """Its blocks."""
+        return find_gates(self.model, self.settings.granularity, layers=self.settings.layers)

@@ -1,0 +1,56 @@
+"""What may be removed of a model, with the energy of its Hessian where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qubo_prune.core.files.hessian import HessianFile
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.hessians.language_model import describe
+from qubo_prune.pruning.selection_checks import require_same_model
+
+if TYPE_CHECKING:
+    from qubo_prune.hessians.gates.gates import Gates
+
+__all__ = ["problem_of"]
+
+
+def problem_of(
+    gates: Gates,
+    remove: int | Mapping[str, int] | None,
+    file: HessianFile | None = None,
+    *,
+    keep: Iterable[int | str] = (),
+    force: Iterable[int | str] = (),
+    only: str | None = None,
+) -> Problem:
+    """Return the problem of a model, with a matrix of zeros where there is no Hessian.
+
+    Parameters
+    ----------
+    gates : Gates
+        The blocks of the model.
+    remove : int, mapping or None
+        As of `Problem`; what the Hessian's file says where it is None.
+    file : HessianFile, optional
+        The Hessian; refused if it is of another model.
+    keep, force, only
+        As of `Problem`.
+    """
+    matrix = np.zeros((len(gates), len(gates)))
+    if file is not None:
+        require_same_model(file, gates, describe(gates.model))  # type: ignore[arg-type]
+        matrix = file.hessian
+        remove = file.remove if remove is None else remove
+    return Problem(
+        matrix,
+        remove,  # type: ignore[arg-type]
+        kinds=[gate.kind for gate in gates.gates],
+        names=[gate.name for gate in gates.gates],
+        keep=keep,
+        force=force,
+        only=only,
+    )
