@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from qubo_prune.bench.machine import peak_memory as peak_memory
     from qubo_prune.bench.statistics import recall as recall
     from qubo_prune.bench.statistics import shifted_geometric_mean as shifted_geometric_mean
+    from qubo_prune.bench.statistics_anytime import Quantiles as Quantiles
+    from qubo_prune.bench.statistics_anytime import primal_gap as primal_gap
+    from qubo_prune.bench.statistics_anytime import primal_integral as primal_integral
+    from qubo_prune.bench.statistics_anytime import quantiles_over_time as quantiles_over_time
+    from qubo_prune.bench.statistics_intervals import Interval as Interval
+    from qubo_prune.bench.statistics_intervals import TimeToSolution as TimeToSolution
+    from qubo_prune.bench.statistics_intervals import bootstrap_interval as bootstrap_interval
+    from qubo_prune.bench.statistics_intervals import time_to_solution as time_to_solution
+    from qubo_prune.bench.statistics_intervals import wilson_interval as wilson_interval
+    from qubo_prune.bench.statistics_pairs import PairedTest as PairedTest
+    from qubo_prune.bench.statistics_pairs import paired_test as paired_test
+    from qubo_prune.bench.statistics_pairs import sign_test as sign_test
+    from qubo_prune.bench.statistics_profiles import Steps as Steps
+    from qubo_prune.bench.statistics_profiles import median_time as median_time
+    from qubo_prune.bench.statistics_profiles import performance_profile as performance_profile
+    from qubo_prune.bench.statistics_profiles import target_distribution as target_distribution
 
 _HOMES = {
     "Case": "qubo_prune.bench.instances",
@@ -25,6 +41,22 @@ _HOMES = {
     "peak_memory": "qubo_prune.bench.machine",
     "recall": "qubo_prune.bench.statistics",
     "shifted_geometric_mean": "qubo_prune.bench.statistics",
+    "Quantiles": "qubo_prune.bench.statistics_anytime",
+    "primal_gap": "qubo_prune.bench.statistics_anytime",
+    "primal_integral": "qubo_prune.bench.statistics_anytime",
+    "quantiles_over_time": "qubo_prune.bench.statistics_anytime",
+    "Interval": "qubo_prune.bench.statistics_intervals",
+    "TimeToSolution": "qubo_prune.bench.statistics_intervals",
+    "bootstrap_interval": "qubo_prune.bench.statistics_intervals",
+    "time_to_solution": "qubo_prune.bench.statistics_intervals",
+    "wilson_interval": "qubo_prune.bench.statistics_intervals",
+    "PairedTest": "qubo_prune.bench.statistics_pairs",
+    "paired_test": "qubo_prune.bench.statistics_pairs",
+    "sign_test": "qubo_prune.bench.statistics_pairs",
+    "Steps": "qubo_prune.bench.statistics_profiles",
+    "median_time": "qubo_prune.bench.statistics_profiles",
+    "performance_profile": "qubo_prune.bench.statistics_profiles",
+    "target_distribution": "qubo_prune.bench.statistics_profiles",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 - every key is a string

@@ -5,21 +5,50 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.spectrum import Spectrum
 
 SHIFT = 1.0
 """Seconds added before geometric means, so that tiny times do not dominate them."""
 
 
-def shifted_geometric_mean(seconds: Sequence[float], shift: float = SHIFT) -> float:
+def shifted_geometric_mean(
+    seconds: Sequence[float | None], shift: float = SHIFT, *, limit: float | None = None
+) -> float:
     """Return exp(mean(log(s + shift))) - shift.
+
+    Parameters
+    ----------
+    seconds : sequence of float or None
+        Times; None where a run did not get there.
+    shift : float
+        Seconds added to each.
+    limit : float, optional
+        What None counts as: the time limit of those runs, so that failing never pays.
+
+    Raises
+    ------
+    InputError
+        If there is no time, or None without a limit.
 
     Examples
     --------
     >>> round(shifted_geometric_mean([0.0, 3.0]), 6)
     1.0
+    >>> round(shifted_geometric_mean([0.0, None], limit=3.0), 6)
+    1.0
     """
-    return math.exp(sum(math.log(s + shift) for s in seconds) / len(seconds)) - shift
+    if not seconds:
+        raise InputError("the mean of 0 times is not defined; give at least one.")
+    if limit is None and None in seconds:
+        raise InputError(
+            f"{seconds.count(None)} of {len(seconds)} runs have no time; give the limit that they"
+            " count as."
+        )
+    counted = [limit if s is None else s for s in seconds]
+    return math.exp(sum(math.log(s + shift) for s in counted if s is not None) / len(counted)) - (
+        shift
+    )
 
 
 def recall(spectrum: Spectrum, reference: Spectrum, num_states: int) -> float:
