@@ -179,7 +179,8 @@ def test_the_quadratic_that_is_handed_out_follows_the_measurements() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"candidates": 0}, {"kinship": 1.5}, {"reach": 0.0}, {"shortlist": -0.1}, {"singles_each": 0}]
+    "options",
+    [{"candidates": 0}, {"kinship": 1.5}, {"reach": 0.0}, {"shortlist": -0.1}, {"singles_each": 0}],
 )
 def test_settings_are_checked(options: dict[str, float]) -> None:
     with pytest.raises(InputError):
