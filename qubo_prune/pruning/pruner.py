@@ -124,12 +124,13 @@ def prune(
     ----------
     model : transformers.PreTrainedModel
         A causal language model; it stays as it is.
-    removal : Selection, Spectrum or sequence of int or str
-        The layers to remove, or results that rank some removals.
+    removal : Selection, Spectrum, Path or sequence of int or str
+        The layers to remove, results that rank some removals, or a file of removals, also in the
+        forms of EvoPress, LLM-Drop and mergekit.
     out : path
         The folder to write.
     state : int
-        Which removal of a selection or spectrum, from 0.
+        Which removal of a selection, spectrum or file, from 0.
     tokenizer : transformers.PreTrainedTokenizerBase, optional
         Is saved with the model.
     layers : str, optional

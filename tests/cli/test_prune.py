@@ -56,13 +56,57 @@ def test_a_spectrum(run: Any, model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "state", "removed"),
+    [
+        ("layer_drop_config.txt", "none\nattn+mlp\nnone\nattn+mlp\n", 0, [1, 3]),
+        (
+            "config.json",
+            '{"drop_attn_list": [0, 2], "drop_mlp_list": [0, 2]}',
+            0,
+            [0, 2],
+        ),
+        ("m.yml", "slices: [{sources: [{model: M, layer_range: [1, 3]}]}]", 0, [0, 3]),
+        ("list.txt", "0,1\n2,3\n", 1, [2, 3]),
+    ],
+)
+def test_a_removal_of_another_program(
+    name: str, text: str, state: int, removed: list[int], run: Any, model: Path, tmp_path: Path
+) -> None:
+    file, out = tmp_path / name, tmp_path / "out"
+    file.write_text(text)
+    ran = run("prune", model, "--removal", file, "--state", state, "--out", out, "-q")
+    assert (ran.code, ran.err) == (0, "")
+    record = json.loads((out / "prune.json").read_text())
+    assert record["removed"] == removed
+    assert record["choice"] == {"source": f"file, {name}", "state": state}
+    assert f"--removal {file}" in record["command"]
+    ran = run("prune", model, "--removal", file, "--state", 2, "--out", out)
+    assert ran.code == 2
+    assert f"removals of {file}, not 2" in ran.err or f"removal of {file}, not 2" in ran.err
+    assert json.loads((out / "prune.json").read_text()) == record
+
+
+def test_a_branch_in_a_list_of_another_program_is_refused(
+    run: Any, model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "layer_drop_config.txt"
+    file.write_text("none\nattn\nnone\nnone\n")
+    ran = run("prune", model, "--removal", file, "--out", tmp_path / "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "by exactly one of --blocks, --selection and --spectrum"),
+        ([], "by exactly one of --blocks, --selection, --spectrum and --removal"),
         (["--blocks", "1", "--spectrum", "x.json"], "by exactly one of"),
         (["--blocks", "layers.1.mlp"], "only whole layers can be removed"),
         (["--blocks", "0-3"], "from 1 to 3 of the 4 blocks"),
         (["--spectrum", "none.json"], "there is no file none.json"),
+        (["--removal", "none.txt"], "there is no file none.txt"),
+        (["--removal", "none.txt", "--blocks", "1"], "by exactly one of"),
         (["--blocks", "1", "--state", "2"], "--state must be 0 for a list of blocks"),
     ],
 )

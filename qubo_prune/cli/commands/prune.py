@@ -21,6 +21,7 @@ from qubo_prune.cli.models import (
 )
 from qubo_prune.cli.output import print_json, print_text, tell
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.disk import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,14 @@ SpectrumFile = Annotated[
     Path | None,
     typer.Option("--spectrum", metavar="FILE", help="A spectrum, as `solve --out` writes."),
 ]
+RemovalFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--removal",
+        metavar="FILE",
+        help="A removal in a file of EvoPress, LLM-Drop or mergekit, or a plain list.",
+    ),
+]
 State = Annotated[
     int, typer.Option(metavar="K", help="Which removal of the file, 0 for the best.", min=0)
 ]
@@ -58,6 +67,7 @@ def prune(
     blocks: Blocks = [],  # noqa: B006 - typer copies it
     selection: SelectionFile = None,
     spectrum: SpectrumFile = None,
+    removal: RemovalFile = None,
     state: State = 0,
     dtype: Dtype = "auto",
     device: Device = "auto",
@@ -73,8 +83,8 @@ def prune(
     these layers skipped. Exits with 0 when done, 2 on bad input or if the architecture cannot do
     without these layers, 4 when the folder cannot be written.
     """
-    removal = _removal(blocks, selection, spectrum)
-    _check_out(out, [each for each in (selection, spectrum) if each is not None])
+    chosen = _removal(blocks, selection, spectrum, removal)
+    _check_out(out, [each for each in (selection, spectrum, removal) if each is not None])
     tokenizer, loaded = load_model_alone(
         model,
         dtype=dtype,
@@ -88,7 +98,7 @@ def prune(
 
     pruned = run(
         loaded,
-        removal,
+        chosen,
         out,
         state=state,
         tokenizer=tokenizer,
@@ -99,6 +109,7 @@ def prune(
             blocks=",".join(blocks),
             selection=selection,
             spectrum=spectrum,
+            removal=removal,
             state=state,
             dtype="" if dtype == "auto" else dtype,
             device="" if device == "auto" else device,
@@ -117,12 +128,21 @@ def prune(
     return 0
 
 
-def _removal(blocks: Sequence[str], selection: Path | None, spectrum: Path | None) -> Removal:
-    """Return what exactly one of the three options names, read before the model is."""
-    if (bool(blocks), selection is not None, spectrum is not None).count(True) != 1:
+def _removal(
+    blocks: Sequence[str], selection: Path | None, spectrum: Path | None, removal: Path | None
+) -> Removal:
+    """Return what exactly one of the four options names, read before the model is where that can
+    be done without its names.
+    """
+    given = (bool(blocks), *(each is not None for each in (selection, spectrum, removal)))
+    if given.count(True) != 1:
         raise InputError(
-            "say which layers to remove, by exactly one of --blocks, --selection and --spectrum."
+            "say which layers to remove, by exactly one of --blocks, --selection, --spectrum and"
+            " --removal."
         )
+    if removal is not None:
+        require_file(removal)
+        return removal
     if selection is not None:
         from qubo_prune.pruning.selection import Selection
 

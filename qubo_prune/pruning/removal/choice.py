@@ -1,19 +1,23 @@
-"""Which layers go, and what is known of that removal: from a list, a spectrum or a selection."""
+"""Which layers go, and what is known of that removal: from a list, a spectrum, a selection or a
+file of another program.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.spectrum import Spectrum
-from qubo_prune.core.text import format_value
+from qubo_prune.core.text import format_count, format_value
 from qubo_prune.core.validation import as_count
+from qubo_prune.pruning.removal_lists import read_removals
 from qubo_prune.pruning.selection import Selection
 
-Removal = Selection | Spectrum | Sequence[int | str]
+Removal = Selection | Spectrum | Path | Sequence[int | str]
 """What `choose` takes."""
 
 _BRANCH = re.compile(r"layers\.\d+\.\w+", re.ASCII)
@@ -40,8 +44,9 @@ def choose(removal: Removal, names: Sequence[str], state: int = 0) -> Choice:
 
     Parameters
     ----------
-    removal : Selection, Spectrum or sequence of int or str
-        The blocks themselves, or results that rank some removals.
+    removal : Selection, Spectrum, Path or sequence of int or str
+        The blocks themselves, results that rank some removals, or a file of removals in any form
+        that `qubo_prune.pruning.removal_lists` reads.
     names : sequence of str
         The layers of the model.
     state : int
@@ -71,6 +76,8 @@ def choose(removal: Removal, names: Sequence[str], state: int = 0) -> Choice:
             if isinstance(removal, Spectrum)
             else _of_selection(removal, state)
         )
+    elif isinstance(removal, Path):
+        choice = _of_file(removal, names, state)
     else:
         if state:
             raise InputError(
@@ -121,6 +128,18 @@ def _of_selection(selection: Selection, state: int) -> Choice:
         "model_fingerprint": selection.model_fingerprint,
     }
     return Choice(chosen.removed, {key: each for key, each in facts.items() if each is not None})
+
+
+def _of_file(path: Path, names: Sequence[str], state: int) -> Choice:
+    """Return one of the removals in a file of this or another program."""
+    removals = read_removals(path, names)
+    state = as_count(state, "state", least=0, remedy="count up from the first")
+    if state >= len(removals):
+        raise InputError(
+            f"state must be below the {format_count(len(removals))} removals of {path}, not"
+            f" {state}; choose one of them."
+        )
+    return Choice(removals[state], {"source": f"file, {path.name}", "state": state})
 
 
 def _require_names(given: Sequence[str], names: Sequence[str], what: str) -> None:
