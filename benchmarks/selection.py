@@ -2,10 +2,11 @@
 --data FILE``.
 
 On a real model, for several numbers of blocks and seeds: the loop of `qubo-prune select`, EvoPress
-and SLEB with twice the measurements, every criterion, and the lowest energies of a Hessian. Every
-measurement counts, singles too. Winners are reported on held-out samples, and if the files are
-given by perplexity on a text and by accuracy on HellaSwag. A seed chooses the samples and is that
-of every method. Measurements are kept in FOLDER as they come: killed, the same command goes on.
+with twice its measurements, SLEB with as many as it takes (more than twice as many), every
+criterion, and the lowest energies of a Hessian. Every measurement counts, singles too. Winners are
+reported on held-out samples, and if the files are given by perplexity on a text and by accuracy on
+HellaSwag. A seed chooses the samples and is that of every method. Measurements are kept in FOLDER
+as they come: killed, the same command goes on.
 """
 
 from __future__ import annotations
@@ -38,14 +39,18 @@ from qubo_prune.pruning.searches import EvoPress, Search, Sleb
 from qubo_prune.pruning.selector import split
 
 EVALUATIONS = {3: 40, 6: 40, 9: 60, 12: 60}
-"""Measurements of the loop by number of blocks; EvoPress and SLEB get twice as many."""
+"""Measurements of the loop by number of blocks; EvoPress gets twice as many, SLEB all it takes."""
 
 CHOOSING, HELD_OUT = 16, 48
 CHOOSING_TOKENS, HELD_OUT_TOKENS = 192, 256
-LOWEST = 40
+LOWEST = 10
 """How many of the lowest states of the Hessian are measured."""
 
 ENDLESS = LoopSettings(patience=0.0)
+
+STARTED = "EvoPress from block influence"
+METHODS = ("loop", "EvoPress", "SLEB", STARTED, "lowest energies")
+"""Beside the criteria, which go by their own names."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +130,10 @@ class Bench:
             [best] = self.measured.measure([removed])
             yield Found(criterion.name, best, [best.value], cost)
 
-    def search(self, search: Search, remove: int, name: str) -> Found:
-        """Run a search of others with twice the measurements."""
+    def search(self, search: Search, remove: int, name: str, budget: int | None) -> Found:
+        """Run a search of others."""
         problem = self.problem(remove)
-        result = search.run(
-            self.measured, problem, seed=self.seed, max_measurements=2 * EVALUATIONS[remove]
-        )
+        result = search.run(self.measured, problem, seed=self.seed, max_measurements=budget)
         if result.best is None:
             raise RuntimeError(f"{name} measured no removal of {remove} blocks")
         curve = _curve(result.best_after(problem).tolist())
@@ -142,7 +145,9 @@ class Bench:
         states = [tuple(spectrum.removed(k)) for k in range(len(spectrum))]
         known = {each.removed: each for each in self.measured.measure(states)}
         best = min(known.values(), key=lambda each: each.value)
-        return Found("energy", best, _curve([known[each].value for each in states]), len(states))
+        return Found(
+            "lowest energies", best, _curve([known[each].value for each in states]), len(states)
+        )
 
     def row(self, found: Found, remove: int, *, reported: bool = True) -> dict[str, Any]:
         """Return what is published of a method, its winner measured on held-out samples."""
@@ -182,7 +187,7 @@ def hellaswag(
     tokens, targets, sizes, labels = [], [], [], []
     for line in file.read_text().splitlines()[:items]:
         item = json.loads(line)
-        context = item["ctx"]
+        context = item["ctx"] if "ctx" in item else item["context"]
         labels.append(int(item["label"]))
         first = len(tokenizer(context, add_special_tokens=False)["input_ids"])
         for ending in item["endings"]:
@@ -205,29 +210,58 @@ def hellaswag(
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return means over the seeds as Markdown, with the spread between seeds."""
+    """Return means over the seeds as Markdown, and how far each method is above the loop."""
     lines = []
-    keys = dict.fromkeys((row["remove"], row["method"]) for row in rows)
-    for remove, method in sorted(keys, key=lambda key: key[0]):
-        these = [row for row in rows if (row["remove"], row["method"]) == (remove, method)]
-        chosen = np.array([row["chosen"] for row in these])
-        fresh = np.array([row["held_out"] for row in these if row["held_out"] is not None])
-        count = np.mean([row["measurements"] for row in these])
-        mean = f"{fresh.mean():.3f}" if len(fresh) else ""
-        spread = f"{fresh.min():.3f}-{fresh.max():.3f}" if len(fresh) else ""
-        lines.append(
-            [
-                str(remove),
-                method,
-                f"{count:.0f}",
-                f"{chosen.mean():.3f}",
-                mean,
-                spread,
-                str(len(these)),
-            ]
-        )
-    columns = ["M", "method", "measurements", "chosen", "held out", "over the seeds", "seeds"]
+    for remove in sorted({row["remove"] for row in rows}):
+        for each in compared([row for row in rows if row["remove"] == remove]):
+            low, high = each["range"]
+            above = (
+                "" if each["method"] == "loop" else f"{each['above']:+.3f} ± {each['error']:.3f}"
+            )
+            lines.append(
+                [
+                    str(remove),
+                    each["method"],
+                    f"{each['measurements']:.0f}",
+                    f"{each['chosen']:.3f}",
+                    f"{each['held_out']:.3f}",
+                    f"{low:.3f} to {high:.3f}",
+                    above,
+                    str(each["seeds"]),
+                ]
+            )
+    columns = ["M", "method", "measurements", "chosen", "held out", "range", "above", "seeds"]
     return markdown(columns, lines)
+
+
+def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per method of some number of blocks; of the criteria the best of each seed.
+
+    The error of a difference is that of the mean over the seeds, each seed paired.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["held_out"] is not None:
+            name = row["method"] if row["method"] in METHODS else "best criterion"
+            found.setdefault(name, []).append(row)
+    summaries = []
+    for name, these in found.items():
+        above = np.array([row["above_loop"] for row in these])
+        fresh = [row["held_out"] for row in these]
+        spread = float(above.std(ddof=1)) if len(above) > 1 else math.inf
+        summaries.append(
+            {
+                "method": name,
+                "seeds": len(these),
+                "measurements": float(np.mean([row["measurements"] for row in these])),
+                "chosen": float(np.mean([row["chosen"] for row in these])),
+                "held_out": float(np.mean(fresh)),
+                "range": (min(fresh), max(fresh)),
+                "above": float(above.mean()),
+                "error": spread / math.sqrt(len(above)),
+            }
+        )
+    return summaries
 
 
 def _told(row: dict[str, Any]) -> str:
@@ -260,15 +294,15 @@ def _cut(calibration: Calibration, length: int) -> Calibration:
 
 def _stages(bench: Bench, remove: int, hessian: NDArray[np.float64] | None) -> Iterator[list[Any]]:
     """Yield steps of the study, the most telling ones first."""
+    twice = 2 * EVALUATIONS[remove]
     yield [lambda: bench.loop(remove)]
     yield [lambda: bench.criteria(remove)]
-    yield [lambda: bench.search(EvoPress.small(), remove, "evopress")]
-    yield [lambda: bench.search(Sleb(), remove, "sleb")]
-    influence = CRITERIA[0]().removal(bench.problem(remove), bench.evidence)
-    started = EvoPress.small(start=influence)
-    yield [lambda: bench.search(started, remove, "evopress from block influence")]
+    yield [lambda: bench.search(EvoPress.small(), remove, "EvoPress", twice)]
+    yield [lambda: bench.search(Sleb(), remove, "SLEB", None)]
     if hessian is not None:
         yield [lambda: bench.energies(remove, hessian)]
+    influence = CRITERIA[0]().removal(bench.problem(remove), bench.evidence)
+    yield [lambda: bench.search(EvoPress.small(start=influence), remove, STARTED, twice)]
 
 
 def main() -> None:
