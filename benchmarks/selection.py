@@ -215,9 +215,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for remove in sorted({row["remove"] for row in rows}):
         for each in compared([row for row in rows if row["remove"] == remove]):
             low, high = each["range"]
-            above = (
-                "" if each["method"] == "loop" else f"{each['above']:+.3f} ± {each['error']:.3f}"
-            )
+            above = "" if each["method"] == "loop" else f"{each['above']:+.3f}"
+            if above and math.isfinite(each["error"]):
+                above += f" ± {each['error']:.3f}"
             lines.append(
                 [
                     str(remove),
