@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.disk import append_line, read_file, write_atomically
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_any_float,
@@ -78,16 +78,7 @@ class Records:
             "value": from_any_float(measurement.value),
             "standard_error": from_any_float(measurement.standard_error),
         }
-        try:
-            with self.path.open("ab") as stream:
-                stream.write((json.dumps(line, allow_nan=False) + "\n").encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise InputError(
-                f"{self.path} cannot be written ({error.strerror or error}); "
-                "make space and repeat the command, which goes on from there."
-            ) from error
+        append_line(self.path, json.dumps(line, allow_nan=False))
 
     def _write_header(self, path: Path) -> None:
         header = json.dumps({"format_version": FORMAT_VERSION, "run": self._run}) + "\n"

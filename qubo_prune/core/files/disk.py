@@ -184,6 +184,33 @@ def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> N
                 temporary.unlink(missing_ok=True)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file that only grows; when this returns, it is on the disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file, of whole lines.
+    line : str
+        Without its end.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    try:
+        with path.open("ab") as stream:
+            stream.write(line.encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); "
+            "make space and repeat the command, which goes on from there."
+        ) from error
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path leads to a terminal, another character device or a pipe, which are written to
     and not replaced.

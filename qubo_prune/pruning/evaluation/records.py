@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.disk import append_line, read_file, write_atomically
 from qubo_prune.core.files.strict_json import Reader, as_list, as_string
 from qubo_prune.pruning.evaluation.files import (
     FORMAT_VERSION,
@@ -78,16 +77,7 @@ class MeasureRecords:
             "settings": dict(settings),
             "metrics": [metric_to_json(each) for each in metrics],
         }
-        try:
-            with self.path.open("ab") as stream:
-                stream.write((json.dumps(line, allow_nan=False) + "\n").encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise InputError(
-                f"{self.path} cannot be written ({error.strerror or error}); "
-                "make space and repeat the command, which goes on from there."
-            ) from error
+        append_line(self.path, json.dumps(line, allow_nan=False))
 
     def _load(self, path: Path) -> None:
         reader = Reader(path, f"file of {_WHAT}", "delete it to start afresh")
