@@ -21,7 +21,6 @@ from qubo_prune.cli.models import (
 )
 from qubo_prune.cli.output import print_json, print_text, tell
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,6 +140,8 @@ def _removal(
             " --removal."
         )
     if removal is not None:
+        from qubo_prune.core.files.disk import require_file
+
         require_file(removal)
         return removal
     if selection is not None:
