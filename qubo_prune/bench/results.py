@@ -126,7 +126,7 @@ class Run:
     instance, family : str
         Names of the Hessian and of what it is one of.
     problem : str
-        A hash of the problem that was posed.
+        A hash of the problem that was posed: the Hessian and all that is asked of it.
     num_blocks, remove, num_states : int
         N, M and K.
     backend : str
@@ -227,7 +227,8 @@ class Run:
 
 
 _IDENTITY = (
-    *("instance", "problem", "num_states", "backend", "options", "seed", "time_limit", "threads"),
+    *("instance", "problem", "num_blocks", "remove", "num_states"),
+    *("backend", "options", "seed", "time_limit", "threads"),
 )
 
 

@@ -149,10 +149,11 @@ class Plot:
     ) -> None:
         """Mark points, each with a text that shows where the pointer rests on it."""
         mark = _MARKS[(series // COLOURS + series) % len(_MARKS)]
+        shapes = []
         for index, (x, y) in enumerate(points):
             title = f"<title>{escape(titles[index])}</title>" if titles else ""
-            shape = _shape(mark, self._across(x), self._down(y))
-            self._parts.append(f'<g class="dot {_series(series)}">{shape}{title}</g>')
+            shapes.append(_shape(mark, self._across(x), self._down(y), title))
+        self._parts.append(f'<g class="dot {_series(series)}">{"".join(shapes)}</g>')
 
     def levels(self, x: float, width: float, heights: Sequence[float], series: int | None) -> None:
         """Draw short horizontal lines at these heights around x; those of no series are what others
@@ -237,15 +238,15 @@ def _corners(points: Sequence[Point]) -> list[Point]:
     return [*corners, *points[-1:]]
 
 
-def _shape(mark: str, x: str, y: str) -> str:
+def _shape(mark: str, x: str, y: str, title: str) -> str:
     if mark == "circle":
-        return f'<circle cx="{x}" cy="{y}" r="4"/>'
+        return f'<circle cx="{x}" cy="{y}" r="4">{title}</circle>'
     outline = {
         "square": "m-3.5,-3.5h7v7h-7z",
         "triangle": "m0,-4.6l4.4,7.6h-8.8z",
         "cross": "m-3.5,-3.5l7,7m0,-7l-7,7",
     }[mark]
-    return f'<path d="M{x},{y}{outline}"/>'
+    return f'<path d="M{x},{y}{outline}">{title}</path>'
 
 
 def _number(value: float) -> str:

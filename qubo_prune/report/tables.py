@@ -70,12 +70,21 @@ class Table:
         writer.writerows([_harmless(cell) for cell in row] for row in self.rows)
         return stream.getvalue()
 
+    def to_json(self) -> list[list[str | float | int | None]]:
+        """Return the rows as JSON has them: exact numbers, an infinite one as the page says it."""
+        return [
+            [
+                format_cell(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
+                for cell in row
+            ]
+            for row in self.rows
+        ]
+
     def to_html(
         self,
         caption: str,
         *,
         identifier: str = "",
-        numbers: bool = True,
         filters: Sequence[str] = (),
     ) -> str:
         """Return it as a table that the page's script can sort.
@@ -86,8 +95,6 @@ class Table:
             What it is, for who cannot see it.
         identifier : str
             What the page's address calls it; one without it cannot be sorted.
-        numbers : bool
-            Whether cells that are numbers are set flush right.
         filters : sequence of str
             Columns whose values can be chosen from.
         """
@@ -96,12 +103,12 @@ class Table:
             self._heading(name, bool(identifier), name in filters) for name in self.columns
         )
         body = "".join(
-            f"<tr{self._series(r)}>" + "".join(self._cell(r, c, numbers) for c in range(len(row)))
+            f"<tr{self._series(r)}>" + "".join(self._cell(r, c) for c in range(len(row)))
             for r, row in enumerate(self.rows)
         )
         return (
             f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-            f"<table{sortable}><caption>{escape(caption)}</caption>"
+            f"<table{sortable}{self._number_columns()}><caption>{escape(caption)}</caption>"
             f"<thead><tr>{head}</thead><tbody>{body}</tbody></table></div>"
         )
 
@@ -119,16 +126,25 @@ class Table:
             return ""
         return f' data-backend="{escape(str(self.rows[row][backend]), quote=True)}"'
 
-    def _cell(self, row: int, column: int, numbers: bool) -> str:
-        cell = self.rows[row][column]
-        classes = self.classes.get((row, column), "")
-        if numbers and isinstance(cell, int | float):
-            classes = f"number {classes}".strip()
-        hint = self.hints.get((row, column))
-        attributes = f' class="{escape(classes)}"' if classes else ""
-        if hint:
+    def _number_columns(self) -> str:
+        """Return the classes of a table that set its columns of numbers flush right."""
+        names = [
+            f"number-{column + 1}"
+            for column in range(len(self.columns))
+            if all(isinstance(row[column], int | float | None) for row in self.rows)
+        ]
+        return f' class="{" ".join(names)}"' if names else ""
+
+    def _cell(self, row: int, column: int) -> str:
+        # A page may have ten thousands of cells: no end tags, and quotes only where needed.
+        attributes = ""
+        if classes := self.classes.get((row, column)):
+            attributes += (
+                f" class={classes}" if classes.isalnum() else f' class="{escape(classes)}"'
+            )
+        if hint := self.hints.get((row, column)):
             attributes += f' title="{escape(hint)}"'
-        return f"<td{attributes}>{escape(format_cell(cell))}"
+        return f"<td{attributes}>{escape(format_cell(self.rows[row][column]))}"
 
 
 def _harmless(cell: Cell) -> str:

@@ -13,13 +13,12 @@ __all__ = ["ladders"]
 _LEVELS = 60
 """The lowest; more could not be told apart."""
 
-MOST_LADDERS = 20
 _HEAD_ROOM = 1.08
 _SAME = 1e-9
 
 
-def ladders(comparison: Comparison) -> str:
-    """Return the ladders of a time limit, one for each task, to choose from."""
+def ladders(comparison: Comparison, most: int) -> str:
+    """Return the ladders of a time limit, one for each of the largest tasks, to choose from."""
     drawn = [
         task
         for task in comparison.all_tasks
@@ -30,7 +29,7 @@ def ladders(comparison: Comparison) -> str:
         )
     ]
     names = comparison.study.task_names
-    shown = drawn[-MOST_LADDERS:]  # the largest
+    shown = drawn[-most:]
     choices = [Choice(names[task], _ladder(comparison, task).to_html()) for task in shown]
     left = len(drawn) - len(shown)
     note = f'<p class="note">The {left} smaller tasks are not drawn.</p>' if left else ""
@@ -48,27 +47,31 @@ def _ladder(comparison: Comparison, task: Task) -> Figure:
     exact = first.reference_energies[:_LEVELS]
     ground, top = exact[0], exact[-1]
     tolerance = _SAME * max(1.0, abs(top))
-    rows: list[list[Cell]] = [["exact", None, k, energy - ground] for k, energy in enumerate(exact)]
+    heights = [[energy - ground for energy in exact]]
     columns = ("exact", *runs)
     x = Axis("", -0.6, len(columns) - 0.4, names=columns)
     y = axis_of("energy above the ground state", [(top - ground) * _HEAD_ROOM], low=0)
     plot = Plot(x, y)
-    plot.levels(0, 0.7, [energy - ground for energy in exact], None)
+    plot.levels(0, 0.7, heights[0], None)
     counts = []
     for place, (solver, run) in enumerate(runs.items(), 1):
         found = [energy for energy in run.energies if energy <= top + tolerance][:_LEVELS]
-        heights = [energy - ground for energy in found]
-        plot.levels(place, 0.7, heights, comparison.series(solver))
-        rows += [[solver, run.seed, k, height] for k, height in enumerate(heights)]
+        heights.append([energy - ground for energy in found])
+        plot.levels(place, 0.7, heights[-1], comparison.series(solver))
         counts.append(f"{solver} {len(found)}")
     what = (
         f"The lowest {len(exact)} levels, {first.reference_kind.value}, beside those that each"
         " solver found (of its seeds the one in the middle by recall; states that tie lie on each"
-        f" other). Found of {len(exact)}: {', '.join(counts)}."
+        f" other). The numbers are energies above"
+        f" the ground state. Found of {len(exact)}: {', '.join(counts)}."
     )
     name = _file_name(study.task_names[task])
     svg = plot.to_svg(f"Spectrum of {study.task_names[task]}", f"Found: {', '.join(counts)}.")
-    table = Table(("backend", "seed", "state", "energy above the ground state"), tuple(rows))
+    rows: list[list[Cell]] = [
+        [state, *(each[state] if state < len(each) else None for each in heights)]
+        for state in range(len(exact))
+    ]
+    table = Table(("state", *columns), tuple(rows))
     return Figure(f"spectrum-{name}{comparison.suffix}", "", svg, what, table)
 
 

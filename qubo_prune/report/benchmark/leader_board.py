@@ -13,7 +13,7 @@ from qubo_prune.report.benchmark.comparison import Comparison, task_mean
 from qubo_prune.report.html import Figure
 from qubo_prune.report.tables import Cell, Table
 
-__all__ = ["leader_board"]
+__all__ = ["leader_board", "leader_table"]
 
 Values = Mapping[str, Sequence[float | None]]
 
@@ -28,12 +28,25 @@ _ABOUT = {
 
 
 def leader_board(comparison: Comparison) -> Figure:
-    """Return the leader board of a time limit."""
-    study = comparison.study
-    recall = study.headline
+    """Return the leader board of a time limit with what its figures are."""
+    table = leader_table(comparison)
+    number = comparison.study.headline.removeprefix("recall_")
+    caption = (
+        f"Over {len(comparison.tasks)} tasks that all of these were given, every task alike."
+        f" Sorted by recall@{number} of the solver's own states, before any repair. Seconds are"
+        f" shifted geometric means (shift {SHIFT:g} s) over all runs, in which one that did not get"
+        f" there counts as {comparison.counted_limit:.4g} s."
+    )
+    name = f"leader-board{comparison.suffix}"
+    return Figure(name, "", table.to_html("Leader board", identifier=name), caption, table)
+
+
+def leader_table(comparison: Comparison) -> Table:
+    """Return the leader board of a time limit; no rows where nothing can be compared."""
+    recall = comparison.study.headline
     number = recall.removeprefix("recall_")
     rows = []
-    for solver in comparison.solvers:
+    for solver in comparison.solvers if comparison.tasks else ():
         ground = comparison.values(solver, "seconds_to_ground_state")
         proof = comparison.values(solver, "seconds_to_proof")
         rows.append(
@@ -51,7 +64,7 @@ def leader_board(comparison: Comparison) -> Figure:
             ]
         )
     rows.sort(key=_rank)
-    table = Table(
+    return Table(
         (
             *("rank", "backend", f"recall@{number} bare", "95 %", f"recall@{number} repaired"),
             *("ground state", "s to ground state", "95 % of s", "s to recall@100"),
@@ -60,14 +73,6 @@ def leader_board(comparison: Comparison) -> Figure:
         tuple([place, *row] for place, row in enumerate(rows, 1)),
         about={**_ABOUT, "95 % of s": _ABOUT["95 %"]},
     )
-    caption = (
-        f"Over {len(comparison.tasks)} tasks that all of these were given, every task alike."
-        f" Sorted by recall@{number} of the solver's own states, before any repair. Seconds are"
-        f" shifted geometric means (shift {SHIFT:g} s) over all runs, in which one that did not get"
-        f" there counts as {comparison.counted_limit:.4g} s."
-    )
-    name = f"leader-board{comparison.suffix}"
-    return Figure(name, "", table.to_html("Leader board", identifier=name), caption, table)
 
 
 def _median_time_to_solution(comparison: Comparison, solver: str) -> float | None:

@@ -68,11 +68,11 @@ def _matrix(comparison: Comparison, shown: _Shown) -> Figure:
         }
         for c, solver in enumerate(solvers, 1):
             if solver in numbers:
-                classes[r, c] = f"number {_heat(shown, numbers[solver], list(numbers.values()))}"
+                classes[r, c] = _heat(shown, numbers[solver], list(numbers.values()))
             else:
-                plain = "number none" if isinstance(cells[solver], float) else "none"
-                classes[r, c] = "bad" if is_wrong(runs[solver]) else plain
-            hints[r, c] = _hint(runs[solver])
+                classes[r, c] = "bad" if is_wrong(runs[solver]) else "none"
+            if hint := _hint(runs[solver]):
+                hints[r, c] = hint
         rows.append([study.task_names[task], *cells.values(), reference])
     columns = ("task", *solvers, "reference")
     table = Table(columns, tuple(rows), classes, hints)
@@ -113,7 +113,7 @@ def _cell(comparison: Comparison, shown: _Shown, task: Task, solver: str) -> Cel
 
 
 def _heat(shown: _Shown, value: float, others: Sequence[float]) -> str:
-    """Return the classes of a cell: how good it is among the others of its row."""
+    """Return the class of a cell: how good it is among the others of its row."""
     if shown.is_time:
         best = max(min(others), RESOLUTION)
         steps = _HEATS - 1 - math.log(max(value, RESOLUTION) / best, 3)
@@ -121,11 +121,10 @@ def _heat(shown: _Shown, value: float, others: Sequence[float]) -> str:
     else:
         steps = value * (_HEATS - 1)
         is_best = value >= max(others)
-    heat = min(_HEATS - 1, max(0, round(steps)))
-    return f"heat-{heat} best" if is_best else f"heat-{heat}"
+    return f"heat{_HEATS}" if is_best else f"heat{min(_HEATS - 1, max(0, round(steps)))}"
 
 
 def _hint(runs: Sequence[Run]) -> str:
     lies = [lie.message for run in runs for lie in run.violations]
     messages = [run.message for run in runs if run.message]
-    return " ".join(dict.fromkeys([f"{len(runs)} runs.", *lies, *messages]))
+    return " ".join(dict.fromkeys([*lies, *messages]))

@@ -12,9 +12,6 @@ from qubo_prune.report.tables import Cell, Table
 
 __all__ = ["runs_table"]
 
-MOST_ROWS = 1500
-"""More would make the page slow and large."""
-
 _MEASURES = (
     ("recall@20 bare", "recall_20"),
     ("recall@100 bare", "recall_100"),
@@ -39,16 +36,20 @@ _MEASURES = (
 _TIMES = {name for _, name in _MEASURES if name.startswith("seconds_to")}
 
 
-def runs_table(study: Study) -> Figure:
-    """Return the table of all runs."""
+def runs_table(study: Study, most: int) -> Figure | None:
+    """Return the table of all runs; with a row for all seeds where it has more rows than `most`,
+    and None if it has more even so.
+    """
     groups: list[tuple[Run, ...]] = [(run,) for run in study.runs]
     caption = "Every run."
-    if len(groups) > MOST_ROWS:
+    if len(groups) > most:
         groups = [runs for comparison in study.comparisons for runs in comparison.cells.values()]
         caption = (
             f"A row a task and solver, with the median over its runs: the {len(study.runs)} runs"
             " are too many for a page, and all in the files of results."
         )
+        if len(groups) > most:
+            return None
     caption += " Nothing where it is not known, or not reached; lies are in red, without figures."
     measures = [
         (heading, name)
