@@ -205,7 +205,6 @@ def _asset(name: str) -> str:
 def require_page(path: Path) -> None:
     """Refuse a name that no page can be written to."""
     check_suffix(path, (".html", ".htm"), "a page")
-    require_replaceable(path, Kind.PAGE)
 
 
 def save_page(page: Page, path: str | os.PathLike[str]) -> None:
@@ -225,6 +224,7 @@ def save_page(page: Page, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     require_page(path)
+    require_replaceable(path, Kind.PAGE)
     data = page.to_html().encode()
 
     def write(stream: IO[bytes]) -> None:

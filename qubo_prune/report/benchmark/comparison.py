@@ -91,7 +91,7 @@ class Study:
         for backend, text, count in settings:
             details = [text or "default"] if options[backend] > 1 else []
             if threads[backend] > 1:
-                details.append("threads left to it" if count is None else f"{count} threads")
+                details.append("threads left to it" if count is None else f"threads: {count}")
             names[backend, text, count] = (
                 f"{backend} ({', '.join(details)})" if details else backend
             )

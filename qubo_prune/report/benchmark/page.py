@@ -46,8 +46,8 @@ class _Detail(NamedTuple):
 
 _DETAILS = (
     _Detail(1500, 20, True),
-    _Detail(750, 8, True),
-    _Detail(750, 8, False),
+    _Detail(1000, 8, True),
+    _Detail(1000, 8, False),
     _Detail(300, 2, False),
     _Detail(0, 1, False),
 )
