@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from qubo_prune.bench.instances import Instance as Instance
     from qubo_prune.bench.machine import describe_machine as describe_machine
     from qubo_prune.bench.machine import peak_memory as peak_memory
+    from qubo_prune.bench.results import Results as Results
+    from qubo_prune.bench.results import Run as Run
+    from qubo_prune.bench.results import append_run as append_run
+    from qubo_prune.bench.results import read_results as read_results
     from qubo_prune.bench.statistics import recall as recall
     from qubo_prune.bench.statistics import shifted_geometric_mean as shifted_geometric_mean
     from qubo_prune.bench.statistics_anytime import Quantiles as Quantiles
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from qubo_prune.bench.statistics_profiles import target_distribution as target_distribution
 
 _HOMES = {
+    **dict.fromkeys(("Results", "Run", "append_run", "read_results"), "qubo_prune.bench.results"),
     "Case": "qubo_prune.bench.instances",
     "FAMILIES": "qubo_prune.bench.instances",
     "Family": "qubo_prune.bench.instances",

@@ -201,11 +201,17 @@ def bootstrap_interval(
     if not values or not all(map(len, values)):
         raise InputError("an instance without a run tells nothing; give at least one run of each.")
     rng = np.random.default_rng(seed)
+    most = max(map(len, values))
     found = np.empty(resamples)
     for index in range(resamples):
-        drawn = [values[i] for i in rng.integers(len(values), size=len(values))]
+        # Numbers below 1 that many at a time, each rounded down to a place in its list.
+        instances, *seeds = rng.random((most + 1, len(values))).tolist()
+        drawn = [values[int(part * len(values))] for part in instances]
         found[index] = statistic(
-            [[each[j] for j in rng.integers(len(each), size=len(each))] for each in drawn]
+            [
+                [each[int(part * len(each))] for part in parts[: len(each)]]
+                for each, parts in zip(drawn, zip(*seeds, strict=True), strict=True)
+            ]
         )
     # No interpolation: the ends are values that occurred, infinite ones too.
     tail = (1 - confidence) / 2

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from qubo_prune.cli.commands.backends import backends
+from qubo_prune.cli.commands.bench import bench
 from qubo_prune.cli.commands.compress import compress
 from qubo_prune.cli.commands.criteria import criteria
 from qubo_prune.cli.commands.evaluate import evaluate
@@ -57,6 +58,7 @@ _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _C
 for _command in _COMMANDS:
     _app.command()(_command)
 _app.command("import")(import_)
+_app.add_typer(bench, name="bench")
 _app.add_typer(hessians, name="hessians")
 
 

@@ -36,7 +36,7 @@ SIDECAR_KEYS = frozenset(
 """Every sidecar has one of these."""
 
 
-_PLOT_START = 4096
+_START = 4096
 
 
 class Kind(enum.Enum):
@@ -51,6 +51,7 @@ class Kind(enum.Enum):
     MATRIX = "a square matrix"
     GRADIENTS = "a table of float32 numbers"
     PLOT = "a plot"
+    PAGE = "a page of this package"
     TABLE = "a table of scores"
     EXTRACTION = "an unfinished extraction"
     OTHER = "something else"
@@ -161,9 +162,15 @@ def _kind_of_npy(path: Path) -> Kind:
 
 def _kind_of_plot(path: Path) -> Kind:
     with path.open("rb") as stream:
-        start = stream.read(_PLOT_START)
+        start = stream.read(_START)
     is_plot = start.startswith((b"\x89PNG", b"%PDF")) or b"<svg" in start
     return Kind.PLOT if is_plot else Kind.OTHER
+
+
+def _kind_of_page(path: Path) -> Kind:
+    with path.open("rb") as stream:
+        is_page = b'<meta name="generator" content="qubo-prune' in stream.read(_START)
+    return Kind.PAGE if is_page else Kind.OTHER
 
 
 def _kind_of_csv(path: Path) -> Kind:
@@ -187,4 +194,5 @@ _READERS: dict[str, Callable[[Path], Kind]] = {
     ".csv": _kind_of_csv,
     ".md": _kind_of_markdown,
     **dict.fromkeys((".png", ".pdf", ".svg"), _kind_of_plot),
+    **dict.fromkeys((".html", ".htm"), _kind_of_page),
 }

@@ -1,0 +1,131 @@
+"""`qubo-prune bench report`: what files of results say, in the terminal and on a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qubo_prune.cli import options
+from qubo_prune.cli.files import Files
+from qubo_prune.cli.output import (
+    EXIT_DONE,
+    EXIT_OUTPUT,
+    print_json,
+    print_table,
+    print_text,
+    tell,
+)
+
+if TYPE_CHECKING:
+    from qubo_prune.report.benchmark.comparison import Comparison, Study
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(metavar="RESULTS", help="Files of results, of one machine or several."),
+]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write the page to FILE, a .html that works alone."
+    ),
+]
+Title = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Of the page.  [default: the names of the files]"),
+]
+
+_COLUMNS = (0, 1, 2, 4, 5, 6, 9)
+"""Of the leader board, those that a terminal has room for."""
+
+
+def report(
+    results: Inputs,
+    html: Html = None,
+    title: Title = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Compare the solvers of a benchmark.
+
+    Shows the leader board of each time limit, who is left out and why, and who claimed what is not
+    true. With --html also a page with tables, plots and their data. Runs nothing.
+    """
+    files = Files()
+    files.reads(*results)
+    if html is not None:
+        from qubo_prune.core.files.kinds import Kind
+        from qubo_prune.report.html import require_page
+
+        require_page(html)
+        files.writes(html, "--html", Kind.PAGE)
+
+    from qubo_prune.bench.results import read_results
+    from qubo_prune.report.benchmark.comparison import Study
+    from qubo_prune.report.benchmark.page import benchmark_page
+
+    found = read_results(results)
+    for path in found.truncated:
+        tell(f"warning: the last line of {path} was cut off and is left out.")
+    page = benchmark_page(found, title or ", ".join(path.stem for path in results))
+    if html is not None:
+        from qubo_prune.report.html import save_page
+
+        files.write(html, lambda path: save_page(page, path))
+    if not quiet:
+        files.tell_written()
+    study = Study(found)
+    if json:
+        print_json(_document(study))
+    elif not quiet:
+        for comparison in study.comparisons:
+            _show(comparison)
+        for solver in study.liars:
+            lie = next(
+                lie
+                for run in study.runs
+                if study.solver_of(run) == solver
+                for lie in run.violations
+            )
+            print_text(f"Not to be believed: {solver} ({lie.kind}): {lie.message}")
+    return EXIT_OUTPUT if files.failed else EXIT_DONE
+
+
+def _document(study: Study) -> dict[str, object]:
+    from qubo_prune.report.benchmark.leader_board import leader_table
+
+    boards = []
+    for comparison in study.comparisons:
+        table = leader_table(comparison)
+        boards.append(
+            {
+                "time_limit": comparison.limit,
+                "tasks": [comparison.study.task_names[task] for task in comparison.tasks],
+                "columns": list(table.columns),
+                "rows": table.to_json(),
+                "left_out": [each._asdict() for each in comparison.left_out],
+            }
+        )
+    return {
+        "runs": len(study.runs),
+        "repeated": study.results.repeated,
+        "truncated": list(study.results.truncated),
+        "wrong": list(study.liars),
+        "leader_boards": boards,
+    }
+
+
+def _show(comparison: Comparison) -> None:
+    from qubo_prune.report.benchmark.leader_board import leader_table
+    from qubo_prune.report.tables import format_cell
+
+    table = leader_table(comparison)
+    if table.rows:
+        print_table(
+            [table.columns[column] for column in _COLUMNS],
+            [[format_cell(row[column]) for column in _COLUMNS] for row in table.rows],
+        )
+    print_text(f"Time limit {comparison.label}, over {len(comparison.tasks)} tasks.")
+    for each in comparison.left_out:
+        print_text(f"Left out: {each.what}, for {each.why}", indent="  ")

@@ -1,0 +1,1 @@
+"""Pages of benchmarks; one plot or table a file."""
