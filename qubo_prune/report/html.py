@@ -19,7 +19,7 @@ from typing import IO
 from qubo_prune.core.files.disk import check_suffix, write_atomically
 from qubo_prune.core.files.kinds import Kind, require_replaceable
 from qubo_prune.core.version import __version__
-from qubo_prune.report.svg import COLOURS
+from qubo_prune.report.svg import looks
 from qubo_prune.report.tables import Table, link_to_csv
 
 __all__ = [
@@ -191,7 +191,7 @@ class Page:
             f'<button type="button" aria-pressed="true" data-series="{number}"'
             f' data-backend="{escape(name, quote=True)}">'
             f'<svg viewBox="0 0 28 10" aria-hidden="true"><path class="line'
-            f' colour-{number % COLOURS} dash-{number // COLOURS % 4}" d="M0,5H28"/></svg>'
+            f' {looks(number)}" d="M0,5H28"/></svg>'
             f"{escape(name)}</button>"
             for number, name in enumerate(self.series)
         )

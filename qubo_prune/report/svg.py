@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-__all__ = ["Axis", "Plot", "axis_of", "ticks"]
+__all__ = ["Axis", "Plot", "axis_of", "looks", "ticks"]
 
 COLOURS = 8
 """How many colours series have; from there on they come again, with other dashes and marks."""
@@ -18,6 +18,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 22.0, 12.0, 54.0
 _NAMES = 70.0
 """How much higher a plot with names below it is."""
 _LONGEST_NAME = 20
+_DASHES = 4
 _MARKS = ("circle", "square", "triangle", "cross")
 
 Point = tuple[float, float]
@@ -204,7 +205,7 @@ class Plot:
         for value in ticks(self.x):
             at = self._across(value)
             parts.append(f'<path class="grid" d="M{at},{top}V{bottom}"/>')
-            below = _HEIGHT - _BOTTOM + 20
+            below = _HEIGHT - _BOTTOM + 22
             if self.x.names:
                 name = self.x.names[int(value)]
                 short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "\u2026"
@@ -224,9 +225,20 @@ class Plot:
         return "".join(parts)
 
 
+def looks(series: int) -> str:
+    """Return the classes of a series' colour and dashes, for who cannot tell its colour.
+
+    Examples
+    --------
+    >>> looks(0), looks(1), looks(8)
+    ('colour-0 dash-0', 'colour-1 dash-1', 'colour-0 dash-1')
+    """
+    return f"colour-{series % COLOURS} dash-{(series + series // COLOURS) % _DASHES}"
+
+
 def _series(series: int) -> str:
-    """Return the classes of a series: its number, its colour and its dashes."""
-    return f"series-{series} colour-{series % COLOURS} dash-{series // COLOURS % 4}"
+    """Return the classes of a series: its number and its looks."""
+    return f"series-{series} {looks(series)}"
 
 
 def _corners(points: Sequence[Point]) -> list[Point]:

@@ -13,10 +13,9 @@ from qubo_prune.report import benchmark_page, save_page
 from tests.benchmark_runs import runs
 from tests.report.chromium import Chromium, chromium, missing
 
-pytestmark = [
-    pytest.mark.skipif(missing(), reason="needs Debian's packages chromium and chromium-driver"),
-    pytest.mark.xdist_group("chromium"),
-]
+pytestmark = pytest.mark.skipif(
+    missing(), reason="needs Debian's packages chromium and chromium-driver"
+)
 
 HOSTILE = "\"'><script>window.hit=1</script><img src=x onerror=window.hit=1>"
 

@@ -52,8 +52,8 @@ def test_a_plot_is_well_formed_and_says_what_it_is() -> None:
     assert {"0", "0.2", "1", "10"} <= set(texts)
     lines = [path for path in root.iter("path") if (path.get("class") or "").startswith("line")]
     assert [line.get("class") for line in lines] == [
-        "line series-9 colour-1 dash-1",
-        "line series-1 colour-1 dash-0",
+        "line series-9 colour-1 dash-2",
+        "line series-1 colour-1 dash-1",
     ]
     numbers = [float(n) for n in re.findall(r"[\d.]+", lines[0].get("d") or "")]
     (x0, y0, x1, y1, x2, y2) = numbers
