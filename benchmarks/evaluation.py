@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from benchmarks.record import save
 from qubo_prune.hessians.calibration import load_calibration
 from qubo_prune.hessians.language_model import load_model, load_tokenizer
 from qubo_prune.pruning import Evaluation, evaluate, prune
+from qubo_prune.pruning.evaluation.comparison import Comparison
+from qubo_prune.pruning.evaluation.metrics import Metric
+from qubo_prune.pruning.evaluation.tables import Row, markdown_table
 
 CUTS = {
     "loop's choice": (3, 4, 5, 16, 17, 18),
@@ -69,9 +73,27 @@ HEADING = re.compile(r"^(?= = [^=\n]+ = $)", re.MULTILINE)
 """Where a page of wikitext begins."""
 
 
+KEPT = ("name", "value", "standard_error", "unit")
+"""What is stored of a metric, beside its kind and facts; samples are not."""
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the stored results as the table of `Evaluation.to_markdown`."""
+    return markdown_table(
+        [
+            Row(
+                each["model"],
+                Metric(**each["metric"]),
+                None if each["comparison"] is None else Comparison(**each["comparison"]),
+            )
+            for each in rows[0]["results"]
+        ]
+    )
+
+
 def write_tasks(folder: Path, hellaswag: Path | None, gsm8k: Path | None, items: int) -> list[str]:
     """Write files of tasks for lm-eval into a folder, and return the names of the tasks."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     names = []
     if hellaswag is not None:
         (folder / "hellaswag.yaml").write_text(HELLASWAG.format(data=hellaswag.resolve()))
@@ -140,15 +162,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     evaluation = run(arguments)
-    print(evaluation.to_markdown())
-    rows = [
+    results = [
         {
             "model": row.model,
-            "measure": row.metric.name,
-            "value": row.metric.value,
-            "standard_error": row.metric.standard_error,
-            "samples": len(row.metric.samples),
-            **({} if row.comparison is None else {"against_original": vars(row.comparison)}),
+            "metric": {key: getattr(row.metric, key) for key in KEPT}
+            | {"kind": row.metric.kind.value, "facts": dict(row.metric.facts)},
+            "comparison": None if row.comparison is None else asdict(row.comparison),
         }
         for row in evaluation.rows
     ]
@@ -161,7 +180,9 @@ def main() -> None:
         "model": Path(arguments.model).name,
         "removed": {name: list(removed) for name, removed in CUTS.items()},
     }
-    save("evaluation", command, [{"settings": settings, "results": rows}])
+    rows = [{"settings": settings, "results": results}]
+    print(table(rows))
+    save("evaluation", command, rows)
 
 
 if __name__ == "__main__":

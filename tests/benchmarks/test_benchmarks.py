@@ -70,6 +70,14 @@ def test_the_documentation_shows_the_stored_results(
     assert table(stored["rows"]) in page_of_benchmarks()
 
 
+def test_the_documentation_shows_the_evaluated_models() -> None:
+    pytest.importorskip("torch")
+    from benchmarks import evaluation
+
+    stored = json.loads((ROOT / "benchmarks" / "results" / "evaluation.json").read_text("utf-8"))
+    assert evaluation.table(stored["rows"]) in page_of_benchmarks()
+
+
 def test_the_documentation_says_what_tabu_missed_at_every_m() -> None:
     stored = json.loads((ROOT / "benchmarks" / "results" / "recall_every_m.json").read_text())
     lines = recall_every_m.table(stored["rows"]).splitlines()[2:]

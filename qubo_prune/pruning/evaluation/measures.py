@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 from qubo_prune.hessians.calibration.calibration import Calibration
@@ -131,7 +133,11 @@ def measures_of(wanted: Wanted, first: PreTrainedModel, tokenizer: Any) -> Itera
             yield _of_task(tasks, task, shots, tokenizer, size)
     yield Measure("size", {}, lambda model, _original, _watch: measure_size(model))
     if (load := wanted.load) is not None:
-        where = {**load._asdict(), "device": str(first.device)}
+        where = {
+            **load._asdict(),
+            "device": str(first.device),
+            "threads": torch.get_num_threads(),
+        }
         yield Measure(
             LATENCY,
             where,

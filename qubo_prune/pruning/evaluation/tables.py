@@ -150,7 +150,7 @@ def format_metric(metric: Metric) -> str:
         return f"{value:,.0f}"
     if metric.kind is Kind.TIME:
         return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
-    if error is None or not math.isfinite(error):
+    if not error or not math.isfinite(error):
         return f"{value:.4g}"
     digits = _digits(error)
     return f"{value:.{digits}f} ± {error:.{digits}f}"
