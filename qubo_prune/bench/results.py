@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import read_file
+from qubo_prune.core.files.disk import append_line, read_file
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_float,
@@ -322,16 +322,24 @@ def read_results(paths: Iterable[str | os.PathLike[str]]) -> Results:
 
 
 def append_run(path: str | os.PathLike[str], run: Run) -> None:
-    """Add a run to a file, on disk when this returns; a line that was cut off before is ended, or
-    the next one would be lost with it.
+    """Add a run to a file, on disk when this returns; one process writes to a file at a time.
+
+    Parameters
+    ----------
+    path : str or path
+        The file; made if it is not there. What a killed benchmark was writing at its end is
+        dropped, or this line would be lost with it.
+    run : Run
+        What to add.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
     """
-    with Path(path).open("ab+") as stream:
-        stream.seek(0, os.SEEK_END)
-        if stream.tell():
-            stream.seek(-1, os.SEEK_END)
-            if stream.read(1) != b"\n":
-                stream.seek(0)
-                stream.truncate(stream.read().rfind(b"\n") + 1)
-        stream.write(run.to_line().encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    path = Path(path)
+    if path.is_file():
+        with path.open("rb+") as stream:
+            data = stream.read()
+            stream.truncate(data.rfind(b"\n") + 1)
+    append_line(path, run.to_line())
