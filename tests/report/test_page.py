@@ -125,6 +125,25 @@ def test_the_leader_board_is_of_means_over_tasks_and_bare_recall_comes_first() -
     assert naive[2] < 0.1 < naive[4]
 
 
+def test_a_crash_is_no_recall_and_the_whole_primal_integral() -> None:
+    made = [
+        dataclasses.replace(run, outcome=Outcome.CRASHED, measures={}, trace=(), energies=())
+        if run.backend == "tabu" and run.seed == 0
+        else run
+        for run in runs()
+    ]
+    before, after = (
+        next(row for row in leader_table(comparison_of(each)).rows if row[1] == "tabu")
+        for each in (runs(), made)
+    )
+    left = [run for run in made if run.backend == "tabu" and run.seed]
+    for column, missing, measure in ((2, 0.0, "recall_100"), (11, 1.0, "primal_integral")):
+        known = sum(run.measures[measure] or 0.0 for run in left) / len(left)
+        assert after[column] == pytest.approx((missing + 2 * known) / 3)
+    assert after[6] > before[6]
+    assert after[-1] == "9 crashed, 18 limit"
+
+
 def test_a_spreadsheet_is_given_no_formula() -> None:
     table = Table(("=1+1", "x"), (("@SUM(A1)", -1.5), ("+a", -2), ("-b", None)))
     assert table.to_csv() == "'=1+1,x\n'@SUM(A1),-1.5\n'+a,-2\n'-b,\n"

@@ -113,7 +113,7 @@ function show() {
 
 function restore() {
   const text = location.hash.slice(1);
-  view = text.includes("=") ? new URLSearchParams(text) : view;
+  view = text && !text.includes("=") ? view : new URLSearchParams(text);
   show();
   const at = document.getElementById(view.get("at"));
   if (at) at.scrollIntoView();
