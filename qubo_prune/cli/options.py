@@ -86,6 +86,9 @@ TimeLimit = Annotated[
     float | None,
     typer.Option(metavar="S", help="Stop after S seconds and say how much is proven by then."),
 ]
+ResumableTimeLimit = Annotated[
+    float | None, typer.Option(metavar="S", help="Stop after S seconds; the same command goes on.")
+]
 MaxEvaluations = Annotated[
     int | None, typer.Option(metavar="COUNT", help="Stop after about this many evaluations.")
 ]
@@ -275,7 +278,7 @@ def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
     >>> parse_removal(["8"]), parse_removal(["attention=2,moe=3"])
     (8, {'attention': 2, 'moe': 3})
     """
-    parts = _split(items)
+    parts = split_commas(items)
     if not parts:
         return None
     if len(parts) == 1 and "=" not in parts[0]:
@@ -301,7 +304,7 @@ def parse_counts(items: Iterable[str]) -> list[int]:
     [8, 16, 20, 21, 22]
     """
     counts: list[int] = []
-    for part in _split(items):
+    for part in split_commas(items):
         counts.extend(_range(part) or [_count(part, "--remove")])
     return counts
 
@@ -313,7 +316,7 @@ def parse_blocks(items: Iterable[str]) -> list[int | str]:
     [0, 2, 3, 4, 'layers.7.mlp']
     """
     blocks: list[int | str] = []
-    for part in _split(items):
+    for part in split_commas(items):
         blocks.extend(_range(part) or [int(part) if _INDEX.fullmatch(part) else part])
     return blocks
 
@@ -350,7 +353,8 @@ def parse_backend_options(items: Iterable[str], **named: int | str | None) -> di
     return options
 
 
-def _split(items: Iterable[str]) -> list[str]:
+def split_commas(items: Iterable[str]) -> list[str]:
+    """Return the parts of a repeatable option whose values may be lists, as ``a,b``."""
     return [part.strip() for item in items for part in item.split(",")]
 
 

@@ -102,9 +102,6 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be done and how long it takes, and stop."),
 ]
-TimeLimit = Annotated[
-    float | None, typer.Option(metavar="S", help="Stop after S seconds; the same command goes on.")
-]
 
 
 @options.spread
@@ -134,7 +131,7 @@ def compress(
     preset: PresetName = None,
     from_: From = None,
     dry_run: DryRun = False,
-    time_limit: TimeLimit = None,
+    time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -203,7 +200,7 @@ def compress(
 
 def _tasks(items: Sequence[str]) -> tuple[str, ...]:
     """Return the names of ``--tasks``; ``none`` for none of them."""
-    names = [part.strip() for item in items for part in item.split(",")]
+    names = options.split_commas(items)
     return () if names == ["none"] else tuple(names)
 
 

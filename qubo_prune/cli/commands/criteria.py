@@ -151,7 +151,7 @@ def _criteria(names: Sequence[str], switches: Sequence[str]) -> list[Criterion]:
     """Return the criteria of ``--criteria`` with the switches of ``--option``."""
     from qubo_prune.pruning.criteria import criterion_names, get_criterion
 
-    listed = [part.strip() for item in names for part in item.split(",")]
+    listed = options.split_commas(names)
     chosen = list(dict.fromkeys(listed or criterion_names()))
     arguments: dict[str, dict[str, Any]] = {name: {} for name in chosen}
     for switch in switches:

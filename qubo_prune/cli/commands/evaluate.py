@@ -119,9 +119,6 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Draw the result into FILE, a .png, .pdf or .svg."),
 ]
-TimeLimit = Annotated[
-    float | None, typer.Option(metavar="S", help="Stop after S seconds; the same command goes on.")
-]
 
 
 def evaluate(
@@ -155,7 +152,7 @@ def evaluate(
     device: Device = "auto",
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,
-    time_limit: TimeLimit = None,
+    time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -186,7 +183,6 @@ def evaluate(
     ]
     for source in sources:
         source.check(quiet)
-    chosen = [name.strip() for item in tasks for name in item.split(",")]
     calibration = None
     if data:
         calibration = sources[0].load_samples(samples, sequence_length, quiet=quiet)
@@ -203,7 +199,7 @@ def evaluate(
             text_tokens=text_tokens,
             window=window,
             chunk=chunk,
-            tasks=chosen,
+            tasks=options.split_commas(tasks),
             shots=shots,
             limit=limit,
             include_path=include_path,

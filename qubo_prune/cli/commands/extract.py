@@ -40,9 +40,6 @@ CheckDtype = Annotated[
         metavar="COUNT", help="Compare the gradients of COUNT samples with float32 weights."
     ),
 ]
-TimeLimit = Annotated[
-    float | None, typer.Option(metavar="S", help="Stop after S seconds; the same command goes on.")
-]
 
 
 PresetName = Annotated[
@@ -64,7 +61,7 @@ def extract(
     save_gradients: SaveGradients = False,
     check_dtype: CheckDtype = 0,
     preset: PresetName = None,
-    time_limit: TimeLimit = None,
+    time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:

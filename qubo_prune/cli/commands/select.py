@@ -94,9 +94,6 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Draw the measurements into FILE, a .png, .pdf or .svg."),
 ]
-TimeLimit = Annotated[
-    float | None, typer.Option(metavar="S", help="Stop after S seconds; the same command goes on.")
-]
 Rows = Annotated[
     int, typer.Option(metavar="COUNT", help="How many removals the table shows.", min=0)
 ]
@@ -120,7 +117,7 @@ def select(
     proposals: Batch = 1,
     hessian_out: HessianOut = None,
     plot: Plot = None,
-    time_limit: TimeLimit = None,
+    time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     rows: Rows = 10,
@@ -249,7 +246,7 @@ def _criteria(items: Sequence[str]) -> tuple[str, ...]:
     from qubo_prune.pruning.criteria import get_criterion
     from qubo_prune.pruning.selector import CRITERIA
 
-    names = [part.strip() for item in items for part in item.split(",")]
+    names = options.split_commas(items)
     if not names:
         return CRITERIA
     if names == ["none"]:
