@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import append_line, read_file
+from qubo_prune.core.files.disk import append_line, drop_cut_off_line, read_file
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_float,
@@ -339,7 +339,5 @@ def append_run(path: str | os.PathLike[str], run: Run) -> None:
     """
     path = Path(path)
     if path.is_file():
-        with path.open("rb+") as stream:
-            data = stream.read()
-            stream.truncate(data.rfind(b"\n") + 1)
+        drop_cut_off_line(path)
     append_line(path, run.to_line())

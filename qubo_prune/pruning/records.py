@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import append_line, read_file, write_atomically
+from qubo_prune.core.files.disk import (
+    append_line,
+    drop_cut_off_line,
+    read_file,
+    write_atomically,
+)
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_any_float,
@@ -86,8 +91,7 @@ class Records:
 
     def _load(self, path: Path) -> None:
         reader = Reader(path, "file of measurements", "delete it to start afresh")
-        data = read_file(path)
-        whole, _, cut_off = data.rpartition(b"\n")
+        whole, _, cut_off = read_file(path).rpartition(b"\n")
         first, *lines = whole.split(b"\n")
         fields = reader.parse(first)
         reader.check_version(fields, FORMAT_VERSION)
@@ -103,7 +107,7 @@ class Records:
             samples, measurement = _read(reader, reader.parse(line))
             self._known[samples, measurement.removed] = measurement
         if cut_off:  # or else the next line would be appended to half of one
-            write_atomically({path: lambda stream: stream.write(whole + b"\n")})
+            drop_cut_off_line(path)
 
 
 class Recorded:

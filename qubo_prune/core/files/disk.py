@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 import tokenize
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -187,10 +187,12 @@ def write_atomically(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> N
 def append_line(path: Path, line: str) -> None:
     """Add a line to a file that only grows; when this returns, it is on the disk.
 
+    One process writes to a file at a time.
+
     Parameters
     ----------
     path : Path
-        The file, of whole lines.
+        The file, of whole lines; made if it is not there.
     line : str
         Without its end.
 
@@ -199,11 +201,29 @@ def append_line(path: Path, line: str) -> None:
     InputError
         If it cannot be written.
     """
+    with _told_of_growing(path), path.open("ab") as stream:
+        stream.write(line.encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def drop_cut_off_line(path: Path) -> None:
+    """Leave whole lines in a file that only grows: what a killed run was writing at its end goes,
+    or the next line would be lost with it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    with _told_of_growing(path), path.open("rb+") as stream:
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+
+
+@contextlib.contextmanager
+def _told_of_growing(path: Path) -> Iterator[None]:
     try:
-        with path.open("ab") as stream:
-            stream.write(line.encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror or error}); "

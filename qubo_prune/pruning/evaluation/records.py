@@ -13,7 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qubo_prune.core.files.disk import append_line, read_file, write_atomically
+from qubo_prune.core.files.disk import (
+    append_line,
+    drop_cut_off_line,
+    read_file,
+    write_atomically,
+)
 from qubo_prune.core.files.strict_json import Reader, as_list, as_string
 from qubo_prune.pruning.evaluation.files import (
     FORMAT_VERSION,
@@ -98,7 +103,7 @@ class MeasureRecords:
                 metric_from_json(reader, each) for each in reader.get(fields, "metrics", as_list)
             )
         if cut_off:  # or else the next line would be appended to half of one
-            write_atomically({path: lambda stream: stream.write(whole + b"\n")})
+            drop_cut_off_line(path)
 
 
 def _key(fingerprint: str, measure: str, settings: Mapping[str, Any]) -> str:
