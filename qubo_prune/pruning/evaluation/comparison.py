@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,17 +123,8 @@ def _tested(change: float, error: float | None, count: int, is_ratio: bool) -> C
         shown = _scaled(change, is_ratio)
         p_value = 0.0 if change else 1.0
         return Comparison(shown, shown, shown, is_ratio, "paired t", p_value)
-    quantile = float(stats.t.ppf(1 - LEVEL / 2, count - 1))
-    seen = (quantile + float(stats.t.ppf(POWER, count - 1))) * error
-    return Comparison(
-        change=_scaled(change, is_ratio),
-        low=_scaled(change - quantile * error, is_ratio),
-        high=_scaled(change + quantile * error, is_ratio),
-        is_ratio=is_ratio,
-        test="paired t",
-        p_value=float(2 * stats.t.sf(abs(change) / error, count - 1)),
-        detectable=_scaled(seen, is_ratio),
-    )
+    p_value = float(2 * stats.t.sf(abs(change) / error, count - 1))
+    return _with_interval(change, error, stats.t(count - 1), is_ratio, "paired t", p_value)
 
 
 def _proportions(differences: NDArray[np.float64]) -> Comparison:
@@ -146,15 +138,7 @@ def _proportions(differences: NDArray[np.float64]) -> Comparison:
     p_value = float(stats.binomtest(gained, gained + lost).pvalue)
     if not error:
         return Comparison(change, test="McNemar", p_value=p_value)
-    quantile = float(stats.norm.ppf(1 - LEVEL / 2))
-    return Comparison(
-        change=change,
-        low=change - quantile * error,
-        high=change + quantile * error,
-        test="McNemar",
-        p_value=p_value,
-        detectable=(quantile + float(stats.norm.ppf(POWER))) * error,
-    )
+    return _with_interval(change, error, stats.norm, False, "McNemar", p_value)
 
 
 def _unpaired(metric: Metric, original: Metric, is_ratio: bool) -> Comparison:
@@ -170,15 +154,25 @@ def _unpaired(metric: Metric, original: Metric, is_ratio: bool) -> Comparison:
     if None in errors or not any(errors):
         return Comparison(_scaled(change, is_ratio), is_ratio=is_ratio)
     error = math.hypot(*(each or 0.0 for each in errors))
-    quantile = float(stats.norm.ppf(1 - LEVEL / 2))
+    p_value = float(2 * stats.norm.sf(abs(change) / error))
+    return _with_interval(change, error, stats.norm, is_ratio, "z", p_value)
+
+
+def _with_interval(
+    change: float, error: float, errors: Any, is_ratio: bool, test: str, p_value: float
+) -> Comparison:
+    """Return a change whose error, in units of its standard error, follows a distribution of SciPy;
+    of logarithms if `is_ratio`.
+    """
+    quantile = float(errors.ppf(1 - LEVEL / 2))
     return Comparison(
         change=_scaled(change, is_ratio),
         low=_scaled(change - quantile * error, is_ratio),
         high=_scaled(change + quantile * error, is_ratio),
         is_ratio=is_ratio,
-        test="z",
-        p_value=float(2 * stats.norm.sf(abs(change) / error)),
-        detectable=_scaled((quantile + float(stats.norm.ppf(POWER))) * error, is_ratio),
+        test=test,
+        p_value=p_value,
+        detectable=_scaled((quantile + float(errors.ppf(POWER))) * error, is_ratio),
     )
 
 
