@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.spectrum import Spectrum
@@ -49,6 +49,12 @@ def shifted_geometric_mean(
     return math.exp(sum(math.log(s + shift) for s in counted if s is not None) / len(counted)) - (
         shift
     )
+
+
+def require_runs(runs: Mapping[str, Sized]) -> None:
+    """Refuse runs by instance where there is no instance, or one without a run."""
+    if not runs or not all(map(len, runs.values())):
+        raise InputError("an instance without a run tells nothing; give at least one run of each.")
 
 
 def recall(spectrum: Spectrum, reference: Spectrum, num_states: int) -> float:

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from qubo_prune.bench.statistics import require_runs
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.validation import as_count
 
@@ -197,9 +198,8 @@ def bootstrap_interval(
     Interval(low=0.25, high=1.0)
     """
     resamples = as_count(resamples, "resamples", least=1)
+    require_runs(runs)
     values = list(runs.values())
-    if not values or not all(map(len, values)):
-        raise InputError("an instance without a run tells nothing; give at least one run of each.")
     rng = np.random.default_rng(seed)
     most = max(map(len, values))
     found = np.empty(resamples)

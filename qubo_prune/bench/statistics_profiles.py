@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from qubo_prune.bench.statistics import require_runs
 from qubo_prune.core.errors import InputError
 
 __all__ = ["Steps", "median_time", "performance_profile", "target_distribution"]
@@ -142,8 +143,7 @@ def target_distribution(seconds: Mapping[str, Sequence[float | None]]) -> Steps:
     >>> target_distribution({"x": [1.0, 3.0], "y": [2.0]})
     Steps(at=(1.0, 2.0, 3.0), shares=(0.25, 0.75, 1.0))
     """
-    if not seconds or not all(map(len, seconds.values())):
-        raise InputError("an instance without a run tells nothing; give at least one run of each.")
+    require_runs(seconds)
     return _steps(
         (time, Fraction(1, len(seconds) * len(times)))
         for times in seconds.values()
