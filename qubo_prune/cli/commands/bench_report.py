@@ -63,19 +63,19 @@ def report(
 
     from qubo_prune.bench.results import read_results
     from qubo_prune.report.benchmark.comparison import Study
-    from qubo_prune.report.benchmark.page import benchmark_page
 
     found = read_results(results)
     for path in found.truncated:
         tell(f"warning: the last line of {path} was cut off and is left out.")
-    page = benchmark_page(found, title or ", ".join(path.stem for path in results))
+    study = Study(found)
     if html is not None:
+        from qubo_prune.report.benchmark.page import benchmark_page
         from qubo_prune.report.html import save_page
 
+        page = benchmark_page(found, title or ", ".join(path.stem for path in results))
         files.write(html, lambda path: save_page(page, path))
     if not quiet:
         files.tell_written()
-    study = Study(found)
     if json:
         print_json(_document(study))
     elif not quiet:

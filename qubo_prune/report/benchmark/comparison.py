@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from qubo_prune.bench.results import Outcome, ReferenceKind, Results, Run
 from qubo_prune.bench.statistics_intervals import TimeToSolution, time_to_solution
+from qubo_prune.core.errors import InputError
 
 __all__ = ["Comparison", "LeftOut", "Study", "Task"]
 
@@ -62,9 +63,18 @@ class Study:
     ----------
     results : Results
         What the files hold.
+
+    Raises
+    ------
+    InputError
+        If there is no run.
     """
 
     results: Results
+
+    def __post_init__(self) -> None:
+        if not self.results.runs:
+            raise InputError("there are 0 runs in the results; let bench run write some first.")
 
     @property
     def runs(self) -> tuple[Run, ...]:

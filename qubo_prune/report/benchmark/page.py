@@ -7,7 +7,6 @@ from html import escape
 from typing import NamedTuple
 
 from qubo_prune.bench.results import Results
-from qubo_prune.core.errors import InputError
 from qubo_prune.report.benchmark.anytime import recall_over_time
 from qubo_prune.report.benchmark.comparison import Comparison, Study
 from qubo_prune.report.benchmark.ladder import ladders
@@ -68,8 +67,6 @@ def benchmark_page(results: Results, title: str = "Benchmark") -> Page:
     InputError
         If there is no run.
     """
-    if not results.runs:
-        raise InputError("there are 0 runs in the results; let bench run write some first.")
     study = Study(results)
     summary = (
         f"{len(study.runs)} runs of {len(study.solvers)} solvers on {len(study.task_names)} tasks."
