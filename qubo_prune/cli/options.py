@@ -79,7 +79,13 @@ Gradients = Annotated[
     ),
 ]
 BackendName = Annotated[
-    str, typer.Option(metavar="NAME", help="The solver (see `qubo-prune backends`).")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=(
+            "The solver (see `qubo-prune backends`), or path.py:Name or module:Name of your own."
+        ),
+    ),
 ]
 States = Annotated[int, typer.Option(metavar="K", help="How many of the lowest states.")]
 TimeLimit = Annotated[
