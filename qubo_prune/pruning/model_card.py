@@ -9,12 +9,23 @@ from typing import Any
 
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.strict_json import Reader
-from qubo_prune.pruning.saving import CARD, RECORD
+from qubo_prune.pruning.saving import CARD, CODE, RECORD
 
 PATENT = (
     "The method by which the blocks were chosen may be covered by a patent application of its"
     " authors; check that before commercial use."
 )
+
+_LOADING = f"""\
+Loading it runs the code in `{CODE}`, which leaves out the branches whose layers stay:
+
+```python
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+```"""
+
+_MERGEKIT = "mergekit makes the same of this (`mergekit-yaml FILE OUT`):"
 
 _LABELS = {
     "energy": "energy x'Hx",
@@ -57,6 +68,7 @@ def model_card(record: Mapping[str, Any], evaluation: str | None = None) -> str:
         How good the model is beside the original, a table in Markdown.
     """
     base, names = str(record["model"]), record["removed_names"]
+    what = "layers" if record.get("granularity", "block") == "block" else "branches"
     head = ["---", "library_name: transformers"]
     if not Path(base).exists():  # on the hub
         head.append(f"base_model: {json.dumps(base)}")
@@ -65,12 +77,14 @@ def model_card(record: Mapping[str, Any], evaluation: str | None = None) -> str:
     sections = [
         "\n".join(head),
         f"# {base.rstrip('/').rpartition('/')[2]} without {len(names)} of"
-        f" {record['num_blocks']} layers",
+        f" {record['num_blocks']} {what}",
         f"Made from `{base}` by [qubo-prune](https://pypi.org/project/qubo-prune/), which removed"
-        f" {len(names)} of its {record['num_blocks']} decoder layers:"
-        f" {', '.join(f'`{name}`' for name in names)}. No weight was changed. It has"
+        f" {len(names)} of its {record['num_blocks']} "
+        + ("decoder layers" if what == "layers" else "residual branches")
+        + f": {', '.join(f'`{name}`' for name in names)}. {_how(record)} It has"
         f" {record['num_parameters']:,} parameters, the original"
         f" {record['num_parameters_before']:,}.",
+        *([_LOADING] if record.get("branches") == "module" else []),
         _table(
             ("kind", "removed", "of"),
             [(kind, *counts) for kind, counts in record["kinds"].items()],
@@ -81,19 +95,44 @@ def model_card(record: Mapping[str, Any], evaluation: str | None = None) -> str:
     sections += [
         "## What was checked",
         "This folder was loaded again before it got its name: no key was missing, unexpected or of"
-        " another size; the logits differ from those of the original with these layers skipped by"
+        f" another size; the logits differ from those of the original with these {what} skipped"
+        + (" and the weights merged" if record.get("merge") else "")
+        + " by"
         f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
         f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
         + ("" if evaluation else " How well it does was not measured here."),
         *(["## How good it is", evaluation.strip()] if evaluation else []),
         "## How it was made",
         f"```sh\n{record['command']}\n```",
+        *([_MERGEKIT, f"```yaml\n{record['mergekit']}\n```"] if record.get("mergekit") else []),
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",
         _table(("SHA-256", "file"), [(each, name) for name, each in record["sha256"].items()]),
         f"Fingerprint of the original: `{record['model_fingerprint']}`.",
         PATENT,
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _how(record: Mapping[str, Any]) -> str:
+    """Return which weights are not those of the original."""
+    merge = record.get("merge")
+    if merge is not None:
+        runs = [
+            f"layers {first} to {last} in the place of layer {each['into']}"
+            for each in merge["windows"]
+            for first, last in [each["layers"]]
+        ]
+        return (
+            f"They were merged into layers beside them, by sliding-window merging in the form"
+            f" `{merge['form']}`: {'; '.join(runs)}. No other weight was changed."
+        )
+    if record.get("branches") == "zero":
+        return (
+            "Where the layer of a branch stays, the output weights of the branch are zero, so that"
+            " it adds nothing; such a branch saves no memory and no time. No other weight was"
+            " changed."
+        )
+    return "No weight was changed."
 
 
 def _evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -20,6 +20,9 @@ RECORD = "prune.json"
 CARD = "README.md"
 """The model card."""
 
+CODE = "modeling_pruned.py"
+"""The modelling file of a model without some branches."""
+
 
 def require_replaceable_folder(path: Path) -> None:
     """Refuse a place where a folder cannot go without losing something.
