@@ -1,4 +1,3 @@
-# ruff: noqa: N803 - h, J and M are what they are called in the field
 """Backends named as path.py:Name or module:Name: what they are is found out, the name is kept, and
 everything that can be wrong with one is told in a line.
 """
