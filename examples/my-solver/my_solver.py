@@ -31,3 +31,8 @@ def anneal(h, J, M, num_reads, seed, sweeps=50, hot=1.0, cold=0.01, keep=False):
         if keep and step % len(h) == 0:
             passed.append(spins.copy())
     return np.concatenate([*passed, spins])
+
+
+def keep_all(h, J, M, num_reads, seed):
+    """Return all that the walks pass by, at temperatures at which they still move."""
+    return anneal(h, J, M, num_reads, seed, hot=0.2, cold=0.05, keep=True)
