@@ -44,7 +44,9 @@ class DaskWorkers:
                 " install 'qubo-prune[dask]'"
             ) from None
         try:
-            distributed.comm.get_address_host_port(address, strict=True)
+            if not address.startswith("inproc://"):
+                # A client takes 20 seconds to give up on an address that is none.
+                distributed.comm.get_address_host_port(address, strict=True)
             self._client = distributed.Client(
                 address, timeout=_CONNECT_SECONDS, set_as_default=False
             )

@@ -230,19 +230,23 @@ def run_jobs(
     done : callable, optional
         Called with each run that is done.
     progress : callable, optional
-        Called with a `Progress` after each.
+        Called with a `Progress` again and again.
     """
     executor = executor or Here()
     clock = _Clock(jobs, executor)
     count = 0
-    for run in executor.results(jobs, lambda: stop.reason is not None):
+
+    def cancelled() -> bool:
+        if progress is not None:
+            progress(clock.progress())
+        return stop.reason is not None
+
+    for run in executor.results(jobs, cancelled):
         append_run(out, run)
         count += 1
         clock.add(run)
         if done is not None:
             done(run)
-        if progress is not None:
-            progress(clock.progress(run))
     return count
 
 
@@ -256,31 +260,35 @@ class _Clock:
         self._total = len(jobs)
         self._took: dict[tuple[str, float | None], list[float]] = {}
         self._executor = executor
-        self._began = time.monotonic()
+        self._began = self._last = time.monotonic()
 
     def add(self, run: Run) -> None:
         """Take note of a run."""
         self._left.pop(run.key, None)
+        self._last = time.monotonic()
         took = run.measure("wall_seconds") or 0.0
         self._took.setdefault((run.backend, run.time_limit), []).append(took)
 
-    def progress(self, last: Run) -> Progress:
+    def progress(self) -> Progress:
         """Return how far it is."""
+        now = time.monotonic()
         left = 0.0
         for run in self._left.values():
             took = self._took.get((run.backend, run.time_limit))
             left += _STARTUP_SECONDS + (fmean(took) if took else run.time_limit or 0.0)
         finished = self._total - len(self._left)
-        rate = finished / max(1e-9, time.monotonic() - self._began)
+        rate = finished / max(1e-9, now - self._began)
+        current = next(iter(self._left.values()), None)
+        what = "" if current is None else f": {current.backend} on {current.instance}"
         return Progress(
             fraction=finished / max(1, self._total),
             num_evaluated=finished,
             rate=rate,
-            eta=left / max(1, self._executor.num_workers()),
-            message=f"run {finished} of {self._total}: {last.backend} on {last.instance}",
+            eta=max(0.0, left / max(1, self._executor.num_workers()) - (now - self._last)),
+            message=f"run {min(finished + 1, self._total)} of {self._total}{what}",
         )
 
 
-def references_of(tasks: Iterable[Task]) -> list[Task]:
-    """Return the tasks of which no reference is known yet."""
+def without_reference(tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks of which nothing is known yet."""
     return [task for task in tasks if known_reference(task) is None]

@@ -229,6 +229,52 @@ def test_a_file_that_is_another_one_elsewhere_is_refused(place: Path) -> None:
     assert "use the same files everywhere" in refused.message
 
 
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_runs_are_spread_over_a_cluster(
+    dask: Any, run: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it does not matter who does them."""
+    arguments = ("bench", "run", *TASK, "--seeds", 1, "--time-limit", 5, "--backends")
+    with dask.LocalCluster(
+        n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster:
+        address = f"dask:{cluster.scheduler_address}"
+        ran = run(*arguments, f"{mine('Naive', 'Crashing')},greedy", "--on", address, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["outcomes"] == {"done": 2, "crashed": 1}
+    assert run(*arguments, mine("Naive"), "--out", "here.jsonl").code == 0
+    [here] = read_results(["here.jsonl"]).runs
+    there = next(each for each in read_results(["results.jsonl"]).runs if each.key == here.key)
+    assert without_times(there) == without_times(here)
+    monkeypatch.setattr("qubo_prune.bench.cluster._CONNECT_SECONDS", 1)
+    refused = run(*arguments, "greedy", "--on", "dask:tcp://127.0.0.1:9", "--out", "no.jsonl")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "no Dask scheduler with workers answers at" in refused.err
+
+
+def test_an_interrupted_benchmark_keeps_what_is_done(run: Any, place: Path) -> None:
+    command = [sys.executable, "-m", "qubo_prune", "bench", "run", *map(str, TASK)]
+    process = subprocess.Popen(
+        [*command, "--seeds", "1", "--backends", mine("Naive", "Endless"), "--time-limit", "60"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    pid = place / "pid"
+    while not (pid.exists() and pid.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it, to all of them
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"solvers.py:Naive" in out
+    assert ended(int(pid.read_text()))
+    assert [each.backend for each in read_results(["results.jsonl"]).runs] == ["solvers.py:Naive"]
+
+
 def a_job(backend: str, limit: float) -> Job:
     from qubo_prune.bench.references import NOTHING
     from qubo_prune.bench.runner import Plan

@@ -148,7 +148,13 @@ def run(
     A line for each run is appended to FILE. Interrupted or killed, the same command goes on with
     what is missing. Exits with 130 by Ctrl-C or SIGTERM.
     """
-    from qubo_prune.bench.runner import Plan, longest_seconds, missing, references_of, run_jobs
+    from qubo_prune.bench.runner import (
+        Plan,
+        longest_seconds,
+        missing,
+        run_jobs,
+        without_reference,
+    )
     from qubo_prune.core.stopping import Stop
 
     files = Files()
@@ -168,7 +174,7 @@ def run(
 
         jobs = list(plan.jobs(lambda _: NOTHING))
         todo = missing(jobs, out, retry=retry)
-        return _say(plan.tasks, jobs, todo, references_of(plan.tasks), reference_limit, json)
+        return _say(plan.tasks, jobs, todo, without_reference(plan.tasks), reference_limit, json)
     executor = None if on is None else _executor(on)
     ran: list[Run] = []
     with watched(quiet) as watch:
