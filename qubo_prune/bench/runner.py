@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +16,7 @@ from qubo_prune.backends.common.by_name import split_name
 from qubo_prune.backends.registry import backend_class, distribution_of
 from qubo_prune.bench.processes import Job, execute
 from qubo_prune.bench.references import Reference, known_reference
-from qubo_prune.bench.results import Outcome, Run, append_run, read_results
+from qubo_prune.bench.results import Outcome, ReferenceKind, Run, append_run, read_results
 from qubo_prune.bench.suites import Solver
 from qubo_prune.bench.tasks import Task
 from qubo_prune.core.errors import InputError
@@ -22,6 +24,14 @@ from qubo_prune.core.stopping import Progress, Stop
 
 _STARTUP_SECONDS = 2.0
 """What a run takes besides its limit, roughly: a process is started and loads libraries."""
+
+_KNOWLEDGE = (
+    ReferenceKind.NONE,
+    ReferenceKind.BEST_KNOWN,
+    ReferenceKind.PUBLISHED,
+    ReferenceKind.CERTIFIED,
+)
+"""From nothing to a proof."""
 
 _FAILED = (Outcome.REFUSED, Outcome.CRASHED, Outcome.MEMORY)
 
@@ -154,7 +164,8 @@ def missing(jobs: Iterable[Job], out: Path, *, retry: bool = False) -> list[Job]
     jobs : iterable of Job
         All runs.
     out : Path
-        The file; it need not be there. A run of another version of a user's solver does not count.
+        The file; it need not be there. A run of another version of a user's solver does not count,
+        nor does one that was held against less than is known now.
     retry : bool
         Whether runs that were refused, crashed or ran out of memory are to be done again.
     """
@@ -167,6 +178,7 @@ def missing(jobs: Iterable[Job], out: Path, *, retry: bool = False) -> list[Job]
         return (
             run is not None
             and run.version == job.run.version
+            and _KNOWLEDGE.index(run.reference_kind) >= _KNOWLEDGE.index(job.run.reference_kind)
             and not (retry and run.outcome in _FAILED)
         )
 
@@ -241,13 +253,34 @@ def run_jobs(
             progress(clock.progress())
         return stop.reason is not None
 
-    for run in executor.results(jobs, cancelled):
-        append_run(out, run)
-        count += 1
-        clock.add(run)
-        if done is not None:
-            done(run)
+    with _only_writer(out):
+        for run in executor.results(jobs, cancelled):
+            append_run(out, run)
+            count += 1
+            clock.add(run)
+            if done is not None:
+                done(run)
     return count
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Keep others from writing to a file within the context."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    with out.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another bench run is writing to {out}; wait for it, or name another file."
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 class _Clock:

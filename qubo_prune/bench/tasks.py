@@ -151,7 +151,7 @@ class Task:
         """Return what a line of results keeps of it, so that it can be made again."""
         document = {name: value for name, value in asdict(self).items() if value}
         document.pop("published", None)
-        return document
+        return document if self.remove is None else {**document, "remove": self.remove}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Task:

@@ -18,7 +18,7 @@ import pytest
 
 from qubo_prune.bench import Run, read_results
 from qubo_prune.bench.processes import Job, execute
-from qubo_prune.bench.results import Outcome
+from qubo_prune.bench.results import Outcome, ReferenceKind
 
 SOLVERS = Path(__file__).parents[1] / "bench" / "solvers.py"
 TASK = ("wishart-16", "--remove", 4, "--states", 20)
@@ -273,6 +273,24 @@ def test_an_interrupted_benchmark_keeps_what_is_done(run: Any, place: Path) -> N
     assert b"solvers.py:Naive" in out
     assert ended(int(pid.read_text()))
     assert [each.backend for each in read_results(["results.jsonl"]).runs] == ["solvers.py:Naive"]
+
+
+def test_a_file_has_one_writer_and_more_knowledge_is_worth_a_run(run: Any, place: Path) -> None:
+    import fcntl
+
+    arguments = ("bench", "run", "wishart-17", "--remove", 4, "--states", 5, "--seeds", 1)
+    arguments += ("--time-limit", 5, "--backends", "greedy", "--json")
+    with Path("results.jsonl").open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        refused = run(*arguments, "--reference-limit", 0)
+    assert refused.code == 2
+    assert "another bench run is writing to results.jsonl" in refused.err
+    counts = [
+        json.loads(run(*arguments, "--reference-limit", limit).out)["runs"] for limit in (0, 0, 20)
+    ]
+    assert counts == [1, 0, 1]
+    [last] = read_results(["results.jsonl"]).runs
+    assert last.reference_kind is ReferenceKind.CERTIFIED
 
 
 def a_job(backend: str, limit: float) -> Job:

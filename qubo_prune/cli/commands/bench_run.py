@@ -180,6 +180,10 @@ def run(
     with watched(quiet) as watch:
         stop = Stop()
         with stop.interruptible():
+            unknown = without_reference(plan.tasks)
+            if unknown and reference_limit and not quiet:
+                proving = format_duration(len(unknown) * reference_limit)
+                tell(f"{len(unknown)} spectra to prove first, once, at most {proving}")
             found = _References(reference_limit, stop, watch.progress)
             todo = missing(plan.jobs(found), out, retry=retry)
             if not quiet and todo:
