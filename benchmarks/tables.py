@@ -1,8 +1,8 @@
 """The tables of the docs that are made of suites: ``python -m benchmarks.tables NAME``.
 
 A suite of ``benchmarks/suites`` or of the package is run by ``qubo-prune bench run SUITE --out
-NAME.jsonl``; ``qubo-prune bench export NAME.jsonl --csv benchmarks/results/NAME.csv`` writes what is
-kept here.
+NAME.jsonl``; ``qubo-prune bench export NAME.jsonl --csv benchmarks/results/NAME.csv`` writes what
+is kept here.
 """
 
 from __future__ import annotations
@@ -56,25 +56,24 @@ def beside_exact(rows: list[Row]) -> str:
     for task in dict.fromkeys((_task(row), row["num_states"]) for row in rows):
         mine = {row["backend"]: row for row in rows if (_task(row), row["num_states"]) == task}
         exact = mine[_EXACT]
-        line = [task[0], f"{int(task[1]):,}", _proof(exact), _seconds(exact["wall_seconds"])]
+        line = [task[0], f"{int(task[1]):,}", _proof(exact), _seconds(exact["cpu_seconds"])]
         for name in backends:
             row = mine[name]
             recall = _percent(row[f"recall_{task[1]}"])
-            state = "" if row["ground_state"] == "1.0" else ", not the ground state"
-            line += [f"{recall}{state}", _seconds(row["wall_seconds"])]
+            state = "" if row["ground_state"] == "1.0" else ", no ground state"
+            line.append(f"{recall}{state} / {_seconds(row['cpu_seconds'])}")
         body.append(line)
-    columns = ["instance", "K", "proven", "s"]
-    columns += [word for name in backends for word in (f"{name}: bare recall@K, %", "s")]
-    return markdown(columns, body)
+    columns = ["instance", "K", "proven", "CPU s"]
+    return markdown([*columns, *(f"`{name}`" for name in backends)], body)
 
 
 def by_count(rows: list[Row]) -> str:
-    """Return a line per M, a column per K: seconds to the proof."""
+    """Return a line per M, a column per K: processor seconds to the proof."""
     sizes = sorted({int(row["num_states"]) for row in rows})
     body = []
     for removed in sorted({int(row["remove"]) for row in rows}):
         mine = {int(row["num_states"]): row for row in rows if int(row["remove"]) == removed}
-        line = [_seconds(mine[k]["wall_seconds"]) for k in sizes]
+        line = [_seconds(mine[k]["cpu_seconds"]) + _unproven(mine[k]) for k in sizes]
         body.append([str(removed), *line])
     return markdown(["M", *(f"K = {k:,}" for k in sizes)], body)
 
@@ -125,8 +124,11 @@ def _seconds(text: str) -> str:
 
 
 def _proof(row: Row) -> str:
-    proven, wanted = int(float(row["num_proven"])), int(row["num_states"])
-    return "all" if proven >= wanted or row["seconds_to_proof"] else f"{proven:,}"
+    return f"{int(float(row['num_proven'])):,}" if _unproven(row) else "all"
+
+
+def _unproven(row: Row) -> str:
+    return "" if row["seconds_to_proof"] else ", open"
 
 
 def _recall_of_all(row: Row) -> float:
