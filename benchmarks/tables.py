@@ -103,10 +103,7 @@ def at_every_m(rows: list[Row]) -> str:
 
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "paper": beside_exact,
-    "recall": found,
-    "hard": found,
     "everyday": by_count,
-    "every-m": at_every_m,
 }
 _EXACT = "branch-and-bound"
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import enumeration, everyday, gpu, proofs, recall, recall_every_m
+from benchmarks import enumeration, gpu, proofs, recall, recall_every_m
 from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 from qubo_prune.backends import backend_class
@@ -57,7 +57,6 @@ def page_of_benchmarks() -> str:
 @pytest.mark.parametrize(
     ("name", "table"),
     [
-        ("everyday", everyday.table),
         ("proofs", proofs.table),
         ("recall", recall.table),
         ("recall_hard", recall.table),
@@ -111,7 +110,6 @@ def test_every_case_is_an_instance_of_the_stored_results(
     "words",
     [
         "enumeration",
-        "everyday",
         "extraction",
         "limits",
         "measurement",
