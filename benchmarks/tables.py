@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 from collections.abc import Callable
 from statistics import median
 
@@ -105,6 +106,7 @@ def at_every_m(rows: list[Row]) -> str:
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "paper": beside_exact,
     "everyday": by_count,
+    "hard": found,
 }
 _EXACT = "branch-and-bound"
 
@@ -114,7 +116,8 @@ def _task(row: Row) -> str:
 
 
 def _percent(share: str) -> str:
-    return f"{100 * float(share):.0f}" if share else "-"
+    """Return a share in %, rounded down, so that 100 is all of them."""
+    return f"{math.floor(100 * float(share) + 1e-9)}" if share else "-"
 
 
 def _seconds(text: str) -> str:

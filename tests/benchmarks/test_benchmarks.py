@@ -59,7 +59,6 @@ def page_of_benchmarks() -> str:
     [
         ("proofs", proofs.table),
         ("recall", recall.table),
-        ("recall_hard", recall.table),
     ],
 )
 def test_the_documentation_shows_the_stored_results(
@@ -91,7 +90,6 @@ def test_the_documentation_says_what_tabu_missed_at_every_m() -> None:
     [
         (proofs.CASES, "proofs"),
         (recall.EVERYONE.cases, "recall"),
-        (recall.HARD.cases, "recall_hard"),
     ],
 )
 def test_every_case_is_an_instance_of_the_stored_results(
@@ -116,7 +114,6 @@ def test_every_case_is_an_instance_of_the_stored_results(
         "proofs",
         "qaoa",
         "recall",
-        "recall --hard",
         "recall_every_m",
     ],
 )
