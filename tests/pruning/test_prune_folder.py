@@ -321,7 +321,7 @@ def test_damaged_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     refused(source, "is a pointer of Git LFS")
     source = damaged(folder, tmp_path / "index")
     index = json.loads((source / INDEX).read_text())
-    name = next(iter(index["weight_map"]))
+    name = next(key for key, file in index["weight_map"].items() if file == shards[0])
     index["weight_map"][name] = shards[-1]
     (source / INDEX).write_text(json.dumps(index))
     refused(source, f"{INDEX} disagrees with")
@@ -348,12 +348,16 @@ def test_weights_that_are_not_the_models_are_refused(tmp_path: Path) -> None:
 
 def test_places_and_options_that_are_refused(folder: Path, tmp_path: Path) -> None:
     for out, message in (
-        (folder, "which would be replaced"),
-        (folder.parent, "which prune did not write|which would be replaced"),
+        (folder, "which prune did not write"),
+        (folder.parent, "which prune did not write"),
         (folder / "out", "the folder of the original; name one outside it"),
     ):
         with pytest.raises(InputError, match=message):
             prune_folder(folder, [1], out)
+    smaller = tmp_path / "smaller"
+    prune_folder(folder, [1], smaller)
+    with pytest.raises(InputError, match="which would be replaced"):
+        prune_folder(smaller, [1], smaller)
     with pytest.raises(InputError, match="verify must be one of files, full, not 'all'"):
         prune_folder(folder, [1], tmp_path / "out", verify="all")
     with pytest.raises(InputError, match="shard_size must be at least 1 byte, not 0"):
@@ -362,7 +366,7 @@ def test_places_and_options_that_are_refused(folder: Path, tmp_path: Path) -> No
         prune_folder(folder, ["layers.1.mlp"], tmp_path / "out")
     with pytest.raises(InputError, match="blocks go from 0 to 3, but 4 is to be removed"):
         prune_folder(folder, [4], tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 # --- memory, kills, full disks -------------------------------------------------------------------
@@ -447,7 +451,7 @@ def test_a_full_disk_is_one_line(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weight_writing, "_write", full)
-    with pytest.raises(OutputError, match="cannot be written .No space left on device."):
+    with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"):
         prune_folder(folder, [2], tmp_path / "out")
     assert contents(tmp_path / "out") == old
     usage = type("Usage", (), {"free": 1000})()

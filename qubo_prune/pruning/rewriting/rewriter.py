@@ -201,7 +201,8 @@ def _write_config(folder: Path, config: Any, names: LayerNames, *, with_code: bo
     it names none.
     """
     smaller = pruned_config(config, names.layers)
-    for each in (smaller, smaller.get_text_config(decoder=True)):
+    text = smaller.get_text_config(decoder=True)
+    for each in (smaller,) if text is smaller else (smaller, text):
         for key in SETTINGS:
             settings = getattr(each, key, None)
             if settings is not None:
