@@ -9,7 +9,7 @@ from typing import Any
 
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.strict_json import Reader
-from qubo_prune.pruning.saving import CARD, RECORD
+from qubo_prune.pruning.saving import CARD, HEALING, RECORD
 
 PATENT = (
     "The method by which the blocks were chosen may be covered by a patent application of its"
@@ -41,12 +41,43 @@ def write_card(folder: Path, evaluation: str) -> None:
     path = folder / RECORD
     if not path.exists():
         return
-    reader = Reader(path, "record of a pruned model", "make the folder again")
-    card = model_card(reader.parse(read_file(path)), evaluation)
+    record, healing = (
+        Reader(each, "record of a pruned model", "make the folder again").parse(read_file(each))
+        if each.exists()
+        else None
+        for each in (path, folder / HEALING)
+    )
+    assert record is not None  # noqa: S101  # seen above
+    card = model_card(record, evaluation, healing)
     write_atomically({folder / CARD: lambda stream: stream.write(card.encode())})
 
 
-def model_card(record: Mapping[str, Any], evaluation: str | None = None) -> str:
+def healed_card(record: Mapping[str, Any] | None, healing: Mapping[str, Any]) -> str:
+    """Return the Markdown of the card of a healed model.
+
+    Parameters
+    ----------
+    record : mapping, optional
+        What ``prune.json`` says, if the model has one.
+    healing : mapping
+        What `qubo_prune.pruning.healing.healed.Healed.to_dict` returns.
+    """
+    if record is not None:
+        return model_card(record, healing=healing)
+    base = str(healing["original"]["model"])
+    sections = [
+        _front_matter(base),
+        f"# {base.rstrip('/').rpartition('/')[2]} without {len(healing['removed'])} layers, healed",
+        *_healing(healing),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def model_card(
+    record: Mapping[str, Any],
+    evaluation: str | None = None,
+    healing: Mapping[str, Any] | None = None,
+) -> str:
     """Return the Markdown of a model card.
 
     Parameters
@@ -55,20 +86,19 @@ def model_card(record: Mapping[str, Any], evaluation: str | None = None) -> str:
         What `qubo_prune.pruning.pruner.Pruned.to_dict` returns.
     evaluation : str, optional
         How good the model is beside the original, a table in Markdown.
+    healing : mapping, optional
+        What ``heal.json`` says, if the model was healed.
     """
     base, names = str(record["model"]), record["removed_names"]
-    head = ["---", "library_name: transformers"]
-    if not Path(base).exists():  # on the hub
-        head.append(f"base_model: {json.dumps(base)}")
-    head += ["tags:", "- qubo-prune", "- depth-pruning", "---"]
     checked = record["verification"]
     sections = [
-        "\n".join(head),
+        _front_matter(base),
         f"# {base.rstrip('/').rpartition('/')[2]} without {len(names)} of"
         f" {record['num_blocks']} layers",
         f"Made from `{base}` by [qubo-prune](https://pypi.org/project/qubo-prune/), which removed"
         f" {len(names)} of its {record['num_blocks']} decoder layers:"
-        f" {', '.join(f'`{name}`' for name in names)}. No weight was changed. It has"
+        f" {', '.join(f'`{name}`' for name in names)}."
+        f" {'Then it was healed.' if healing else 'No weight was changed.'} It has"
         f" {record['num_parameters']:,} parameters, the original"
         f" {record['num_parameters_before']:,}.",
         _table(

@@ -19,7 +19,7 @@ from qubo_prune.pruning.repair.writers import CannotRepairError
 
 __all__ = ["Scaling", "scalings"]
 
-_ROUNDING = 1e-4
+_ROUNDING = 1e-5
 """Largest difference, relative to the largest number, that is taken for rounding in float32."""
 
 _NORMALISED = 0.02
@@ -122,18 +122,19 @@ def _scalings_of(module: nn.Module, call: tuple[Any, Any]) -> list[Scaling]:
         if not allowed:
             return []
         chosen: list[Scaling] = []
-        left = whole
+        scaled = torch.zeros_like(whole)
         for name, parameter in reversed(parameters.items()):
             share = _share(output, name, parameter, whole, allowed)
             if share is None:
                 continue
             trial = [*chosen, Scaling(name, parameter)]
-            rest = whole - (whole - output(_halved(trial))) / _HALF
-            # A matrix before the last one is linear too, and would scale what is scaled already.
-            if float(rest.abs().max()) <= allowed:
-                return trial
-            if float(rest.norm()) < float(left.norm()) - allowed:
-                chosen, left = trial, rest
+            together = (whole - output(_halved(trial))) / _HALF
+            # A matrix before the last one is linear too, but its share is scaled already.
+            if float((together - scaled - share).abs().max()) > allowed:
+                continue
+            chosen, scaled = trial, together
+            if float((whole - scaled).abs().max()) <= allowed:
+                return chosen
         return _offset(module, output, whole, allowed)
 
 

@@ -15,8 +15,11 @@ from qubo_prune.pruning.repair.streams import call_of, in_float32_call
 
 __all__ = ["CannotRepairError", "Writer", "find_writer", "is_linear"]
 
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-5
 """Of what a map adds to the stream, the share that may be something else; it is rounding."""
+
+_ROUNDING = 4 * torch.finfo(torch.float32).eps
+"""The same, of the stream that it is added to."""
 
 
 class CannotRepairError(Exception):
@@ -116,7 +119,7 @@ def find_writer(model: nn.Module, layer: nn.Module, ids: Tensor) -> Writer:
                 continue
             with replaced(module, _nothing(written)):
                 added = (whole - _output(layer, call)).flatten()
-            factor = _factor(added, written.flatten())
+            factor = _factor(added, written.flatten(), _ROUNDING * float(whole.norm()))
             if factor is not None:
                 return Writer(path, module, factor)
     raise CannotRepairError(
@@ -125,15 +128,15 @@ def find_writer(model: nn.Module, layer: nn.Module, ids: Tensor) -> Writer:
     )
 
 
-def _factor(added: Tensor, written: Tensor) -> float | None:
-    """Return c if ``added`` is c times ``written`` and c is not zero, both in float32."""
+def _factor(added: Tensor, written: Tensor, rounding: float) -> float | None:
+    """Return c if ``added`` is c times ``written`` but for rounding, and c is not zero."""
     square = float(written @ written)
     if not square:
         return None
     factor = float(added @ written) / square
     left = float(torch.linalg.vector_norm(added - factor * written))
     size = float(torch.linalg.vector_norm(added))
-    return factor if 0 < size and left <= _TOLERANCE * size else None
+    return factor if rounding < size and left <= _TOLERANCE * size + rounding else None
 
 
 def _output(layer: nn.Module, call: tuple[tuple[Any, ...], dict[str, Any]]) -> Tensor:
