@@ -110,20 +110,64 @@ def model_card(
         sections += ["## Why these", _table(("what", "value"), _evidence(record["choice"]))]
     sections += [
         "## What was checked",
-        "This folder was loaded again before it got its name: no key was missing, unexpected or of"
+        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its name: no key was missing, unexpected or of"
         " another size; the logits differ from those of the original with these layers skipped by"
         f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
         f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
-        + ("" if evaluation else " How well it does was not measured here."),
+        + ("" if evaluation or healing else " How well it does was not measured here."),
+        *(_healing(healing) if healing else []),
         *(["## How good it is", evaluation.strip()] if evaluation else []),
         "## How it was made",
-        f"```sh\n{record['command']}\n```",
+        "```sh\n"
+        + "".join(f"{each['command']}\n" for each in (record, healing) if each)
+        + "```",
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",
         _table(("SHA-256", "file"), [(each, name) for name, each in record["sha256"].items()]),
         f"Fingerprint of the original: `{record['model_fingerprint']}`.",
         PATENT,
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(base: str) -> str:
+    head = ["---", "library_name: transformers"]
+    if not Path(base).exists():  # on the hub
+        head.append(f"base_model: {json.dumps(base)}")
+    return "\n".join([*head, "tags:", "- qubo-prune", "- depth-pruning", "---"])
+
+
+def _healing(healing: Mapping[str, Any]) -> list[str]:
+    """Return what was done to the weights, and what it brought."""
+    done = [*healing["earlier"], *healing["steps"]]
+    samples = healing["calibration"]
+    sections = [
+        "## How it was healed",
+        "\n".join(f"{i}. `{each['method']}`: {each['summary']}." for i, each in enumerate(done, 1)),
+        f"This took {samples['samples']} samples ({samples['tokens']:,} tokens) of"
+        f" `{samples['source']}`. The folder was loaded again: its logits differ from those of the"
+        f" healed model by at most {healing['max_difference']:.3g}, and generation with a cache"
+        f" from that without by at most {healing['cache_difference']:.3g}.",
+    ]
+    if healing["stop_reason"] != "completed":
+        sections.append(f"It was ended early ({healing['stop_reason']}).")
+    evaluation = healing["evaluation"]
+    if evaluation is None:
+        return [*sections, "What it brought was not measured."]
+    rows = []
+    for model, metrics in evaluation["metrics"].items():
+        values = [_number(float(m["value"]), m["standard_error"] or 0.0) for m in metrics]
+        rows.append((model, *values, *[""] * (3 - len(values))))
+    changes = [
+        f"{name} {change:+.3f} ± {error:.3f}"
+        for name, found in healing["gain"].items()
+        if found is not None
+        for change, error in [found]
+    ]
+    return [
+        *sections,
+        _table(("held-out samples", "loss", "KL from the original", "top-1 agreement"), rows),
+        f"Healing changed, sample by sample: {', '.join(changes)}.",
+    ]
 
 
 def _evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
