@@ -254,4 +254,5 @@ def _show(healed: Healed, *, json: bool, quiet: bool) -> None:
         return
     if healed.evaluation is not None:
         stdout_console().print(healed.evaluation.to_table())
-    print_text(str(healed))
+    for line in str(healed).splitlines():
+        print_text(line)

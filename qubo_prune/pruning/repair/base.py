@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from qubo_prune.core.defaults import BATCH_SIZE
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Stop, StopReason
 
 if TYPE_CHECKING:
@@ -104,6 +105,20 @@ class Patient:
     def runs(self) -> tuple[Run, ...]:
         """The runs of layers that are missing."""
         return runs_of(self.removed)
+
+    def require_runs(self) -> None:
+        """Refuse a model that lacks no whole layer.
+
+        Raises
+        ------
+        InputError
+            If only branches of layers were removed.
+        """
+        if not self.removed:
+            raise InputError(
+                "only branches of layers were removed, and a repair in closed form takes the place"
+                " of whole layers; use another method."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,6 +70,7 @@ class Linear:
     def run(self, patient: Patient) -> Step:
         """Merge a map into ``patient.model`` for each run, from the first to the last."""
         self.check()
+        patient.require_runs()
         started = time.monotonic()
         found = []
         for number, run in enumerate(patient.runs):

@@ -47,6 +47,7 @@ class Rescale:
 
     def run(self, patient: Patient) -> Step:
         """Rescale ``patient.model``."""
+        patient.require_runs()
         started = time.monotonic()
         gates = find_gates(patient.model, "branch", layers=patient.layers)
         number = len(gates.layers)
