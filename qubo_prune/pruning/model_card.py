@@ -110,17 +110,15 @@ def model_card(
         sections += ["## Why these", _table(("what", "value"), _evidence(record["choice"]))]
     sections += [
         "## What was checked",
-        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its name: no key was missing, unexpected or of"
-        " another size; the logits differ from those of the original with these layers skipped by"
+        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its"
+        " name: no key was missing, unexpected or of another size; the logits differ from those of the original with these layers skipped by"
         f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
         f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
         + ("" if evaluation or healing else " How well it does was not measured here."),
         *(_healing(healing) if healing else []),
         *(["## How good it is", evaluation.strip()] if evaluation else []),
         "## How it was made",
-        "```sh\n"
-        + "".join(f"{each['command']}\n" for each in (record, healing) if each)
-        + "```",
+        "```sh\n" + "".join(f"{each['command']}\n" for each in (record, healing) if each) + "```",
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",
         _table(("SHA-256", "file"), [(each, name) for name, each in record["sha256"].items()]),
         f"Fingerprint of the original: `{record['model_fingerprint']}`.",

@@ -206,5 +206,3 @@ def _some(parameter: Tensor) -> Tensor:
 
 def _dtype(model: PreTrainedModel) -> str:
     return str(model.dtype).removeprefix("torch.")
-
-

@@ -64,11 +64,20 @@ class NormalEquations:
         cls, inputs: int, outputs: int, *, intercept: bool = False, device: str = "cpu"
     ) -> NormalEquations:
         """Return the sums over no rows."""
-        zeros = [
-            torch.zeros(shape, dtype=torch.float64, device=device)
-            for shape in ((inputs,), (outputs,), (inputs, inputs), (inputs, outputs), ())
-        ]
-        return cls(0.0, 0, *zeros, intercept=intercept)
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        return cls(
+            weight=0.0,
+            num_rows=0,
+            x=zeros(inputs),
+            y=zeros(outputs),
+            xx=zeros(inputs, inputs),
+            xy=zeros(inputs, outputs),
+            yy=zeros(),
+            intercept=intercept,
+        )
 
     def add(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
         """Add rows: inputs (n, p), outputs (n, q) and weights (n,)."""
@@ -86,12 +95,13 @@ class NormalEquations:
     def __add__(self, other: NormalEquations) -> NormalEquations:
         """Return the sums over the rows of both."""
         return NormalEquations(
-            self.weight + other.weight,
-            self.num_rows + other.num_rows,
-            *(
-                getattr(self, name) + getattr(other, name)
-                for name in ("x", "y", "xx", "xy", "yy")
-            ),
+            weight=self.weight + other.weight,
+            num_rows=self.num_rows + other.num_rows,
+            x=self.x + other.x,
+            y=self.y + other.y,
+            xx=self.xx + other.xx,
+            xy=self.xy + other.xy,
+            yy=self.yy + other.yy,
             intercept=self.intercept,
         )
 

@@ -141,9 +141,7 @@ class Linear:
         folds: list[NormalEquations] = []
         for done, batch in enumerate(batches):
             watch(done, len(batches))
-            stream, written = seen_by(
-                patient.model, layers, batch.ids, run.place, writer.module
-            )
+            stream, written = seen_by(patient.model, layers, batch.ids, run.place, writer.module)
             assert written is not None  # noqa: S101  # the writer runs in the layer before
             target, _ = seen_by(patient.original, of_original, batch.ids, run.last + 1)
             if not folds:

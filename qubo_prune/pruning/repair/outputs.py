@@ -85,9 +85,7 @@ def scalings(gates: Gates, index: int) -> tuple[Scaling, ...]:
         if gate.layer != index:
             continue
         if gate.place == "block":
-            raise CannotRepairError(
-                f"its branches cannot be told apart ({gates.fallbacks[index]})"
-            )
+            raise CannotRepairError(f"its branches cannot be told apart ({gates.fallbacks[index]})")
         for end in ends:
             call = call_of(gates.model, end, ids)
             parts = _scalings_of(end, call)
@@ -169,9 +167,7 @@ def _offset(
 
 
 def _halved(scalings: list[Scaling]) -> dict[str, Tensor]:
-    return {
-        each.path: each.scaled(_HALF).to(each.parameter.dtype, copy=True) for each in scalings
-    }
+    return {each.path: each.scaled(_HALF).to(each.parameter.dtype, copy=True) for each in scalings}
 
 
 def _check_normalised(
