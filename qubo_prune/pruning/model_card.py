@@ -111,7 +111,8 @@ def model_card(
     sections += [
         "## What was checked",
         f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its"
-        " name: no key was missing, unexpected or of another size; the logits differ from those of the original with these layers skipped by"
+        " name: no key was missing, unexpected or of another size; the logits differ from those of"
+        " the original with these layers skipped by"
         f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
         f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
         + ("" if evaluation or healing else " How well it does was not measured here."),
