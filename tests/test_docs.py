@@ -1,7 +1,7 @@
 """Every example in the README and the docs runs, and prints what the page shows.
 
 - `python` blocks of a page run in one namespace, in a folder of their own; an `output` block after
-  one is what it prints.
+  one is what it prints. Blocks with a title, as `title="mine.py"`, are files of that folder.
 - A page that begins with `<!-- needs: LIBRARY -->` is skipped where that is not installed.
 - `console` blocks run the lines that begin with `$ qubo-prune`; the lines below each have to appear
   in its output in this order, where
@@ -30,7 +30,7 @@ from qubo_prune.cli.main import main
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r'^```(\w+)(?: title="([\w.-]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)
 VARYING = re.compile(r"\b[\d.,]+(e\d+)? (s\b|evaluations\b|samples/s\b)|\b\d+:\d\d(:\d\d)?\b")
 
@@ -38,6 +38,7 @@ VARYING = re.compile(r"\b[\d.,]+(e\d+)? (s\b|evaluations\b|samples/s\b)|\b\d+:\d
 @dataclass(frozen=True)
 class Block:
     language: str
+    file: str
     text: str
 
 
@@ -78,7 +79,9 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     namespace: dict[str, object] = {"__name__": "docs"}
     printed = ""
     for block in blocks_of(page):
-        if block.language == "python":
+        if block.file:
+            Path(block.file).write_text(block.text)
+        elif block.language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as stdout:
                 code = compile(block.text, page.name, "exec", dont_inherit=True)
                 exec(code, namespace)  # noqa: S102

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from qubo_prune.backends.base import Availability, Backend
+from qubo_prune.backends.common.by_name import digest_of, names_code, split_name
 from qubo_prune.core import defaults
 from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
 
@@ -30,8 +31,12 @@ _BUILT_INS = (
     ("greedy", "qubo_prune.backends.controls", "Greedy"),
     ("random", "qubo_prune.backends.controls", "RandomStates"),
 )
-_PREFIXES = (("ocean:", "qubo_prune.backends.ocean.backend", "named_backend"),)
-"""What the name of a backend starts with whose rest says more, and who makes the class of it."""
+_PREFIXES = (("ocean:", "qubo_prune.backends.ocean.backend"),)
+"""What the name of a backend starts with whose rest says more, and whose `named_backend` makes the
+class of it.
+"""
+_NAMED = "qubo_prune.backends.named"
+"""Whose `named_backend` makes the class of ``path.py:Name`` and ``module:Name``."""
 
 
 def is_built_in(backend: type[Backend]) -> bool:
@@ -69,7 +74,8 @@ def backend_class(name: str) -> type[Backend]:
     Parameters
     ----------
     name : str
-        One of `backend_names`, or ``ocean:package.module:Class`` for a dimod sampler.
+        One of `backend_names`; ``path.py:Name`` or ``module:Name`` for a `Backend`, a dimod sampler
+        or a function of an Ising model; or ``ocean:package.module:Class`` for a dimod sampler.
 
     Raises
     ------
@@ -82,14 +88,16 @@ def backend_class(name: str) -> type[Backend]:
         if name == built_in:
             found: type[Backend] = getattr(import_module(module), attribute)
             return found
-    for prefix, module, function in _PREFIXES:
+    for prefix, module in _PREFIXES:
         if name.startswith(prefix):
-            named: type[Backend] = getattr(import_module(module), function)(name)
-            return named
+            return _named(module, name)
     point = _outside().get(name)
     if point is None:
+        if names_code(name):
+            return _named(_NAMED, name)
         raise InputError(
-            f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}."
+            f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}; or name"
+            " your own as path.py:Name or module:Name."
         )
     try:
         loaded = point.load()
@@ -105,11 +113,19 @@ def backend_class(name: str) -> type[Backend]:
     return loaded
 
 
+def _named(module: str, name: str) -> type[Backend]:
+    made: type[Backend] = import_module(module).named_backend(name)
+    return made
+
+
 def distribution_of(name: str) -> str | None:
-    """Return the name and version of the package that registered a backend; None for a built-in
-    one.
+    """Return the name and version of the package that registered a backend, or the file that names
+    it and the SHA-256 of what is in it; None for a built-in one.
     """
     point = None if any(name == known for known, *_ in _BUILT_INS) else _outside().get(name)
+    if point is None and names_code(name):
+        digest = digest_of(name)
+        return None if digest is None else f"{split_name(name)[0]} sha256:{digest}"
     if point is None or point.dist is None:
         return None
     return f"{point.dist.name} {point.dist.version}"

@@ -88,8 +88,55 @@ TrustRemoteCode = Annotated[
 ]
 
 
+class _NamedModel:
+    """How a model that options name is loaded; the options are fields of the classes below."""
+
+    model: str
+    dtype: str
+    device: str
+    revision: str | None
+    trust_remote_code: bool
+
+    def check(self, quiet: bool) -> None:
+        """Find out what is wrong with the model's folder or name before anything is read."""
+        from qubo_prune.hessians.language_model import check_config, require_dtype
+
+        if quiet or not sys.stderr.isatty():
+            silence_libraries()
+        require_dtype(self.dtype)
+        check_config(self.model, **self._of_model)
+
+    def load_model(self) -> PreTrainedModel:
+        """Load the model."""
+        from qubo_prune.hessians.language_model import load_model
+
+        return load_model(self.model, dtype=self.dtype, device_map=self.device, **self._of_model)
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """Load its tokenizer, if it has one."""
+        from qubo_prune.hessians.language_model import load_tokenizer
+
+        return load_tokenizer(self.model, **self._of_model)
+
+    @property
+    def _of_model(self) -> dict[str, Any]:
+        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+
+
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
+class ModelAlone(_NamedModel):
+    """A model that is run on nothing of the user's, as the user wrote it."""
+
+    model: Model
+    dtype: Dtype = "auto"
+    device: Device = "auto"
+    layers: Layers = None
+    revision: Revision = None
+    trust_remote_code: TrustRemoteCode = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(_NamedModel):
     """A model and the data that are run through it, as the user wrote it."""
 
     model: Model
@@ -120,22 +167,9 @@ class ModelOptions:
         What can be wrong with the model's folder and with the data is found out before its weights,
         which may take minutes, are loaded.
         """
-        from qubo_prune.hessians.language_model import load_model
-
         self.check(quiet)
         calibration = self.load_samples(samples, sequence_length, quiet=quiet)
-        return calibration, load_model(
-            self.model, dtype=self.dtype, device_map=self.device, **self._of_model
-        )
-
-    def check(self, quiet: bool) -> None:
-        """Find out what is wrong with the model's folder or name before anything is read."""
-        from qubo_prune.hessians.language_model import check_config, require_dtype
-
-        if quiet or not sys.stderr.isatty():
-            silence_libraries()
-        require_dtype(self.dtype)
-        check_config(self.model, **self._of_model)
+        return calibration, self.load_model()
 
     def load_samples(self, samples: int, sequence_length: int, *, quiet: bool) -> Calibration:
         """Load the samples alone, as tokens of the model."""
@@ -157,35 +191,6 @@ class ModelOptions:
         if not quiet:
             _tell_of_rows(calibration)
         return calibration
-
-    @property
-    def _of_model(self) -> dict[str, Any]:
-        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
-
-
-def load_model_alone(
-    model: str,
-    *,
-    dtype: str,
-    device: str,
-    revision: str | None,
-    trust_remote_code: bool,
-    quiet: bool,
-) -> tuple[PreTrainedTokenizerBase | None, PreTrainedModel]:
-    """Load a model that is run on nothing of the user's, and its tokenizer if it has one."""
-    from qubo_prune.hessians.language_model import load_model, load_tokenizer
-
-    if quiet or not sys.stderr.isatty():
-        silence_libraries()
-    loaded = load_model(
-        model,
-        dtype=dtype,
-        device_map=device,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
-    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
-    return tokenizer, loaded
 
 
 def _tell_of_rows(calibration: Calibration) -> None:

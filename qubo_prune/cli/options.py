@@ -10,7 +10,8 @@ import dataclasses
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable
+import shlex
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -79,7 +80,13 @@ Gradients = Annotated[
     ),
 ]
 BackendName = Annotated[
-    str, typer.Option(metavar="NAME", help="The solver (see `qubo-prune backends`).")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=(
+            "The solver (see `qubo-prune backends`), or path.py:Name or module:Name of your own."
+        ),
+    ),
 ]
 States = Annotated[int, typer.Option(metavar="K", help="How many of the lowest states.")]
 TimeLimit = Annotated[
@@ -262,6 +269,24 @@ def was_given(context: typer.Context, name: str) -> bool:
     """Whether the user wrote an option, or what it says is its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def command_line(context: typer.Context, besides: Collection[str] = ()) -> str:
+    """Return the command line that does it again: arguments, then options, of what the user wrote;
+    how it is printed and what `besides` names are left out.
+    """
+    words = ["qubo-prune", str(context.command.name)]
+    parameters = context.command.params
+    for parameter in sorted(parameters, key=lambda each: each.param_type_name != "argument"):
+        name = str(parameter.name)
+        if not was_given(context, name) or name in ("json", "quiet", *besides):
+            continue
+        value = context.params[name]
+        option = next((each for each in parameter.opts if each.startswith("--")), None)
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [] if option is None else [option]
+            words += [] if each is True else [str(each)]
+    return shlex.join(words)
 
 
 _INDEX = re.compile(r"\d{1,18}")

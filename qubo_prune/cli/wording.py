@@ -22,6 +22,7 @@ _OPTIONS = {
 _PHRASES = {
     "give that number as remove": "say how many blocks to remove: --remove M",
     "in keep and in force": "in --keep and in --force",
+    "choose branches ": "choose --branches ",
     "or keep, force and only": "or --keep, --force and --only",
     "remove, keep, force or only": "--remove, --keep, --force or --only",
 }

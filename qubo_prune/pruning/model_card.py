@@ -9,12 +9,23 @@ from typing import Any
 
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.strict_json import Reader
-from qubo_prune.pruning.saving import CARD, HEALING, RECORD
+    what = "layers" if record.get("granularity", "block") == "block" else "branches"
 
 PATENT = (
     "The method by which the blocks were chosen may be covered by a patent application of its"
     " authors; check that before commercial use."
 )
+
+_LOADING = f"""\
+Loading it runs the code in `{CODE}`, which leaves out the branches whose layers stay:
+
+```python
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+```"""
+
+_MERGEKIT = "mergekit makes the same of this (`mergekit-yaml FILE OUT`):"
 
 _LABELS = {
     "energy": "energy x'Hx",
@@ -90,17 +101,24 @@ def model_card(
         What ``heal.json`` says, if the model was healed.
     """
     base, names = str(record["model"]), record["removed_names"]
+        f" {len(names)} of its {record['num_blocks']} "
+        + ("decoder layers" if what == "layers" else "residual branches")
+        + f": {', '.join(f'`{name}`' for name in names)}. {_how(record, healing)}"
+        + " It has"
     checked = record["verification"]
     sections = [
         _front_matter(base),
         f"# {base.rstrip('/').rpartition('/')[2]} without {len(names)} of"
-        f" {record['num_blocks']} layers",
+        f" {record['num_blocks']} {what}",
         f"Made from `{base}` by [qubo-prune](https://pypi.org/project/qubo-prune/), which removed"
-        f" {len(names)} of its {record['num_blocks']} decoder layers:"
-        f" {', '.join(f'`{name}`' for name in names)}."
-        f" {'Then it was healed.' if healing else 'No weight was changed.'} It has"
+        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its"
+        " name: no key was missing, unexpected or of another size; the logits differ from those of"
+        f" the original with these {what} skipped"
+        + (" and the weights merged" if record.get("merge") else "")
+        + " by"
         f" {record['num_parameters']:,} parameters, the original"
         f" {record['num_parameters_before']:,}.",
+        *([_LOADING] if record.get("branches") == "module" else []),
         _table(
             ("kind", "removed", "of"),
             [(kind, *counts) for kind, counts in record["kinds"].items()],
@@ -110,9 +128,8 @@ def model_card(
         sections += ["## Why these", _table(("what", "value"), _evidence(record["choice"]))]
     sections += [
         "## What was checked",
-        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its"
-        " name: no key was missing, unexpected or of another size; the logits differ from those of"
-        " the original with these layers skipped by"
+        "```sh\n" + "".join(f"{each['command']}\n" for each in (record, healing) if each) + "```",
+        *([_MERGEKIT, f"```yaml\n{record['mergekit']}\n```"] if record.get("mergekit") else []),
         f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
         f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
         + ("" if evaluation or healing else " How well it does was not measured here."),
@@ -120,6 +137,10 @@ def model_card(
         *(["## How good it is", evaluation.strip()] if evaluation else []),
         "## How it was made",
         "```sh\n" + "".join(f"{each['command']}\n" for each in (record, healing) if each) + "```",
+
+
+        f"```sh\n{record['command']}\n```",
+        *([_MERGEKIT, f"```yaml\n{record['mergekit']}\n```"] if record.get("mergekit") else []),
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",
         _table(("SHA-256", "file"), [(each, name) for name, each in record["sha256"].items()]),
         f"Fingerprint of the original: `{record['model_fingerprint']}`.",
@@ -167,6 +188,35 @@ def _healing(healing: Mapping[str, Any]) -> list[str]:
         _table(("held-out samples", "loss", "KL from the original", "top-1 agreement"), rows),
         f"Healing changed, sample by sample: {', '.join(changes)}.",
     ]
+
+
+def _how(record: Mapping[str, Any], healing: Mapping[str, Any] | None) -> str:
+    """Return which weights are not those of the original."""
+    other = _other_weights(record)
+    if healing is not None:
+        return " ".join([*other, "Then it was healed."])
+    return f"{other[0]} No other weight was changed." if other else "No weight was changed."
+
+
+def _other_weights(record: Mapping[str, Any]) -> list[str]:
+    """Return which weights the removal changed, in a sentence or none."""
+    merge = record.get("merge")
+    if merge is not None:
+        runs = [
+            f"layers {first} to {last} in the place of layer {each['into']}"
+            for each in merge["windows"]
+            for first, last in [each["layers"]]
+        ]
+        return [
+            f"They were merged into layers beside them, by sliding-window merging in the form"
+            f" `{merge['form']}`: {'; '.join(runs)}."
+        ]
+    if record.get("branches") == "zero":
+        return [
+            "Where the layer of a branch stays, the output weights of the branch are zero, so that"
+            " it adds nothing; such a branch saves no memory and no time."
+        ]
+    return []
 
 
 def _evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -23,6 +23,9 @@ HEALING = "heal.json"
 CARD = "README.md"
 """The model card."""
 
+CODE = "modeling_pruned.py"
+"""The modelling file of a model without some branches."""
+
 
 def require_replaceable_folder(path: Path) -> None:
     """Refuse a place where a folder cannot go without losing something.
@@ -103,6 +106,21 @@ def told_of(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); check that its folder exists,"
+            " may be written to and has space."
+        ) from error
+
+
+@contextlib.contextmanager
+def weights_written(path: Path) -> Iterator[None]:
+    """Turn errors of the system and of safetensors into one line about what is being written."""
+    from safetensors import SafetensorError
+
+    try:
+        with told_of(path):
+            yield
+    except SafetensorError as error:
+        raise OutputError(
+            f"{path} cannot be written ({' '.join(str(error).split())}); check that its folder"
             " may be written to and has space."
         ) from error
 

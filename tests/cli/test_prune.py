@@ -29,7 +29,7 @@ def test_a_list_of_blocks(run: Any, model: Path, tmp_path: Path) -> None:
     assert record == json.loads((out / "prune.json").read_text())
     assert record["removed_names"] == ["layers.1", "layers.2"]
     assert record["verification"]["max_difference"] == 0
-    command = f"qubo-prune prune {model} --blocks 1,2 --out {out}"
+    command = f"qubo-prune prune {model} --out {out} --blocks 1,2"
     assert record["command"] == command
     assert command in (out / "README.md").read_text()
     ran = run("prune", model, "--blocks", "layers.0", "--out", out)  # is replaced
@@ -86,15 +86,60 @@ def test_a_removal_of_another_program(
     assert json.loads((out / "prune.json").read_text()) == record
 
 
-def test_a_branch_in_a_list_of_another_program_is_refused(
+def test_a_branch_in_a_list_of_another_program(run: Any, model: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "layer_drop_config.txt", tmp_path / "out"
+    file.write_text("none\nattn\nattn+mlp\nnone\n")
+    ran = run("prune", model, "--removal", file, "--out", out)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "layers.1.attention goes while its layer stays" in ran.err
+    assert not out.exists()
+    ran = run("prune", model, "--removal", file, "--out", out, "--branches", "module", "--lists")
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        f"qubo-prune: wrote {out}",
+        "qubo-prune: loading it takes --trust-remote-code: code in it leaves the branches out",
+    ]
+    assert "removed 3 of 8 branches (layers.1.attention, " in " ".join(ran.out.split())
+    assert (out / "removal" / "layer_drop_config.txt").read_text() == file.read_text()
+    assert json.loads((out / "removal" / "llm_drop.json").read_text()) == {
+        "drop_mlp_list": [2], "drop_attn_list": [1, 2],
+    }  # fmt: skip
+    assert not (out / "removal" / "mergekit.yml").exists()  # which knows whole layers only
+    text = ["--branches", "module", "--lists"]
+    command = f"qubo-prune prune {model} --out {out} --removal {file} {' '.join(text)}"
+    assert command in (out / "README.md").read_text()
+    ran = run("prune", model, "--blocks", "layers.1.attention", "--out", out, "--branches", "zero")
+    assert (ran.code, ran.err) == (0, f"qubo-prune: wrote {out}\n")
+    assert not (out / "removal").exists()
+
+
+def test_lists_for_other_programs_make_the_same_model(
     run: Any, model: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "layer_drop_config.txt"
-    file.write_text("none\nattn\nnone\nnone\n")
-    ran = run("prune", model, "--removal", file, "--out", tmp_path / "out")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    first = tmp_path / "first"
+    assert run("prune", model, "--blocks", "0,2", "--out", first, "--lists", "-q").code == 0
+    files = sorted(path.name for path in (first / "removal").iterdir())
+    assert files == ["layer_drop_config.txt", "llm_drop.json", "mergekit.yml"]
+    slices = (first / "removal" / "mergekit.yml").read_text()
+    assert f'model: "{model}"' in slices
+    assert slices in (first / "README.md").read_text()
+    record = json.loads((first / "prune.json").read_text())
+    for file in files:
+        out = tmp_path / file.partition(".")[0]
+        ran = run("prune", model, "--removal", first / "removal" / file, "--out", out, "--json")
+        assert ran.code == 0
+        again = json.loads(ran.out)["sha256"]
+        assert again["model.safetensors"] == record["sha256"]["model.safetensors"]
+
+
+def test_merging(run: Any, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran = run("prune", model, "--blocks", "1", "--out", out, "--merge", "official")
+    assert ran.code == 0
+    assert "merged into those beside them" in " ".join(ran.out.split())
+    card = (out / "README.md").read_text()
+    assert "layers 1 to 2 in the place of layer 2" in card
+    assert "mergekit" not in card
 
 
 @pytest.mark.parametrize(
@@ -102,7 +147,11 @@ def test_a_branch_in_a_list_of_another_program_is_refused(
     [
         ([], "by exactly one of --blocks, --selection, --spectrum and --removal"),
         (["--blocks", "1", "--spectrum", "x.json"], "by exactly one of"),
-        (["--blocks", "layers.1.mlp"], "only whole layers can be removed"),
+        (["--blocks", "layers.1.mlp"], "choose --branches zero (loads everywhere"),
+        (["--blocks", "layers.1.x"], "the model has no block 'layers.1.x'"),
+        (["--blocks", "1", "--branches", "no"], "--branches must be one of zero, module, not 'no'"),
+        (["--blocks", "1", "--merge", "no"], "--merge must be one of official, sum, not 'no'"),
+        (["--blocks", "1", "--merge", "sum", "--lists"], "--lists writes which layers are deleted"),
         (["--blocks", "0-3"], "from 1 to 3 of the 4 blocks"),
         (["--spectrum", "none.json"], "there is no file none.json"),
         (["--removal", "none.txt"], "there is no file none.txt"),

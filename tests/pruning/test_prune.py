@@ -259,14 +259,17 @@ BRANCHES = [f"layers.{i}.{kind}" for i in range(2) for kind in ("attention", "ml
         ([0, 1, 2, 3], 0, "from 1 to 3 of the 4 blocks can be removed, not 4"),
         ([4], 0, "blocks go from 0 to 3, but 4"),
         ([-1], 0, "blocks go from 0 to 3, but -1"),
-        ([1, "layers.1"], 0, "block 1 is named twice"),
+        ([1, "layers.1"], 0, r"block layers\.1 is named twice"),
+        (["layers.1", "layers.1.mlp"], 0, r"block layers\.1\.mlp is named twice"),
         (["lm_head"], 0, "the model has no block 'lm_head'"),
-        (["layers.1.mlp"], 0, "is of branches, such as 'layers.1.mlp', but only whole layers"),
+        (["layers.1.mlp"], 0, r"layers\.1\.mlp goes while its layer stays, which no loader can"),
+        (["layers.1.moe"], 0, "the model has no block 'layers.1.moe'"),
+        (["layers.1.mlp", 4], 0, "blocks go from 0 to 3, but 4"),
         ([1], 1, "state must be 0 for a list of blocks"),
         (a_spectrum(), 3, "state must be below the 3 removals of the spectrum, not 3"),
         (a_spectrum(blocks=5), 0, "the spectrum is of 5 blocks, but the model has 4 layers"),
         (a_spectrum(["a", "b", "c", "d"]), 0, "its block 0 is called 'a', that of the model"),
-        (a_spectrum(BRANCHES), 0, "the spectrum is of branches"),
+        (a_spectrum(BRANCHES), 0, "the spectrum is of 4 blocks, but the model has 8 branches"),
     ],
 )
 def test_other_removals_are_refused(
@@ -301,7 +304,7 @@ class KilledError(BaseException):
 
 
 PLACES = [
-    (pruner, "_save"), (pruner, "checksums"), (pruner, "model_card"), (saving, "_flush"),
+    (pruner._Smaller, "save"), (pruner, "checksums"), (pruner, "model_card"), (saving, "_flush"),
     (saving, "_move"), (saving.Path, "rename"), (saving.Path, "mkdir"),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ in `Spectrum.statistics`, and ``repair=False`` shows the sampler bare.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qubo_prune.backends.base import Availability, Backend, Capability
+from qubo_prune.backends.common.by_name import load, split_name
 from qubo_prune.backends.ocean.sampler import Sampler
 from qubo_prune.backends.ocean.sampler_backend import SamplerBackend
 from qubo_prune.core.errors import InputError
@@ -32,7 +33,9 @@ __all__ = [
     "OceanExact",
     "OceanTabu",
     "OceanTree",
+    "is_sampler",
     "named_backend",
+    "sampler_backend",
 ]
 
 PREFIX = "ocean:"
@@ -141,7 +144,7 @@ class OceanTabu(_Ready):
     default_reads_per_call: ClassVar[int] = 1
     default_options: ClassVar[Mapping[str, Any]] = {"num_restarts": 1, "timeout": None}
 
-    def call_options(self, stop: Stop) -> dict[str, Any]:
+    def call_options(self, stop: Stop, num_states: int) -> dict[str, Any]:  # noqa: ARG002
         """Return the time left."""
         if math.isinf(stop.remaining) or "timeout" in self.sampler_options:
             return {}
@@ -212,15 +215,20 @@ class OceanExact(_Ready):
     exhaustive: ClassVar[bool] = True
 
 
-class _Named(_Ready):
-    """A sampler class that the name of the backend names."""
+class _Named(SamplerBackend):
+    """A sampler that the name of the backend names."""
 
     capabilities: ClassVar[Capability] = Capability.LIMITED
+    maker: ClassVar[Callable[[], Sampler]]
+
+    def make_sampler(self) -> Sampler:
+        """Return the sampler."""
+        return type(self).maker()
 
 
 @lru_cache(maxsize=64)
 def named_backend(name: str) -> type[Backend]:
-    """Return the backend class of ``ocean:package.module:Class``.
+    """Return the backend class of ``ocean:package.module:Class`` or ``ocean:path.py:Class``.
 
     Raises
     ------
@@ -228,43 +236,54 @@ def named_backend(name: str) -> type[Backend]:
         If the name is malformed, there is no such class, or it is not a sampler that can be made
         without arguments.
     """
-    module, colon, attribute = name.removeprefix(PREFIX).partition(":")
-    if not (colon and module and attribute.isidentifier()):
+    where, attribute = split_name(name, PREFIX)
+    if not where:
         raise InputError(
             f"backend {name!r} names no sampler; write {PREFIX}package.module:Class, as"
             f" {PREFIX}dwave.samplers:TabuSampler."
         )
-    try:
-        sampler_class = getattr(import_module(module), attribute)
-    except ImportError as error:
-        raise InputError(
-            f"backend {name!r}: {module!r} cannot be imported ({error}); install it, or put its"
-            " folder on PYTHONPATH."
-        ) from error
-    except AttributeError as error:
-        raise InputError(
-            f"backend {name!r}: {module!r} has no {attribute!r}; check the name."
-        ) from error
-    try:
-        sampler = sampler_class()
-    except Exception as error:
-        raise InputError(
-            f"backend {name!r}: {attribute}() fails ({type(error).__name__}: {error}); make a"
-            " sampler in Python and pass OceanBackend(sampler)."
-        ) from error
+    _, found = load(name, PREFIX)
+    return sampler_backend(name, found, attribute)
+
+
+def is_sampler(value: object) -> bool:
+    """Whether something is a dimod sampler, or a class of them."""
+    if not callable(getattr(value, "sample", None)):
+        return False
+    return isinstance(value, type) or isinstance(getattr(value, "parameters", None), Mapping)
+
+
+def sampler_backend(name: str, found: Any, attribute: str) -> type[Backend]:
+    """Return the backend class of a sampler, or of a class of them that is made without arguments.
+
+    Parameters
+    ----------
+    name : str
+        Name of the backend.
+    found : dimod.Sampler or class
+        The sampler.
+    attribute : str
+        What it is called.
+    """
+    sampler = found
+    if isinstance(found, type):
+        try:
+            sampler = found()
+        except Exception as error:
+            raise InputError(
+                f"backend {name!r}: {attribute}() fails ({type(error).__name__}: {error}); make a"
+                " sampler in Python and pass OceanBackend(sampler), or name an instance."
+            ) from error
     _check_sampler(sampler, attribute)
-    fields = {
+    declared = {
         "name": name,
         "summary": f"{attribute} on the penalty form, with repair",
-        "library": module,
-        "distribution": module,
-        "sampler_class": attribute,
+        "maker": staticmethod(found if isinstance(found, type) else lambda: found),
         "capabilities": Capability.LIMITED | _seeded(sampler),
-        "availability": classmethod(lambda _cls: Availability()),
         "__doc__": _Named.__doc__,
         "__module__": __name__,
     }
-    return type("Named", (_Named,), fields)
+    return type("Named", (_Named,), declared)
 
 
 def _check_sampler(sampler: object, what: str) -> None:

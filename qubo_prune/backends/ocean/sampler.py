@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    import dimod
+from typing import Any, Protocol
 
 
 class Sampler(Protocol):
@@ -16,5 +13,5 @@ class Sampler(Protocol):
     def parameters(self) -> Mapping[str, Any]:
         """The parameters of `sample`."""
 
-    def sample(self, bqm: dimod.BinaryQuadraticModel, **parameters: Any) -> Any:
-        """Return a `dimod.SampleSet`."""
+    def sample(self, model: Any, /, **parameters: Any) -> Any:
+        """Return a `dimod.SampleSet` of a `dimod.BinaryQuadraticModel`."""

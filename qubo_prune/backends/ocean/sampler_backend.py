@@ -132,14 +132,30 @@ class SamplerBackend(Backend):
                 f"backend {self.name!r} takes at most {self.max_variables} free blocks, not {size};"
                 " keep or force more of them, use only, or choose another backend."
             )
+        return self.drawn(self.make_sampler(), problem, num_states, stop, seed)
+
+    def drawn(
+        self, sampler: Sampler, problem: Problem, num_states: int, stop: Stop, seed: int
+    ) -> RawResult:
+        """Draw samples of this very sampler."""
         from qubo_prune.backends.ocean.sampling import draw_samples
 
-        return draw_samples(self, self.make_sampler(), problem, num_states, stop, seed)
+        return draw_samples(self, sampler, problem, num_states, stop, seed)
 
     def total_reads(self, num_states: int) -> int:  # noqa: ARG002 - some need it
         """Return how many samples to draw by default."""
         return self.default_reads
 
-    def call_options(self, stop: Stop) -> dict[str, Any]:  # noqa: ARG002
-        """Return parameters for one call of the sampler that depend on the time left."""
+    def call_options(self, stop: Stop, num_states: int) -> dict[str, Any]:  # noqa: ARG002
+        """Return parameters for one call of the sampler that depend on the run."""
         return {}
+
+    def penalty_by_default(self, problem: Problem) -> bool:  # noqa: ARG002 - some need it
+        """Whether the sampler has to be told the constraint by a penalty."""
+        return not self.exhaustive
+
+    def encoded(self, problem: Problem, penalties: NDArray[np.float64]) -> Any:
+        """Return what the sampler gets: the penalty form as a `dimod.BinaryQuadraticModel`."""
+        from qubo_prune.backends.ocean.sampling import scaled_bqm
+
+        return scaled_bqm(problem, penalties)

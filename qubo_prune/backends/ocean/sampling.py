@@ -54,7 +54,9 @@ class Options(Protocol):
     @property
     def lists_lowest(self) -> bool: ...  # noqa: D102
     def total_reads(self, num_states: int) -> int: ...  # noqa: D102
-    def call_options(self, stop: Stop) -> dict[str, Any]: ...  # noqa: D102
+    def call_options(self, stop: Stop, num_states: int) -> dict[str, Any]: ...  # noqa: D102
+    def penalty_by_default(self, problem: Problem) -> bool: ...  # noqa: D102
+    def encoded(self, problem: Problem, penalties: NDArray[np.float64]) -> Any: ...  # noqa: D102
 
 
 def draw_samples(
@@ -63,14 +65,14 @@ def draw_samples(
     """Draw samples until there are enough or `stop` says so."""
     clock = Phases("penalty", "sampling", "repair")
     penalties = _penalties(options, problem, num_states, seed, stop)
-    bqm = _encoded(problem, penalties)
+    model = options.encoded(problem, penalties)
     clock.begin("repair")
     harvest = Harvest(problem, num_states + 1, repaired=options.repair and not options.exhaustive)
     calls = Calls(options, sampler, num_states, seed)
     complete = False
     while calls.reads < calls.total and not stop.should_stop(calls.reads):
         clock.begin("sampling")
-        states, times = calls.draw(problem, bqm, stop)
+        states, times = calls.draw(problem, model, stop)
         clock.begin("repair")
         harvest.add(states, stop, times)
         if options.exhaustive:
@@ -93,7 +95,7 @@ def _penalties(
 ) -> NDArray[np.float64]:
     if options.penalty is not None:
         return as_penalties(problem, options.penalty)
-    if options.exhaustive:
+    if not options.penalty_by_default(problem):
         return as_penalties(problem, 0.0)
     if options.lists_lowest:
         return as_penalties(problem, safe_penalty(problem, num_states + 1))
@@ -111,6 +113,7 @@ class Calls:
         self._options = options
         self._sampler = sampler
         self._parameters = frozenset(sampler.parameters or ())
+        self._num_states = num_states
         self._random = np.random.default_rng(seed)
         self.reads = 0
         several = "num_reads" in self._parameters
@@ -122,7 +125,7 @@ class Calls:
         self._per_call = per_call if several else 1
 
     def draw(
-        self, problem: Problem, bqm: dimod.BinaryQuadraticModel, stop: Stop
+        self, problem: Problem, model: Any, stop: Stop
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Return the states of one call, and how often each was drawn."""
         count = min(self._per_call, self.total - self.reads)
@@ -134,10 +137,10 @@ class Calls:
         parameters = {
             **self._options.default_options,
             **self._options.sampler_options,
-            **self._options.call_options(stop),
+            **self._options.call_options(stop, self._num_states),
             **{name: value for name, value in own.items() if name in self._parameters},
         }
-        samples = self._sampler.sample(bqm, **parameters)
+        samples = self._sampler.sample(model, **parameters)
         try:
             states = decode(problem, samples)
             times = _times(samples, len(states))
@@ -162,7 +165,7 @@ def _times(samples: object, num_rows: int) -> NDArray[np.int64]:
     return times.astype(np.int64)
 
 
-def _encoded(problem: Problem, penalties: NDArray[np.float64]) -> dimod.BinaryQuadraticModel:
+def scaled_bqm(problem: Problem, penalties: NDArray[np.float64]) -> dimod.BinaryQuadraticModel:
     """Return the penalty form, scaled so that its largest coefficient is 1/2 to 1: some samplers
     have absolute tolerances.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -186,7 +185,7 @@ def compress(
             out,
             settings,
             begin=from_,
-            command=_command(context),
+            command=options.command_line(context, besides=("dry_run", "from_")),
             time_limit=time_limit,
             progress=watch.progress,
             tell=lambda sentence: (watch.hide(), say(sentence)),  # type: ignore[func-returns-value]
@@ -249,26 +248,6 @@ def _settings(
         if options.was_given(context, "no_latency" if name == "latency" else name)
     }
     return preset(preset_name, remove=remove, **given)
-
-
-def _command(context: typer.Context) -> str:
-    """Return the command line that does it again."""
-    return shlex.join(["qubo-prune", "compress", *_words(context)])
-
-
-def _words(context: typer.Context) -> list[str]:
-    """Return the arguments of a command line, in the order of its options."""
-    words: list[str] = []
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        if not options.was_given(context, name) or name in ("dry_run", "from_", "json", "quiet"):
-            continue
-        value = context.params[name]
-        option = next((each for each in parameter.opts if each.startswith("--")), None)
-        for each in value if isinstance(value, list | tuple) else [value]:
-            words += [] if option is None else [option]
-            words += [] if each is True else [str(each)]
-    return words
 
 
 def _show_plan(steps: Sequence[Planned]) -> None:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.files import require_writable
-from qubo_prune.cli.models import (
-    Device,
-    Dtype,
-    Layers,
-    Model,
-    Revision,
-    TrustRemoteCode,
-    load_model_alone,
-)
+from qubo_prune.cli.models import ModelAlone
 from qubo_prune.cli.output import print_json, print_text, tell
 from qubo_prune.core.errors import InputError
 
@@ -36,7 +27,8 @@ Out = Annotated[
 Blocks = Annotated[
     list[str],
     typer.Option(
-        metavar="BLOCKS", help="The layers to remove: indices, ranges or names, as 3,10-12."
+        metavar="BLOCKS",
+        help="What to remove: layers, as 3,10-12, or branches, as layers.3.mlp. Repeatable.",
     ),
 ]
 SelectionFile = Annotated[
@@ -58,68 +50,83 @@ RemovalFile = Annotated[
 State = Annotated[
     int, typer.Option(metavar="K", help="Which removal of the file, 0 for the best.", min=0)
 ]
+Branches = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help=(
+            "A branch whose layer stays becomes zero weights (zero: loads everywhere, saves no"
+            " time) or is left out by a modelling file (module: loading takes"
+            " --trust-remote-code)."
+        ),
+    ),
+]
+Merge = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOW",
+        help=(
+            "Merge each run of removed layers into the layer above it: official (as the program of"
+            " sliding-window merging) or sum (its equation)."
+        ),
+    ),
+]
+Lists = Annotated[
+    bool,
+    typer.Option(
+        "--lists", help="Write the removal for EvoPress, LLM-Drop and mergekit, too, into removal/."
+    ),
+]
 
 
+@options.spread
 def prune(
-    model: Model,
+    *,
+    context: typer.Context,
     out: Out,
     blocks: Blocks = [],  # noqa: B006 - typer copies it
     selection: SelectionFile = None,
     spectrum: SpectrumFile = None,
     removal: RemovalFile = None,
     state: State = 0,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    layers: Layers = None,
-    revision: Revision = None,
-    trust_remote_code: TrustRemoteCode = False,
+    branches: Branches = None,
+    merge: Merge = None,
+    lists: Lists = False,
+    source: ModelAlone,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Remove layers of a model and save what is left, with its tokenizer.
+    """Remove layers of a model, or branches of them, and save what is left, with its tokenizer.
 
     The folder gets its name only when it was loaded again and gives the logits of the model with
-    these layers skipped. Exits with 0 when done, 2 on bad input or if the architecture cannot do
-    without these layers, 4 when the folder cannot be written.
+    these blocks skipped. Exits with 0 when done, 2 on bad input or if the architecture cannot do
+    without these blocks, 4 when the folder cannot be written.
     """
     chosen = _removal(blocks, selection, spectrum, removal)
     _check_out(out, [each for each in (selection, spectrum, removal) if each is not None])
-    tokenizer, loaded = load_model_alone(
-        model,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        quiet=quiet,
-    )
 
+    from qubo_prune.pruning.pruner import check_options
     from qubo_prune.pruning.pruner import prune as run
 
+    how: dict[str, Any] = {"branches": branches, "merge": merge, "lists": lists}
+    check_options(**how)
+    source.check(quiet)
+    model = source.load_model()
     pruned = run(
-        loaded,
+        model,
         chosen,
         out,
         state=state,
-        tokenizer=tokenizer,
-        layers=layers,
-        command=_command(
-            model,
-            out,
-            blocks=",".join(blocks),
-            selection=selection,
-            spectrum=spectrum,
-            removal=removal,
-            state=state,
-            dtype="" if dtype == "auto" else dtype,
-            device="" if device == "auto" else device,
-            layers=layers,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-        ),
-        trust_remote_code=trust_remote_code,
+        tokenizer=source.load_tokenizer(),
+        layers=source.layers,
+        **how,
+        command=options.command_line(context),
+        trust_remote_code=source.trust_remote_code,
     )
     if not quiet:
         tell(f"wrote {out}")
+        if pruned.branches == "module":
+            tell("loading it takes --trust-remote-code: code in it leaves the branches out")
     if json:
         print_json(pruned.to_dict())
     elif not quiet:
@@ -136,7 +143,7 @@ def _removal(
     given = (bool(blocks), *(each is not None for each in (selection, spectrum, removal)))
     if given.count(True) != 1:
         raise InputError(
-            "say which layers to remove, by exactly one of --blocks, --selection, --spectrum and"
+            "say which blocks to remove, by exactly one of --blocks, --selection, --spectrum and"
             " --removal."
         )
     if removal is not None:
@@ -171,13 +178,3 @@ def _check_out(out: Path, read: Sequence[Path]) -> None:
                 " one."
             )
     require_writable(place.parent)
-
-
-def _command(model: str, out: Path, **given: object) -> str:
-    """Return the command line that does it again; options at their defaults are left out."""
-    words = ["qubo-prune", "prune", model]
-    for name, value in given.items():
-        if value:
-            words.append(f"--{name.replace('_', '-')}")
-            words += [] if value is True else [str(value)]
-    return shlex.join([*words, "--out", str(out)])

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-
 from qubo_prune.core.defaults import BATCH_SIZE
-from qubo_prune.core.errors import InputError, OutputError
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Stop, StopReason
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
@@ -32,7 +30,12 @@ from qubo_prune.pruning.evaluation.metrics import Metric
 from qubo_prune.pruning.evaluation.samples import Original, checksum, measure_samples
 from qubo_prune.pruning.evaluation.watch import Watch
 from qubo_prune.pruning.healing.healed import NOT_HEALED, ORIGINAL, Healed
-from qubo_prune.pruning.healing.missing import check_original, missing_layers, read_record
+from qubo_prune.pruning.healing.missing import (
+    changes_weights,
+    check_original,
+    missing_layers,
+    read_record,
+)
 from qubo_prune.pruning.healing.registry import get_method
 from qubo_prune.pruning.measuring.work import StoppedError
 from qubo_prune.pruning.model_card import healed_card
@@ -47,6 +50,7 @@ from qubo_prune.pruning.saving import (
     require_replaceable_folder,
     require_space,
     told_of,
+    weights_written,
 )
 
 if TYPE_CHECKING:
@@ -150,6 +154,11 @@ def heal(
     _refuse_shared_samples(calibration, held_out)
     record, before = read_record(name), read_record(name, HEALING)
     missing = missing_layers(record, removed, name)
+    if record is not None and record.get("branches") == "module":
+        raise InputError(
+            f"the folder {name!r} leaves branches out by a modelling file, which healing would not"
+            " keep; prune with zeroed branches, or whole layers."
+        )
     loading: dict[str, Any] = {
         "dtype": dtype,
         "device_map": device_map,
@@ -172,7 +181,12 @@ def heal(
             if samples is not None:
                 check_length(each, max(map(len, samples.tokens)))
     check_original(
-        pruned, original, missing, record=record, is_healed=before is not None, layers=layers
+        pruned,
+        original,
+        missing,
+        record=record,
+        is_changed=before is not None or changes_weights(record),
+        layers=layers,
     )
     places = len(find_layers(pruned, layers)[1]) + 1
     patient = Patient(
@@ -313,7 +327,8 @@ class _Run:
     def _write(self, reason: StopReason) -> Healed:
         """Save the model, load it again, and give the folder its name."""
         patient, target = self._patient, self._target
-        expected = Expectation(find_gates(patient.model, layers=patient.layers), ())
+        gates = find_gates(patient.model, layers=patient.layers)
+        expected = Expectation(gates, (), patient.model.num_parameters())
         size = sum(each.nbytes for each in patient.model.parameters())
         require_space(target.resolve().parent, size)
         with new_folder(target) as folder:
@@ -339,17 +354,11 @@ class _Run:
 def _save(patient: Patient, source: str, folder: Path, target: Path) -> None:
     """Write weights, configurations and tokenizer."""
     tokenizer = load_tokenizer(source, trust_remote_code=patient.trust_remote_code)
-    try:
-        with told_of(target):
-            patient.model.save_pretrained(folder)
-            if tokenizer is not None:
-                tokenizer.save_pretrained(folder)
-            _keep_settings(source, folder)
-    except SafetensorError as error:
-        raise OutputError(
-            f"{target} cannot be written ({' '.join(str(error).split())}); check that its folder"
-            " may be written to and has space."
-        ) from error
+    with weights_written(target):
+        patient.model.save_pretrained(folder)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+        _keep_settings(source, folder)
 
 
 def _keep_settings(source: str, folder: Path) -> None:

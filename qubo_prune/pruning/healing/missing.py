@@ -22,7 +22,7 @@ from qubo_prune.pruning.saving import RECORD
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["check_original", "missing_layers", "read_record"]
+__all__ = ["changes_weights", "check_original", "missing_layers", "read_record"]
 
 _LAYER = re.compile(r"layers\.(\d+)", re.ASCII)
 
@@ -87,19 +87,40 @@ def missing_layers(
             )
         return given
     try:
+        layers = record.get("layers_removed")
+        if layers is not None:
+            return _agreed(
+                given, tuple(sorted(as_count(each, "a layer") for each in layers)), model
+            )
         matches = [_LAYER.fullmatch(name) for name in record["removed_names"]]
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{Path(model, RECORD)} does not say which blocks were removed; name them by --blocks,"
             " and remove the file."
         ) from error
-    recorded = tuple(sorted(int(match[1]) for match in matches if match))
+    return _agreed(given, tuple(sorted(int(match[1]) for match in matches if match)), model)
+
+
+def _agreed(
+    given: tuple[int, ...] | None, recorded: tuple[int, ...], model: str
+) -> tuple[int, ...]:
     if given is not None and given != recorded:
         raise InputError(
             f"{Path(model, RECORD)} says that layers {format_blocks(recorded)} were removed, not"
             f" {format_blocks(given)}; leave the blocks out."
         )
     return recorded
+
+
+def changes_weights(record: dict[str, Any] | None) -> bool:
+    """Whether a removal changed weights of layers that stay.
+
+    Examples
+    --------
+    >>> changes_weights({"merge": None, "branches": "zero"}), changes_weights(None)
+    (True, False)
+    """
+    return record is not None and any(record.get(key) for key in ("merge", "branches"))
 
 
 def _indices(removed: Sequence[int | str]) -> tuple[int, ...]:
@@ -121,7 +142,7 @@ def check_original(
     removed: Sequence[int],
     *,
     record: dict[str, Any] | None,
-    is_healed: bool,
+    is_changed: bool,
     layers: str | None = None,
 ) -> None:
     """Refuse an original that is not the one that a model was made from.
@@ -134,8 +155,8 @@ def check_original(
         The layers that the first lacks.
     record
         What `prune` wrote of it.
-    is_healed
-        Whether its weights were changed since.
+    is_changed
+        Whether weights of layers that stay were changed.
     layers
         Where the decoder layers are, if not found.
 
@@ -168,12 +189,12 @@ def check_original(
                 f"{name} of the original is of shape {tuple(theirs.shape)}, but in the pruned model"
                 f" of {tuple(ours.shape)}; name the model that it was made from."
             )
-        if not is_healed and not torch.equal(_some(ours), _some(theirs).to(ours.dtype)):
+        if not is_changed and not torch.equal(_some(ours), _some(theirs).to(ours.dtype)):
             raise InputError(
                 f"{name} of the original differs from that of the pruned model; name the model that"
                 " it was made from, and these blocks."
             )
-    if is_healed and record is not None and record.get("dtype") == _dtype(original):
+    if is_changed and record is not None and record.get("dtype") == _dtype(original):
         raise InputError(
             "the original has another fingerprint than the model that was pruned; name that one."
         )

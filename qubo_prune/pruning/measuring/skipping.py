@@ -110,12 +110,27 @@ class Skipper:
                     continue
                 shapes = [] if shape is None else [shape]
                 stack.enter_context(_watched(self._layers[gate.layer], shapes))
-                for end in ends:
-                    stack.enter_context(replaced(end, self._zeros(end, shapes)))
-                for part in self._gates.parts[block]:
-                    if part not in ends and self._can_be_left_out(part, ends):
-                        stack.enter_context(replaced(part, self._zeros(part, shapes)))
+                for module in (*ends, *self.left_out_inside(block)):
+                    stack.enter_context(replaced(module, self._zeros(module, shapes)))
             yield
+
+    def left_out_inside(self, block: int) -> list[nn.Module]:
+        """Return the modules of a branch, its ends aside, that need not run when it is removed."""
+        ends = self._gates.ends[block]
+        return [
+            part
+            for part in self._gates.parts[block]
+            if part not in ends and self._can_be_left_out(part, ends)
+        ]
+
+    def returns(self, module: nn.Module) -> int | None:
+        """Return how many values a module returns in a tuple, 0 for a tensor alone; None where the
+        shape of its tensor is not known from what the module is given.
+        """
+        form = self._forms[module]
+        if not form.like_input and not isinstance(module, nn.Linear):
+            return None
+        return len(form.rest) if isinstance(form.rest, tuple | list) else 0
 
     def _can_be_left_out(self, part: nn.Module, ends: Sequence[nn.Module]) -> bool:
         """Whether the shape of what a module inside a branch returns is known beforehand."""

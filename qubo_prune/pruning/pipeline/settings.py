@@ -28,7 +28,7 @@ class CompressSettings:
     only, keep, force
         As of `qubo_prune.Problem`.
     granularity : {"block"}
-        What a block is: a whole decoder layer. Branches can be selected, but not cut out.
+        What a block is: a whole decoder layer. Of branches `select` and `prune` are the steps.
     hessian_samples : int
         Samples of the Hessian; 0 leaves it out, and what it would propose.
     states : int
@@ -127,8 +127,8 @@ class CompressSettings:
             )
         if self.granularity != "block":
             raise InputError(
-                f"granularity must be block here, not {format_value(self.granularity)}: branches"
-                " can be selected, but not cut out; leave it out."
+                f"granularity must be block here, not {format_value(self.granularity)}; leave it"
+                " out, or do the steps for branches one by one: extract, solve, select, prune."
             )
         if not self.hessian_samples and not self.evaluations:
             raise InputError(

@@ -1,1 +1,1 @@
-"""Taking whole layers out of a model: its configuration, what is checked, and which ones."""
+"""Taking layers and branches out of a model: what goes, its configuration, what is checked."""

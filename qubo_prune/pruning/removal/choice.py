@@ -1,4 +1,4 @@
-"""Which layers go, and what is known of that removal: from a list, a spectrum, a selection or a
+"""Which blocks go, and what is known of that removal: from a list, a spectrum, a selection or a
 file of another program.
 """
 
@@ -8,35 +8,64 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.text import format_count, format_value
 from qubo_prune.core.validation import as_count
-from qubo_prune.pruning.removal_lists import read_removals
+from qubo_prune.hessians.gates.gates import Gates, Granularity, find_gates
+from qubo_prune.pruning.removal_lists import names_branches, read_removals
 from qubo_prune.pruning.selection import Selection
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Removal = Selection | Spectrum | Path | Sequence[int | str]
 """What `choose` takes."""
 
-_BRANCH = re.compile(r"layers\.\d+\.\w+", re.ASCII)
+_NAME = re.compile(r"(layers\.\d+)(\.\w+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A removal of layers.
+    """A removal of blocks.
 
     Attributes
     ----------
     removed : tuple of int
-        Ascending indices of the layers.
+        Ascending indices of the blocks, which are layers or branches.
     facts : dict
         What is known of it, in plain types: energy, rank, objective...
     """
 
     removed: tuple[int, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def find_choice(
+    model: nn.Module, removal: Removal, state: int = 0, *, layers: str | None = None
+) -> tuple[Gates, Choice]:
+    """Return the blocks of a model as a removal counts them, and which of them go.
+
+    Raises
+    ------
+    InputError
+        As `find_gates` and `choose` raise it.
+    """
+
+    def find(granularity: Granularity) -> tuple[Gates, Choice]:
+        gates = find_gates(model, granularity, layers=layers)
+        return gates, choose(removal, [gate.name for gate in gates.gates], state)
+
+    if not isinstance(removal, Path):
+        return find("branch" if _names_branches(removal) else "block")
+    try:
+        return find("block")
+    except InputError:
+        if not names_branches(removal):
+            raise
+    return find("branch")
 
 
 def choose(removal: Removal, names: Sequence[str], state: int = 0) -> Choice:
@@ -46,21 +75,24 @@ def choose(removal: Removal, names: Sequence[str], state: int = 0) -> Choice:
     ----------
     removal : Selection, Spectrum, Path or sequence of int or str
         The blocks themselves, results that rank some removals, or a file of removals in any form
-        that `qubo_prune.pruning.removal_lists` reads.
+        that `qubo_prune.pruning.removal_lists` reads. In a list a number, or a name such as
+        ``layers.3``, is a whole layer.
     names : sequence of str
-        The layers of the model.
+        The blocks of the model: its layers, or the branches of them.
     state : int
         Which of the ranked removals, from 0.
 
     Raises
     ------
     InputError
-        If it is of other blocks, of branches, or removes nothing or everything.
+        If it is of other blocks, or removes nothing or everything.
 
     Examples
     --------
     >>> choose(["layers.2", 0], ["layers.0", "layers.1", "layers.2"]).removed
     (0, 2)
+    >>> choose([1], ["layers.0.mamba", "layers.1.attention", "layers.1.mlp"]).removed
+    (1, 2)
     """
     if isinstance(removal, Selection | Spectrum):
         what = type(removal).__name__.lower()
@@ -142,13 +174,19 @@ def _of_file(path: Path, names: Sequence[str], state: int) -> Choice:
     return Choice(removals[state], {"source": f"file, {path.name}", "state": state})
 
 
+def _names_branches(removal: Selection | Spectrum | Sequence[int | str]) -> bool:
+    blocks = removal.names if isinstance(removal, Selection | Spectrum) else removal
+    matches = (_NAME.fullmatch(each) for each in blocks if isinstance(each, str))
+    return any(match is not None and match[2] is not None for match in matches)
+
+
 def _require_names(given: Sequence[str], names: Sequence[str], what: str) -> None:
     """Refuse a result about other blocks; blocks without names are counted only."""
-    _refuse_branch(next((name for name in given if _BRANCH.fullmatch(name)), None), what)
     if len(given) != len(names):
+        are = "branches" if any(map(_layer_of_branch, names)) else "layers"
         raise InputError(
-            f"the {what} is of {len(given)} blocks, but the model has {len(names)} layers; give one"
-            " of this model, at granularity block."
+            f"the {what} is of {len(given)} blocks, but the model has {len(names)} {are}; give one"
+            " of this model."
         )
     unnamed = [str(i) for i in range(len(names))]
     if list(given) not in (list(names), unnamed):
@@ -159,30 +197,32 @@ def _require_names(given: Sequence[str], names: Sequence[str], what: str) -> Non
         )
 
 
-def _refuse_branch(name: str | None, what: str) -> None:
-    if name is not None:
-        raise InputError(
-            f"the {what} is of branches, such as {name!r}, but only whole layers can be removed;"
-            " give one of granularity block."
-        )
-
-
 def _indices(blocks: Sequence[int | str], names: Sequence[str]) -> tuple[int, ...]:
-    positions = {name: index for index, name in enumerate(names)}
+    positions = {name: [index] for index, name in enumerate(names)}
+    layers: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        layers.setdefault(_layer_of_branch(name) or name, []).append(index)
+    positions |= layers
+    whole = list(layers.values())
     removed: list[int] = []
     for block in blocks:
         if isinstance(block, str) and block not in positions:
-            _refuse_branch(block if _BRANCH.fullmatch(block) else None, "list")
             raise InputError(
                 f"the model has no block {format_value(block)}; its blocks are {names[0]!r} to"
                 f" {names[-1]!r}."
             )
-        index = positions[block] if isinstance(block, str) else as_count(block, "a block")
-        if not 0 <= index < len(names):
+        if not isinstance(block, str) and not 0 <= as_count(block, "a block") < len(whole):
             raise InputError(
-                f"blocks go from 0 to {len(names) - 1}, but {index} is to be removed; correct it."
+                f"blocks go from 0 to {len(whole) - 1}, but {block} is to be removed; correct it."
             )
-        if index in removed:
-            raise InputError(f"block {index} is named twice; name every block once.")
-        removed.append(index)
+        found = positions[block] if isinstance(block, str) else whole[block]
+        if not set(removed).isdisjoint(found):
+            raise InputError(f"block {block} is named twice; name every block once.")
+        removed += found
     return tuple(sorted(removed))
+
+
+def _layer_of_branch(name: str) -> str | None:
+    """Return the layer that a branch belongs to, by their names."""
+    match = _NAME.fullmatch(name)
+    return None if match is None or match[2] is None else match[1]

@@ -29,7 +29,7 @@ class Verification:
     num_parameters : int
         How many it has, which is what was predicted.
     max_difference : float
-        Largest difference of a logit from the original with the layers skipped.
+        Largest difference of a logit from the original with the blocks skipped.
     cache_difference : float
         Largest difference of a logit between generation with and without a cache.
     """
@@ -40,17 +40,19 @@ class Verification:
 
 
 class Expectation:
-    """What a model without some layers computes, by skipping them.
+    """What a model without some blocks computes, by skipping them.
 
     Parameters
     ----------
     gates : Gates
-        Of the original, one for each layer.
+        Of the original.
     removed : sequence of int
-        The layers to go.
+        The blocks to go.
+    num_parameters : int
+        How many parameters are left.
     """
 
-    def __init__(self, gates: Gates, removed: tuple[int, ...]) -> None:
+    def __init__(self, gates: Gates, removed: tuple[int, ...], num_parameters: int) -> None:
         model: Any = gates.model
         self._tokens = random_tokens(model)
         self._model = model
@@ -58,8 +60,7 @@ class Expectation:
         with skipper.without(removed):
             self._logits = run(model, self._tokens)
             self._repeats = torch.equal(run(model, self._tokens), self._logits)
-        gone = sum(gates.gates[i].num_parameters for i in removed)
-        self.num_parameters = model.num_parameters() - gone
+        self.num_parameters = num_parameters
 
     def verify(self, folder: Path, *, trust_remote_code: bool = False) -> Verification:
         """Load a saved model and hold it against the original.
@@ -79,7 +80,7 @@ class Expectation:
         # Atomic additions on a GPU: then there are no bits to compare, only rounding.
         allowed = 0.0 if self._repeats else rounding(self._logits)
         if not difference <= allowed:
-            _fail(f"its logits differ by up to {difference:.3g} from those with the layers skipped")
+            _fail(f"its logits differ by up to {difference:.3g} from those with the blocks skipped")
         return Verification(number, difference, self._check_cache(reloaded))
 
     def _reload(self, folder: Path, trust_remote_code: bool) -> Any:

@@ -6,8 +6,16 @@ from qubo_prune.pruning.removal_lists.blocks import Blocks
 from qubo_prune.pruning.removal_lists.registry import (
     FORMATS,
     RemovalFormat,
+    names_branches,
     read_removals,
     write_removals,
 )
 
-__all__ = ["FORMATS", "Blocks", "RemovalFormat", "read_removals", "write_removals"]
+__all__ = [
+    "FORMATS",
+    "Blocks",
+    "RemovalFormat",
+    "names_branches",
+    "read_removals",
+    "write_removals",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from qubo_prune.pruning.removal_lists.llm_drop import read_llm_drop, write_llm_d
 from qubo_prune.pruning.removal_lists.mergekit import read_mergekit, write_mergekit
 from qubo_prune.pruning.removal_lists.text import read_text, write_text
 
-__all__ = ["FORMATS", "RemovalFormat", "read_removals", "write_removals"]
+__all__ = ["FORMATS", "RemovalFormat", "names_branches", "read_removals", "write_removals"]
+
+_BRANCH = re.compile(rb"layers\.\d+\.[a-z]", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,13 @@ def read_removals(
     data = read_file(path)
     chosen = _format(format) if format is not None else _sniffed(path, data)
     return chosen.read(path, data, Blocks(names))
+
+
+def names_branches(path: Path) -> bool:
+    """Whether a file of removals can only be read with the names of branches, if at all."""
+    data = read_file(path)
+    halves = _sniffed(path, data).name in ("evopress", "llm-drop")
+    return halves or _BRANCH.search(data) is not None
 
 
 def write_removals(

@@ -413,6 +413,27 @@ def test_a_cluster_that_stays_empty_ends_the_run(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_dask
+def test_a_result_lost_with_its_worker_is_a_lost_batch() -> None:
+    """The last worker dies after it finished a batch and before the result was fetched."""
+    engine = Engine(Job(Problem.load(BLOCK, remove=4), 10, 1000))
+    batch = Batch(0, 1, 1.0)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        executor = Dask(engine, cluster.scheduler_address, 1)
+        executor.submit(batch, np.inf)
+        [future] = executor._futures
+        while future.status == "pending":
+            time.sleep(0.01)
+        os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+        [(returned, result)] = executor.results(30.0)
+        executor.close()
+    assert returned == batch
+    assert result.finished == batch.first
+    assert result.visited == 0
+
+
+@needs_dask
 def test_batches_lost_together_are_one_loss() -> None:
     """As when a worker dies that had many of them."""
 

@@ -6,6 +6,7 @@ import importlib
 import queue
 import threading
 import time
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -117,15 +118,26 @@ class Dask:
         lost: list[Any] = []
         for future in take(self._results, timeout):
             batch = self._futures.pop(future)
-            if future.status == "finished":
-                self._losses = 0
-                done.append((batch, future.result()))
-            else:
+            result = self._fetched(future)
+            if result is None:
                 lost.append(future)
-                done.append((batch, nothing_done(batch)))
+                result = nothing_done(batch)
+            else:
+                self._losses = 0
+            done.append((batch, result))
         if lost:
             self._look_into(lost)
         return done
+
+    def _fetched(self, future: Any) -> Result | None:
+        """Return the result of a batch that came back, None if it was lost."""
+        if future.status != "finished":
+            return None
+        try:
+            result: Result = future.result()
+        except (CancelledError, OSError):  # its worker died before the result was fetched
+            return None
+        return result
 
     def _look_into(self, lost: list[Any]) -> None:
         """Find out why batches came back undone; those of one moment are one loss."""

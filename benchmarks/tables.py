@@ -1,0 +1,146 @@
+"""The tables of the docs that are made of suites: ``python -m benchmarks.tables NAME``.
+
+A suite of ``benchmarks/suites`` or of the package is run by ``qubo-prune bench run SUITE --out
+NAME.jsonl``; ``qubo-prune bench export NAME.jsonl --csv benchmarks/results/NAME.csv`` writes what is
+kept here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from statistics import median
+
+from benchmarks.record import RESULTS, markdown
+
+Row = dict[str, str]
+
+
+def rows_of(name: str) -> list[Row]:
+    """Return the runs of a study."""
+    with (RESULTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def found(rows: list[Row]) -> str:
+    """Return one line per task and backend: what it found by itself, and after repair."""
+    body = []
+    for row in rows:
+        if row["outcome"] == "refused":
+            continue
+        lists = [f"recall_{k}" for k in (20, 100, 1000)]
+        repaired = " / ".join(_percent(row[f"{each}_repaired"]) for each in lists)
+        bare = " / ".join(_percent(row[each]) for each in lists)
+        body.append(
+            [
+                _task(row),
+                row["backend"],
+                "yes" if row["ground_state"] == "1.0" else "no",
+                bare,
+                repaired if repaired != bare else "",
+                _seconds(row["seconds_to_ground_state"]),
+                _seconds(row["seconds_to_recall_100"]),
+                _seconds(row["wall_seconds"]),
+            ]
+        )
+    columns = ["instance", "backend", "ground state", "recall@20 / 100 / 1,000, bare, %"]
+    columns += ["repaired", "s to ground state", "s to recall@100", "s in all"]
+    return markdown(columns, body)
+
+
+def beside_exact(rows: list[Row]) -> str:
+    """Return one line per task of the paper: the proof, and what heuristics find of it."""
+    backends = [name for name in dict.fromkeys(row["backend"] for row in rows) if name != _EXACT]
+    body = []
+    for task in dict.fromkeys((_task(row), row["num_states"]) for row in rows):
+        mine = {row["backend"]: row for row in rows if (_task(row), row["num_states"]) == task}
+        exact = mine[_EXACT]
+        line = [task[0], f"{int(task[1]):,}", _proof(exact), _seconds(exact["wall_seconds"])]
+        for name in backends:
+            row = mine[name]
+            recall = _percent(row[f"recall_{task[1]}"])
+            state = "" if row["ground_state"] == "1.0" else ", not the ground state"
+            line += [f"{recall}{state}", _seconds(row["wall_seconds"])]
+        body.append(line)
+    columns = ["instance", "K", "proven", "s"]
+    columns += [word for name in backends for word in (f"{name}: bare recall@K, %", "s")]
+    return markdown(columns, body)
+
+
+def by_count(rows: list[Row]) -> str:
+    """Return a line per M, a column per K: seconds to the proof."""
+    sizes = sorted({int(row["num_states"]) for row in rows})
+    body = []
+    for removed in sorted({int(row["remove"]) for row in rows}):
+        mine = {int(row["num_states"]): row for row in rows if int(row["remove"]) == removed}
+        line = [_seconds(mine[k]["wall_seconds"]) for k in sizes]
+        body.append([str(removed), *line])
+    return markdown(["M", *(f"K = {k:,}" for k in sizes)], body)
+
+
+def at_every_m(rows: list[Row]) -> str:
+    """Return one line per Hessian and K."""
+    body = []
+    for name, k in dict.fromkeys((row["instance"], row["num_states"]) for row in rows):
+        mine = [row for row in rows if (row["instance"], row["num_states"]) == (name, k)]
+        recalls = {row["remove"]: _recall_of_all(row) for row in mine}
+        missed = [removed for removed, share in recalls.items() if share < 1.0]
+        seconds = [float(row["wall_seconds"]) for row in mine]
+        body.append(
+            [
+                name,
+                f"{int(k):,}",
+                str(len(mine)),
+                f"{100 * min(recalls.values()):.1f} %",
+                ", ".join(missed) or "none",
+                f"{median(seconds):.2f}",
+                f"{max(seconds):.2f}",
+            ]
+        )
+    columns = ["Hessian", "K", "values of M", "worst recall", "M with less than all"]
+    return markdown([*columns, "median seconds", "worst seconds"], body)
+
+
+STUDIES: dict[str, Callable[[list[Row]], str]] = {
+    "paper": beside_exact,
+    "recall": found,
+    "hard": found,
+    "everyday": by_count,
+    "every-m": at_every_m,
+}
+_EXACT = "branch-and-bound"
+
+
+def _task(row: Row) -> str:
+    return f"{row['instance']} ({row['num_blocks']}, {row['remove']})"
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.0f}" if share else "-"
+
+
+def _seconds(text: str) -> str:
+    return f"{float(text):.2f}" if text else "never"
+
+
+def _proof(row: Row) -> str:
+    proven, wanted = int(float(row["num_proven"])), int(row["num_states"])
+    return "all" if proven >= wanted or row["seconds_to_proof"] else f"{proven:,}"
+
+
+def _recall_of_all(row: Row) -> float:
+    """Return the recall of the longest list that there is one of; fewer states are all of them."""
+    return float(row["recall_1000"] or row["recall_100"] or row["recall_20"])
+
+
+def main() -> None:
+    """Print the table of a study."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=STUDIES)
+    name = parser.parse_args().name
+    print(STUDIES[name](rows_of(name)))
+
+
+if __name__ == "__main__":
+    main()
