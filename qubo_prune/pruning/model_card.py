@@ -9,7 +9,7 @@ from typing import Any
 
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.strict_json import Reader
-    what = "layers" if record.get("granularity", "block") == "block" else "branches"
+from qubo_prune.pruning.saving import CARD, CODE, HEALING, RECORD
 
 PATENT = (
     "The method by which the blocks were chosen may be covered by a patent application of its"
@@ -101,21 +101,16 @@ def model_card(
         What ``heal.json`` says, if the model was healed.
     """
     base, names = str(record["model"]), record["removed_names"]
-        f" {len(names)} of its {record['num_blocks']} "
-        + ("decoder layers" if what == "layers" else "residual branches")
-        + f": {', '.join(f'`{name}`' for name in names)}. {_how(record, healing)}"
-        + " It has"
+    what = "layers" if record.get("granularity", "block") == "block" else "branches"
     checked = record["verification"]
     sections = [
         _front_matter(base),
         f"# {base.rstrip('/').rpartition('/')[2]} without {len(names)} of"
         f" {record['num_blocks']} {what}",
         f"Made from `{base}` by [qubo-prune](https://pypi.org/project/qubo-prune/), which removed"
-        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its"
-        " name: no key was missing, unexpected or of another size; the logits differ from those of"
-        f" the original with these {what} skipped"
-        + (" and the weights merged" if record.get("merge") else "")
-        + " by"
+        f" {len(names)} of its {record['num_blocks']} "
+        + ("decoder layers" if what == "layers" else "residual branches")
+        + f": {', '.join(f'`{name}`' for name in names)}. {_how(record, healing)} It has"
         f" {record['num_parameters']:,} parameters, the original"
         f" {record['num_parameters_before']:,}.",
         *([_LOADING] if record.get("branches") == "module" else []),
@@ -128,8 +123,11 @@ def model_card(
         sections += ["## Why these", _table(("what", "value"), _evidence(record["choice"]))]
     sections += [
         "## What was checked",
-        "```sh\n" + "".join(f"{each['command']}\n" for each in (record, healing) if each) + "```",
-        *([_MERGEKIT, f"```yaml\n{record['mergekit']}\n```"] if record.get("mergekit") else []),
+        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its"
+        " name: no key was missing, unexpected or of another size; the logits differ from those of"
+        f" the original with these {what} skipped"
+        + (" and the weights merged" if record.get("merge") else "")
+        + " by"
         f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
         f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
         + ("" if evaluation or healing else " How well it does was not measured here."),
@@ -137,9 +135,6 @@ def model_card(
         *(["## How good it is", evaluation.strip()] if evaluation else []),
         "## How it was made",
         "```sh\n" + "".join(f"{each['command']}\n" for each in (record, healing) if each) + "```",
-
-
-        f"```sh\n{record['command']}\n```",
         *([_MERGEKIT, f"```yaml\n{record['mergekit']}\n```"] if record.get("mergekit") else []),
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",
         _table(("SHA-256", "file"), [(each, name) for name, each in record["sha256"].items()]),
