@@ -53,8 +53,7 @@ Method = Annotated[
     list[str],
     typer.Option(
         metavar="NAMES",
-        help="What to do, in this order, as rescale,linear: rescale, linear.",
-        show_default="linear",
+        help="What to do, in this order: rescale, linear, as rescale,linear.  [default: linear]",
     ),
 ]
 Blocks = Annotated[
