@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ def rows_of(healed: Healed, seconds: Sequence[float]) -> list[dict[str, Any]]:
     return rows
 
 
-def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Cut, heal and measure."""
+def study(arguments: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    """Cut, heal and measure; yield what is known after each way."""
     drawn = samples_for_model(
         arguments.model,
         arguments.data,
@@ -65,23 +65,26 @@ def study(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     samples = drawn.part(0, arguments.samples)
     held_out = drawn.part(arguments.samples, len(drawn))
     original = load_model(arguments.model, dtype=arguments.dtype, device_map="cpu")
-    rows: list[dict[str, Any]] = []
+    tokens = [int(sum(map(len, each.tokens))) for each in (samples, held_out)]
+    rows: list[dict[str, Any]] = [
+        {
+            "samples": [len(samples), len(held_out)],
+            "tokens": tokens,
+            "dtype": str(original.dtype),
+        }
+    ]
+    known: set[tuple[Any, ...]] = set()
     for removed in CUTS:
         name = "-".join(map(str, removed))
         smaller = arguments.out / name
         prune(original, removed, smaller)
         for methods, stop in ways(arguments):
             found = one_way(arguments, original, (samples, held_out), smaller, methods, stop)
-            known = {(tuple(row["removed"]), row["model"]) for row in rows}
-            rows += [row for row in found if (tuple(row["removed"]), row["model"]) not in known]
-            print(table(rows))
-    tokens = [int(sum(map(len, each.tokens))) for each in (samples, held_out)]
-    about = {
-        "samples": [len(samples), len(held_out)],
-        "tokens": tokens,
-        "dtype": str(original.dtype),
-    }
-    return [about, *rows]
+            for row in found:
+                key = (*row["removed"], row["model"])
+                rows += [] if key in known else [row]
+                known.add(key)
+            yield rows
 
 
 def ways(arguments: argparse.Namespace) -> list[tuple[tuple[str, ...], Stop]]:
@@ -162,14 +165,15 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = study(arguments)
     minutes = arguments.distill_minutes
     command = (
         f"python -m benchmarks.healing MODEL --data CHATS --samples {arguments.samples}"
         f" --held-out {arguments.held_out} --dtype {arguments.dtype}"
         + (f" --distill-minutes {minutes:g}" if minutes else "")
     )
-    print(save("healing", command, rows))
+    for rows in study(arguments):
+        print(table(rows[1:]))
+        print(save("healing", command, rows))
 
 
 if __name__ == "__main__":
