@@ -21,6 +21,7 @@ from qubo_prune.cli.commands.criteria import criteria
 from qubo_prune.cli.commands.evaluate import evaluate
 from qubo_prune.cli.commands.exchange import export, import_
 from qubo_prune.cli.commands.extract import extract
+from qubo_prune.cli.commands.heal import heal
 from qubo_prune.cli.commands.hessians import hessians, show
 from qubo_prune.cli.commands.merge import merge
 from qubo_prune.cli.commands.plan import plan
@@ -52,7 +53,7 @@ _app = typer.Typer(
 )
 _COMMANDS = (
     *(solve, sweep, plan, verify, backends),
-    *(extract, merge, export, criteria, select, prune, evaluate, compress),
+    *(extract, merge, export, criteria, select, prune, evaluate, heal, compress),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:

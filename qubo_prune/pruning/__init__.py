@@ -14,6 +14,8 @@ from qubo_prune.core.lazy import lazy_names
 if TYPE_CHECKING:
     from qubo_prune.pruning.evaluation.evaluation import Evaluation as Evaluation
     from qubo_prune.pruning.evaluation.evaluator import evaluate as evaluate
+    from qubo_prune.pruning.healing.healed import Healed as Healed
+    from qubo_prune.pruning.healing.healer import heal as heal
     from qubo_prune.pruning.hints import Hint as Hint
     from qubo_prune.pruning.hints import hints_of_model as hints_of_model
     from qubo_prune.pruning.loop import LoopResult as LoopResult
@@ -50,6 +52,7 @@ _HOMES = {
     "Compressed": "qubo_prune.pruning.pipeline.compress",
     "Evaluation": "qubo_prune.pruning.evaluation.evaluation",
     "FunctionObjective": "qubo_prune.pruning.objective",
+    "Healed": "qubo_prune.pruning.healing.healed",
     "Hint": "qubo_prune.pruning.hints",
     "LoopResult": "qubo_prune.pruning.loop",
     "LoopSettings": "qubo_prune.pruning.loop",
@@ -65,6 +68,7 @@ _HOMES = {
     "block_statistics": "qubo_prune.pruning.statistics",
     "compress": "qubo_prune.pruning.pipeline.compress",
     "evaluate": "qubo_prune.pruning.evaluation.evaluator",
+    "heal": "qubo_prune.pruning.healing.healer",
     "hints_of_model": "qubo_prune.pruning.hints",
     "load_measurements": "qubo_prune.pruning.measuring.files",
     "merge_measurements": "qubo_prune.pruning.measuring.files",

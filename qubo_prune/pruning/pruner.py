@@ -7,14 +7,12 @@ import copy
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from safetensors import SafetensorError
-
-from qubo_prune.core.errors import InputError, OutputError
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks, format_count, format_value
 from qubo_prune.hessians.gates.gates import Gates, Granularity, frozen
 from qubo_prune.hessians.language_model import describe
@@ -36,6 +34,7 @@ from qubo_prune.pruning.saving import (
     require_replaceable_folder,
     require_space,
     told_of,
+    weights_written,
 )
 
 if TYPE_CHECKING:
@@ -270,7 +269,7 @@ def prune(
         smaller = _Smaller(gates, cut, config or copy.deepcopy(model.config), missing, tokenizer)
         require_space(target.resolve().parent, smaller.num_bytes)
         with new_folder(target) as folder:
-            with _writing(target):
+            with weights_written(target):
                 smaller.save(folder)
                 if lists:
                     write_lists(folder / FOLDER, choice.removed, names, slices)
@@ -364,19 +363,6 @@ def _refuse_own_folder(model: PreTrainedModel, target: Path) -> None:
             raise InputError(
                 f"the model comes from {source}, which would be replaced; name another folder."
             )
-
-
-@contextlib.contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Turn errors of the system and of safetensors into one line about what is being written."""
-    try:
-        with told_of(target):
-            yield
-    except SafetensorError as error:
-        raise OutputError(
-            f"{target} cannot be written ({' '.join(str(error).split())}); check that its folder"
-            " may be written to and has space."
-        ) from error
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from qubo_prune.core.text import format_bytes
 RECORD = "prune.json"
 """The file by which a folder that `prune` wrote is known."""
 
+HEALING = "heal.json"
+"""The same of one that `heal` wrote."""
+
 CARD = "README.md"
 """The model card."""
 
@@ -107,6 +110,21 @@ def told_of(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def weights_written(path: Path) -> Iterator[None]:
+    """Turn errors of the system and of safetensors into one line about what is being written."""
+    from safetensors import SafetensorError
+
+    try:
+        with told_of(path):
+            yield
+    except SafetensorError as error:
+        raise OutputError(
+            f"{path} cannot be written ({' '.join(str(error).split())}); check that its folder"
+            " may be written to and has space."
+        ) from error
+
+
 def checksums(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of a folder, by name."""
     sums = {}
@@ -121,12 +139,14 @@ def _files(folder: Path) -> set[str]:
 
 
 def _written(folder: Path) -> set[str]:
-    """Return the files that `prune` wrote into a folder, as far as its record can be read."""
-    try:
-        listed = json.loads((folder / RECORD).read_bytes())["sha256"]
-        return {RECORD, CARD, *listed}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+    """Return the files that `prune` or `heal` wrote into a folder, as far as their record can be
+    read.
+    """
+    for record in (HEALING, RECORD):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            listed = json.loads((folder / record).read_bytes())["sha256"]
+            return {HEALING, RECORD, CARD, *listed}
+    return set()
 
 
 def _clean(path: Path, new: Path, old: Path) -> None:

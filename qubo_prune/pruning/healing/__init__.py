@@ -1,0 +1,1 @@
+"""Healing: a pruned model brought nearer to its original, measured, saved and loaded again."""
