@@ -3,8 +3,6 @@
 The reference is the proven spectrum of branch and bound. Every backend gets the same problem, K and
 time limits, one after the other in the same run; samplers that would stop by themselves are told to
 go on until the limit. A backend that is not usable here is left out.
-
-With ``--hard``, the heuristics alone on instances that are harder than the bundled Hessians.
 """
 
 from __future__ import annotations
@@ -50,19 +48,6 @@ EVERYONE = Study(
     ),
     tuple(backend_names()),
     (0.1, 0.3, 1.0, 3.0, 10.0, 60.0),
-)
-HARD = Study(
-    "recall_hard",
-    "--hard ",
-    (
-        Case("wishart-half-64", 16, NUM_STATES),
-        Case("wishart-80", 16, NUM_STATES),
-        Case("low-rank-100", 25, NUM_STATES),
-        Case("heterogeneous-200", 50, NUM_STATES),
-        Case("planted-200", 40, NUM_STATES),
-    ),
-    ("tabu", "annealing", "ocean-descent", "ocean-annealing", "ocean-tabu"),
-    EVERYONE.limits[:-1],
 )
 SMOKE = (Case("bytelm-40-block", 2, NUM_STATES),)
 
@@ -163,9 +148,8 @@ def main() -> None:
     parser.add_argument(
         "--limits", type=float, nargs="+", metavar="SECONDS", help="time limits of your own"
     )
-    parser.add_argument("--hard", action="store_true", help="heuristics, on harder instances")
     arguments = parser.parse_args()
-    study = HARD if arguments.hard else EVERYONE
+    study = EVERYONE
     if arguments.limits:
         study = replace(study, limits=tuple(sorted(arguments.limits)))
     if arguments.smoke:

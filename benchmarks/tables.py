@@ -1,14 +1,15 @@
 """The tables of the docs that are made of suites: ``python -m benchmarks.tables NAME``.
 
 A suite of ``benchmarks/suites`` or of the package is run by ``qubo-prune bench run SUITE --out
-NAME.jsonl``; ``qubo-prune bench export NAME.jsonl --csv benchmarks/results/NAME.csv`` writes what is
-kept here.
+NAME.jsonl``; ``qubo-prune bench export NAME.jsonl --csv benchmarks/results/NAME.csv`` writes what
+is kept here.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 from collections.abc import Callable
 from statistics import median
 
@@ -56,58 +57,56 @@ def beside_exact(rows: list[Row]) -> str:
     for task in dict.fromkeys((_task(row), row["num_states"]) for row in rows):
         mine = {row["backend"]: row for row in rows if (_task(row), row["num_states"]) == task}
         exact = mine[_EXACT]
-        line = [task[0], f"{int(task[1]):,}", _proof(exact), _seconds(exact["wall_seconds"])]
+        line = [task[0], f"{int(task[1]):,}", _proof(exact), _seconds(exact["cpu_seconds"])]
         for name in backends:
             row = mine[name]
             recall = _percent(row[f"recall_{task[1]}"])
-            state = "" if row["ground_state"] == "1.0" else ", not the ground state"
-            line += [f"{recall}{state}", _seconds(row["wall_seconds"])]
+            state = "" if row["ground_state"] == "1.0" else ", no ground state"
+            line.append(f"{recall}{state} / {_seconds(row['cpu_seconds'])}")
         body.append(line)
-    columns = ["instance", "K", "proven", "s"]
-    columns += [word for name in backends for word in (f"{name}: bare recall@K, %", "s")]
-    return markdown(columns, body)
+    columns = ["instance", "K", "proven", "CPU s"]
+    return markdown([*columns, *(f"`{name}`" for name in backends)], body)
 
 
 def by_count(rows: list[Row]) -> str:
-    """Return a line per M, a column per K: seconds to the proof."""
+    """Return a line per M, a column per K: processor seconds to the proof."""
     sizes = sorted({int(row["num_states"]) for row in rows})
     body = []
     for removed in sorted({int(row["remove"]) for row in rows}):
         mine = {int(row["num_states"]): row for row in rows if int(row["remove"]) == removed}
-        line = [_seconds(mine[k]["wall_seconds"]) for k in sizes]
+        line = [_seconds(mine[k]["cpu_seconds"]) + _unproven(mine[k]) for k in sizes]
         body.append([str(removed), *line])
     return markdown(["M", *(f"K = {k:,}" for k in sizes)], body)
 
 
 def at_every_m(rows: list[Row]) -> str:
-    """Return one line per Hessian and K."""
+    """Return one line per Hessian and length of list, of which M has to have that many states."""
     body = []
-    for name, k in dict.fromkeys((row["instance"], row["num_states"]) for row in rows):
-        mine = [row for row in rows if (row["instance"], row["num_states"]) == (name, k)]
-        recalls = {row["remove"]: _recall_of_all(row) for row in mine}
-        missed = [removed for removed, share in recalls.items() if share < 1.0]
-        seconds = [float(row["wall_seconds"]) for row in mine]
-        body.append(
-            [
-                name,
-                f"{int(k):,}",
-                str(len(mine)),
-                f"{100 * min(recalls.values()):.1f} %",
-                ", ".join(missed) or "none",
-                f"{median(seconds):.2f}",
-                f"{max(seconds):.2f}",
-            ]
-        )
-    columns = ["Hessian", "K", "values of M", "worst recall", "M with less than all"]
-    return markdown([*columns, "median seconds", "worst seconds"], body)
+    for name in dict.fromkeys(row["instance"] for row in rows):
+        for k in (100, 1000):
+            mine = [row for row in rows if row["instance"] == name and row[f"recall_{k}"]]
+            recalls = {row["remove"]: float(row[f"recall_{k}"]) for row in mine}
+            missed = [removed for removed, share in recalls.items() if share < 1.0]
+            seconds = [float(row["wall_seconds"]) for row in mine]
+            body.append(
+                [
+                    name,
+                    f"{k:,}",
+                    str(len(mine)),
+                    f"{100 * min(recalls.values()):.1f}",
+                    ", ".join(missed) or "none",
+                    f"{median(seconds):.2f}",
+                    f"{median(float(row['cpu_seconds']) for row in mine):.2f}",
+                ]
+            )
+    columns = ["Hessian", "list", "values of M", "worst recall, %", "M with less than all"]
+    return markdown([*columns, "median s", "median CPU s"], body)
 
 
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "paper": beside_exact,
-    "recall": found,
-    "hard": found,
     "everyday": by_count,
-    "every-m": at_every_m,
+    "hard": found,
 }
 _EXACT = "branch-and-bound"
 
@@ -117,7 +116,8 @@ def _task(row: Row) -> str:
 
 
 def _percent(share: str) -> str:
-    return f"{100 * float(share):.0f}" if share else "-"
+    """Return a share in %, rounded down, so that 100 is all of them."""
+    return f"{math.floor(100 * float(share) + 1e-9)}" if share else "-"
 
 
 def _seconds(text: str) -> str:
@@ -125,13 +125,11 @@ def _seconds(text: str) -> str:
 
 
 def _proof(row: Row) -> str:
-    proven, wanted = int(float(row["num_proven"])), int(row["num_states"])
-    return "all" if proven >= wanted or row["seconds_to_proof"] else f"{proven:,}"
+    return f"{int(float(row['num_proven'])):,}" if _unproven(row) else "all"
 
 
-def _recall_of_all(row: Row) -> float:
-    """Return the recall of the longest list that there is one of; fewer states are all of them."""
-    return float(row["recall_1000"] or row["recall_100"] or row["recall_20"])
+def _unproven(row: Row) -> str:
+    return "" if row["seconds_to_proof"] else ", open"
 
 
 def main() -> None:

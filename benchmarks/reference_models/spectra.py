@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qubo_prune import Problem, Spectrum, Status, solve
+from qubo_prune.bench.references import CERTIFICATES
 from qubo_prune.solving.proof.certificate import Certificate
-
-SPECTRA = Path(__file__).parents[1] / "reference_spectra"
-"""Beside the benchmarks and not in the package: who installs it can compute them in seconds."""
 
 NUM_STATES = 100
 
@@ -42,7 +40,7 @@ class Reference:
             if isinstance(self.remove, int)
             else "-".join(f"{kind}-{count}" for kind, count in self.remove.items())
         )
-        return SPECTRA / f"{self.hessian}-remove-{count}.json"
+        return CERTIFICATES / f"{self.hessian}-remove-{count}.json"
 
     def problem(self) -> Problem:
         """Make the problem."""
@@ -60,7 +58,7 @@ REFERENCES = tuple(
 
 def write_spectra(model: str) -> None:
     """Solve and write the spectra of one model's Hessians; refuse what is not proven."""
-    SPECTRA.mkdir(exist_ok=True)
+    CERTIFICATES.mkdir(exist_ok=True)
     for reference in REFERENCES:
         if not reference.hessian.startswith(model):
             continue

@@ -101,6 +101,12 @@ class RawResult:
     statistics : dict of str to float, int or str
         Figures of the run that say how good the solver itself was, such as the fraction of its
         samples that were feasible before repair; finite numbers and strings.
+    energies : ndarray of float, shape (K',), optional
+        What the solver itself says that the energies of `states` are. `solve` refuses what is
+        wrong, and a benchmark names it.
+    bare : ndarray of bool, shape (B, N), optional
+        Where `states` were repaired or improved by others than the solver: its own feasible ones,
+        distinct, in any order.
     """
 
     states: NDArray[np.bool_]
@@ -111,6 +117,8 @@ class RawResult:
     timings: dict[str, float] = field(default_factory=dict)
     proof: dict[str, float | int | str] = field(default_factory=dict)
     statistics: dict[str, float | int | str] = field(default_factory=dict)
+    energies: NDArray[np.float64] | None = None
+    bare: NDArray[np.bool_] | None = None
 
 
 class Backend(ABC):

@@ -76,6 +76,7 @@ class RandomStates(Backend):
                 drawn += len(states)
                 if stop.should_stop(drawn):
                     break
+            stop.offer(drawn, kept.copy)
             stop.report(drawn, drawn / self.num_samples, "drawing")
         return RawResult(kept, num_evaluated=drawn, native_status=f"{drawn} random states")
 

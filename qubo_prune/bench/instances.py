@@ -55,6 +55,15 @@ def k_cluster(n: int, density: float, seed: int) -> Matrix:
     return -(upper + upper.T).astype(np.float64)
 
 
+def hard_ties(n: int, levels: int, seed: int) -> Matrix:
+    """Wishart rounded to few integers: many states share each energy, so that a list ends amid ties
+    and a proof has to tell all of them apart.
+    """
+    matrix = wishart(n, 2 * n, seed)
+    rounded: Matrix = np.round(levels * matrix / np.abs(matrix).max())
+    return rounded
+
+
 def planted(n: int, count: int, seed: int) -> Matrix:
     """Wishart in which one removal of `count` blocks nearly cancels: blocks 0 to count - 1."""
     rng = np.random.default_rng(seed)
@@ -142,6 +151,12 @@ FAMILIES = (
         "k-cluster",
         "the most edges between M nodes of a random graph: integers with massive ties",
         lambda n, seed: k_cluster(n, 0.5, seed),
+    ),
+    Family(
+        "hard-ties",
+        "hard ties",
+        "homogeneous, rounded to integers up to 4: lists end amid ties",
+        lambda n, seed: hard_ties(n, 4, seed),
     ),
     Family(
         "planted",

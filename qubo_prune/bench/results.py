@@ -157,6 +157,12 @@ class Run:
         What it had when, ascending.
     machine : mapping
         What `describe_machine` says.
+    task : mapping
+        What the problem can be made of again: its instance, and what is asked of it.
+    version : str
+        Of a solver from outside, a hash of its file or the version of its package.
+    details : mapping
+        What else is known: the solver's own status, its phases, statistics and messages.
     """
 
     instance: str
@@ -180,6 +186,9 @@ class Run:
     measures: Mapping[str, float | None] = field(default_factory=dict)
     trace: tuple[TracePoint, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -219,6 +228,11 @@ class Run:
             reader.fail(f"its schema is {schema}, and only {SCHEMA} is known here")
         values: dict[str, Any] = {
             name: reader.get(document, name, convert) for name, convert in _FIELDS.items()
+        }
+        values |= {
+            name: reader.get(document, name, convert)
+            for name, convert in _LATER_FIELDS.items()
+            if name in document
         }
         unknown = set(values["measures"]) - set(MEASURES)
         if unknown:
@@ -276,6 +290,13 @@ _FIELDS: dict[str, Callable[[Any], object]] = {
     "trace": _as_trace,
     "machine": _as_mapping,
 }
+
+_LATER_FIELDS: dict[str, Callable[[Any], object]] = {
+    "task": _as_mapping,
+    "version": as_string,
+    "details": _as_mapping,
+}
+"""Lines may lack these."""
 
 
 class Results(NamedTuple):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Sized
+from typing import TYPE_CHECKING
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SHIFT = 1.0
 """Seconds added before geometric means, so that tiny times do not dominate them."""
@@ -69,6 +74,20 @@ def recall(spectrum: Spectrum, reference: Spectrum, num_states: int) -> float:
     >>> recall(reference[:5], reference, 20)
     0.25
     """
+    return recall_of(spectrum.energies, reference.energies, num_states)
+
+
+def recall_of(
+    energies: NDArray[np.float64], reference: NDArray[np.float64], num_states: int
+) -> float:
+    """Return which part of the lowest states is there, by the energies of distinct states; those
+    of the reference ascend.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> recall_of(np.array([1.0, 2.0, 2.0]), np.array([1.0, 1.0, 2.0, 2.0]), 3)
+    1.0
+    """
     wanted = min(num_states, len(reference))
-    last = reference.energies[wanted - 1]
-    return min(1.0, float((spectrum.energies <= last).sum()) / wanted)
+    return min(1.0, float((energies <= reference[wanted - 1]).sum()) / wanted)

@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.validation import as_count, as_finite_float
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Progress", "Stop", "StopReason"]
 
@@ -198,6 +202,19 @@ class Stop:
                 self._failure = error
         finally:
             self._report_lock.release()
+
+    def offer(self, num_evaluated: int, states: Callable[[], NDArray[np.bool_]]) -> None:
+        """Tell what was found so far; nothing becomes of it here, and `qubo_prune.bench` records
+        it. A backend may call this as often as it likes.
+
+        Parameters
+        ----------
+        num_evaluated : int
+            States evaluated so far.
+        states : callable
+            Returns feasible states of the solver's own, (K', N), the best that it has in any order;
+            only called where somebody wants them.
+        """
 
     def raise_failure(self) -> None:
         """Raise what the progress callback raised since the start, if it did."""

@@ -5,6 +5,7 @@ gradients need.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -63,12 +64,49 @@ def check_config(
             else f"the folder {name!r} has no config.json, so it is no model that transformers"
             " loads; check the path."
         )
-    with _said_of(name):
+    with said_of(name):
         described, _ = transformers.PretrainedConfig.get_config_dict(name, revision=revision)
         if not trust_remote_code:
             _refuse_hub_kernels(name, described)
         transformers.AutoConfig.from_pretrained(
             name, revision=revision, trust_remote_code=trust_remote_code
+        )
+
+
+def model_folder(name: str, *, revision: str | None = None) -> Path:
+    """Return the folder of a model, of one on the hub the copy here, fetched if need be: its
+    safetensors files, and all small ones.
+
+    Parameters
+    ----------
+    name, revision
+        As of `load_model`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be fetched.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    hub = importlib.import_module("huggingface_hub")
+    with said_of(name):
+        return Path(
+            hub.snapshot_download(
+                name,
+                revision=revision,
+                ignore_patterns=[
+                    "*.bin",
+                    "*.pt",
+                    "*.pth",
+                    "*.gguf",
+                    "*.h5",
+                    "*.msgpack",
+                    "*.onnx*",
+                    "original/*",
+                    "consolidated*",
+                ],
+            )
         )
 
 
@@ -132,7 +170,7 @@ def load_model(
     transformers = _transformers()
     check_config(name, revision=revision, trust_remote_code=trust_remote_code)
     _refuse_pointers(name)
-    with _said_of(name):
+    with said_of(name):
         loaded, report = transformers.AutoModelForCausalLM.from_pretrained(
             name,
             dtype=dtype,
@@ -151,13 +189,13 @@ def load_model(
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputError(
-            f"the checkpoint of {name!r} lacks {_listed(missing)}, which would be random; correct"
+            f"the checkpoint of {name!r} lacks {listed(missing)}, which would be random; correct"
             " its config.json (num_hidden_layers?) or complete the weights."
         )
     surplus = sorted(report["unexpected_keys"])
     if surplus:
         warnings.warn(
-            f"the checkpoint of {name!r} holds {_listed(surplus)}, which the model as configured"
+            f"the checkpoint of {name!r} holds {listed(surplus)}, which the model as configured"
             " does not use",
             UserWarning,
             stacklevel=2,
@@ -168,8 +206,8 @@ def load_model(
 
 
 @contextmanager
-def _said_of(name: str) -> Iterator[None]:
-    """Turn whatever loading raises into one line about the model."""
+def said_of(name: str) -> Iterator[None]:
+    """Turn whatever loading a model raises into one line about it."""
     try:
         yield
     except InputError:
@@ -208,7 +246,7 @@ def _refuse_pointers(name: str) -> None:
                 )
 
 
-def _listed(keys: Sequence[str]) -> str:
+def listed(keys: Sequence[str]) -> str:
     """Say which weights, by layer where they are of layers."""
     layers = {match[1]: None for key in keys if (match := _LAYER.match(key))}
     others = [key for key in keys if not _LAYER.match(key)]
@@ -283,18 +321,32 @@ def fingerprint(model: PreTrainedModel) -> str:
 
 def describe(model: PreTrainedModel) -> dict[str, Any]:
     """Return what a sidecar says about a model."""
-    described: dict[str, Any] = {
-        "model": model.name_or_path or type(model).__name__,
-        "model_class": type(model).__name__,
-        "model_fingerprint": fingerprint(model),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "versions": versions("python", "qubo-prune", "torch", "transformers", "numpy"),
-    }
+    described = describe_as(
+        model.name_or_path or type(model).__name__,
+        model,
+        dtype=str(model.dtype).removeprefix("torch."),
+        fingerprint=fingerprint(model),
+    )
     surplus = getattr(model, _SURPLUS, None)
     if surplus:
         described["surplus_weights"] = surplus
     revision = getattr(model.config, "_commit_hash", None)
     return described if revision is None else {**described, "model_revision": revision}
+
+
+def describe_as(
+    name: str, model: PreTrainedModel, *, dtype: str, fingerprint: str | None
+) -> dict[str, Any]:
+    """Return what a sidecar says about a model that may have no weights; one of which some are not
+    known has no fingerprint.
+    """
+    return {
+        "model": name,
+        "model_class": type(model).__name__,
+        "model_fingerprint": fingerprint,
+        "dtype": dtype,
+        "versions": versions("python", "qubo-prune", "torch", "transformers", "numpy"),
+    }
 
 
 @contextmanager

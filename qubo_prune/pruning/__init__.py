@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from qubo_prune.pruning.pipeline.settings import CompressSettings as CompressSettings
     from qubo_prune.pruning.pruner import Pruned as Pruned
     from qubo_prune.pruning.pruner import prune as prune
+    from qubo_prune.pruning.rewriting.rewriter import prune_folder as prune_folder
     from qubo_prune.pruning.selection import Candidate as Candidate
     from qubo_prune.pruning.selection import Selection as Selection
     from qubo_prune.pruning.selector import select as select
@@ -72,6 +73,7 @@ _HOMES = {
     "load_measurements": "qubo_prune.pruning.measuring.files",
     "merge_measurements": "qubo_prune.pruning.measuring.files",
     "prune": "qubo_prune.pruning.pruner",
+    "prune_folder": "qubo_prune.pruning.rewriting.rewriter",
     "save_measurements": "qubo_prune.pruning.measuring.files",
     "search_removals": "qubo_prune.pruning.loop",
     "select": "qubo_prune.pruning.selector",

@@ -102,7 +102,6 @@ def model_card(
     """
     base, names = str(record["model"]), record["removed_names"]
     what = "layers" if record.get("granularity", "block") == "block" else "branches"
-    checked = record["verification"]
     sections = [
         _front_matter(base),
         f"# {base.rstrip('/').rpartition('/')[2]} without {len(names)} of"
@@ -123,13 +122,7 @@ def model_card(
         sections += ["## Why these", _table(("what", "value"), _evidence(record["choice"]))]
     sections += [
         "## What was checked",
-        f"{'The pruned model' if healing else 'This folder'} was loaded again before it got its"
-        " name: no key was missing, unexpected or of another size; the logits differ from those of"
-        f" the original with these {what} skipped"
-        + (" and the weights merged" if record.get("merge") else "")
-        + " by"
-        f" at most {checked['max_difference']:.3g}, and generation with a cache from that without"
-        f" by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
+        _checked(record, "The pruned model" if healing else "This folder")
         + ("" if evaluation or healing else " How well it does was not measured here."),
         *(_healing(healing) if healing else []),
         *(["## How good it is", evaluation.strip()] if evaluation else []),
@@ -138,7 +131,11 @@ def model_card(
         *([_MERGEKIT, f"```yaml\n{record['mergekit']}\n```"] if record.get("mergekit") else []),
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ".",
         _table(("SHA-256", "file"), [(each, name) for name, each in record["sha256"].items()]),
-        f"Fingerprint of the original: `{record['model_fingerprint']}`.",
+        *(
+            [f"Fingerprint of the original: `{record['model_fingerprint']}`."]
+            if record["model_fingerprint"]
+            else []
+        ),
         PATENT,
     ]
     return "\n\n".join(sections) + "\n"
@@ -212,6 +209,31 @@ def _other_weights(record: Mapping[str, Any]) -> list[str]:
             " it adds nothing; such a branch saves no memory and no time."
         ]
     return []
+
+
+def _checked(record: Mapping[str, Any], subject: str) -> str:
+    """Return what was found before the folder that prune wrote got its name."""
+    checked = record["verification"]
+    copied, difference = checked.get("num_tensors"), checked["max_difference"]
+    text = []
+    if copied is not None:
+        text.append(
+            "The weights were copied from the files of the original without loading them. The"
+            " folder was read again before it got its name: every byte of its"
+            f" {copied:,} tensors is that of the original, and by their names and shapes none is"
+            " missing, left over or of another size in the model of this configuration."
+            + (" Nothing was run." if difference is None else "")
+        )
+    if difference is not None:
+        what = "layers" if record["granularity"] == "block" else "branches"
+        merged = " and the weights merged" if record.get("merge") else ""
+        text.append(
+            f"{subject} was loaded again before it got its name: no key was missing, unexpected or"
+            " of another size; the logits differ from those of the original with these"
+            f" {what} skipped{merged} by at most {difference:.3g}, and generation with a cache from"
+            f" that without by at most {checked['cache_difference']:.3g}, in {record['dtype']}."
+        )
+    return " ".join(text)
 
 
 def _evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -128,12 +128,19 @@ class Pruned:
         if self.merge is not None:
             how += ", merged into those beside them"
             skipped += " and the weights merged"
+        checked = self.verification
+        found = ""
+        if checked.num_tensors is not None:
+            found += f"; every byte of {checked.num_tensors:,} tensors is that of the original"
+        if checked.max_difference is not None:
+            found += (
+                f"; loaded again, logits differ from those with the {skipped} by"
+                f" {checked.max_difference:.3g}"
+            )
         return (
             f"removed {len(self.removed)} of {self.num_blocks} {what} ({which}){how}:"
             f" {format_count(self.num_parameters)} parameters are"
-            f" left of {format_count(self.num_parameters_before)}, {part:.1f} % fewer; loaded"
-            f" again, logits differ from those with the {skipped} by"
-            f" {self.verification.max_difference:.3g}"
+            f" left of {format_count(self.num_parameters_before)}, {part:.1f} % fewer{found}"
         )
 
 
@@ -229,8 +236,9 @@ def prune(
     _refuse_own_folder(model, target)
     if getattr(model, "hf_quantizer", None) is not None:
         raise InputError(
-            "the weights of the model are quantised, and only plain ones can be pruned; prune the"
-            " original and quantise the result."
+            "the weights of the model are quantised, and only plain ones can be loaded and pruned;"
+            " copy them with --without-loading (prune_folder in Python), or prune the original and"
+            " quantise the result."
         )
     gates, choice = find_choice(model, removal, state, layers=layers)
     cut = find_cut(gates, choice.removed)
@@ -288,11 +296,16 @@ def prune(
                 described=described,
                 mergekit=slices,
             )
-            record = pruned.to_dict()
-            with told_of(target):
-                (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-                (folder / CARD).write_text(model_card(record, evaluation), "utf-8")
+            write_record(pruned, folder, evaluation)
     return pruned
+
+
+def write_record(pruned: Pruned, folder: Path, evaluation: str | None = None) -> None:
+    """Write ``prune.json`` and the model card of a folder that is to get its name."""
+    record = pruned.to_dict()
+    with told_of(pruned.out):
+        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        (folder / CARD).write_text(model_card(record, evaluation), "utf-8")
 
 
 def check_options(branches: Branches | None, merge: Merge | None, *, lists: bool) -> None:

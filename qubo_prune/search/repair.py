@@ -73,6 +73,7 @@ class Harvest:
         self._walker = make_walker(len(self._order))
         self._bare = np.zeros((0, problem.num_blocks), np.bool_)
         self._seen: set[bytes] = set()
+        self._distinct: set[int] = set()
         self.num_samples = 0
         self.num_feasible = 0
 
@@ -86,6 +87,7 @@ class Harvest:
         times = np.ones(len(states), np.int64) if times is None else times
         self.num_samples += int(times.sum())
         self.num_feasible += int(times[feasible].sum())
+        self._distinct.update(hash(row.tobytes()) for row in states)
         bare = np.unique(np.concatenate([self._bare, states[feasible]]), axis=0)
         order = lexicographic_order(bare, self._problem.energies(bare))
         self._bare = bare[order][: self._num_states]
@@ -105,6 +107,10 @@ class Harvest:
                 if moves < _MOVES_PER_CALL:
                     break
 
+    def bare(self) -> NDArray[np.bool_]:
+        """Return the lowest feasible samples as they were, distinct, lowest first."""
+        return self._bare
+
     def states(self) -> NDArray[np.bool_]:
         """Return the states kept, distinct, lowest first, shape (K', N)."""
         if not self._repaired:
@@ -114,9 +120,10 @@ class Harvest:
     def statistics(self, num_states: int) -> dict[str, float | int | str]:
         """Return what the samples were before repair.
 
-        ``samples``, ``feasible_samples`` and ``feasible_fraction``; ``bare_states``, how many of
-        them are feasible and distinct, at most `num_states`; ``bare_listed``, how many of those are
-        among the `num_states` lowest after repair; and ``bare_lowest_energy``, if there is one.
+        ``samples``, ``feasible_samples`` and ``feasible_fraction``; ``distinct_fraction``, which
+        part of them differs from all others; ``bare_states``, how many are feasible and distinct,
+        at most `num_states`; ``bare_listed``, how many of those are among the `num_states` lowest
+        after repair; and ``bare_lowest_energy``, if there is one.
         """
         bare, kept = (
             {row.tobytes() for row in rows[:num_states]} for rows in (self._bare, self.states())
@@ -125,6 +132,7 @@ class Harvest:
             "samples": self.num_samples,
             "feasible_samples": self.num_feasible,
             "feasible_fraction": self.num_feasible / max(1, self.num_samples),
+            "distinct_fraction": len(self._distinct) / max(1, self.num_samples),
             "bare_states": len(bare),
             "bare_listed": len(bare & kept),
         }

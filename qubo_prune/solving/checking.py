@@ -33,6 +33,11 @@ _HANDLING_TWICE = 7.0
 states too, and exact ones sort those that they start from.
 """
 
+ROUNDING = 1e-6
+"""What a solver's own energies may be off by, relative to the sum of the magnitudes of all terms:
+some count in single precision.
+"""
+
 _FIELDS = (
     ("lower_bound", float),
     ("native_status", str),
@@ -56,6 +61,7 @@ def certified(
     states = check_states(problem, solver.name, raw)
     check_claims(problem, solver.name, raw, len(states))
     energies = problem.energies(states)
+    check_energies(problem, solver.name, raw, states, energies)
     order = lexicographic_order(states, energies)
     states, energies = states[order], energies[order]
     if _has_repetition(states):
@@ -170,6 +176,34 @@ def check_states(problem: Problem, name: str, raw: RawResult) -> NDArray[np.bool
             f"first removing {np.flatnonzero(states[infeasible[0]]).tolist()}."
         )
     return states
+
+
+def check_energies(
+    problem: Problem,
+    name: str,
+    raw: RawResult,
+    states: NDArray[np.bool_],
+    energies: NDArray[np.float64],
+) -> None:
+    """Refuse energies of a backend's own that are not those of its states, beyond rounding."""
+    if raw.energies is None:
+        return
+    claimed = np.asarray(raw.energies)
+    if claimed.shape != energies.shape or claimed.dtype.kind not in "fiu":
+        raise BackendError(
+            f"backend {name!r} returned energies of shape {claimed.shape} and type {claimed.dtype}"
+            f" for {len(energies)} states."
+        )
+    ones = states.astype(np.float64)
+    scale = ((ones @ np.abs(problem.hessian)) * ones).sum(axis=1) + ones @ np.abs(problem.linear)
+    # Not "above": NaN compares false.
+    wrong = np.flatnonzero(~(np.abs(claimed - energies) <= ROUNDING * scale))
+    if wrong.size:
+        first = wrong[0]
+        raise BackendError(
+            f"backend {name!r} says that the energy of a state is {float(claimed[first])!r}, and it"
+            f" is {float(energies[first])!r}; {wrong.size} of {len(energies)} are wrong."
+        )
 
 
 def _has_repetition(states: NDArray[np.bool_]) -> bool:

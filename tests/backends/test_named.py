@@ -121,6 +121,7 @@ def ranked(spectrum: Spectrum) -> list[tuple[float, tuple[int, ...]]]:
         ("mine.py:CONFIGURED", "7"),
         ("mine.py:Sampler", "1024 samples, 120 of them feasible"),
         ("mine.py:SAMPLER", "1024 samples, 120 of them feasible"),
+        ("ocean:mine.py:SAMPLER", "1024 samples, 120 of them feasible"),
         ("dimod:ExactSolver", "1024 samples, 120 of them feasible"),
         ("mine.py:every", "120 samples, 120 of them feasible"),
         ("mine.py:CALLABLE", "120 samples, 120 of them feasible"),

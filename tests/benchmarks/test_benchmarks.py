@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import enumeration, everyday, gpu, proofs, recall, recall_every_m
+from benchmarks import enumeration, gpu, proofs, recall, recall_every_m
 from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 from qubo_prune.backends import backend_class
@@ -57,10 +57,8 @@ def page_of_benchmarks() -> str:
 @pytest.mark.parametrize(
     ("name", "table"),
     [
-        ("everyday", everyday.table),
         ("proofs", proofs.table),
         ("recall", recall.table),
-        ("recall_hard", recall.table),
     ],
 )
 def test_the_documentation_shows_the_stored_results(
@@ -92,7 +90,6 @@ def test_the_documentation_says_what_tabu_missed_at_every_m() -> None:
     [
         (proofs.CASES, "proofs"),
         (recall.EVERYONE.cases, "recall"),
-        (recall.HARD.cases, "recall_hard"),
     ],
 )
 def test_every_case_is_an_instance_of_the_stored_results(
@@ -111,14 +108,12 @@ def test_every_case_is_an_instance_of_the_stored_results(
     "words",
     [
         "enumeration",
-        "everyday",
         "extraction",
         "limits",
         "measurement",
         "proofs",
         "qaoa",
         "recall",
-        "recall --hard",
         "recall_every_m",
     ],
 )

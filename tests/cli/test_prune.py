@@ -177,3 +177,35 @@ def test_a_folder_of_somebody_else_is_not_replaced(run: Any, model: Path, tmp_pa
     assert "notes.txt, which prune did not write" in ran.err
     ran = run("prune", model, "--blocks", "1", "--out", model)
     assert ran.code == 2
+
+
+def test_without_loading(run: Any, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran = run("prune", model, "--blocks", "1,2", "--out", out, "--without-loading")
+    assert (ran.code, ran.err) == (0, f"qubo-prune: wrote {out}\n")
+    assert "every byte of 21 tensors is that of the original" in " ".join(ran.out.split())
+    assert "logits" not in ran.out
+    record = json.loads((out / "prune.json").read_text())
+    assert record["command"].endswith("--blocks 1,2 --without-loading")
+    again = ["prune", model, "--blocks", "1,2", "--out", out, "--without-loading"]
+    ran = run(*again, "--verify", "full")
+    assert ran.code == 0
+    assert "logits differ from those with the layers skipped by 0" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--verify", "full"], "--verify full is for --without-loading"),
+        (["--without-loading", "--dtype", "float16"], "so --dtype cannot be float16"),
+        (["--without-loading", "--merge", "sum"], "removes whole layers only, and --merge needs"),
+        (["--without-loading", "--verify", "all"], "verify must be one of files, full, not 'all'"),
+    ],
+)
+def test_options_about_loading(
+    run: Any, model: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    ran = run("prune", model, "--blocks", "1", "--out", tmp_path / "out", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert not (tmp_path / "out").exists()

@@ -439,6 +439,7 @@ def test_samples_are_counted_as_they_came() -> None:
         "samples": 5,
         "feasible_samples": 3,
         "feasible_fraction": 0.6,
+        "distinct_fraction": 0.8,
         "bare_states": 2,
         "bare_listed": 1,
         "bare_lowest_energy": 3.0,

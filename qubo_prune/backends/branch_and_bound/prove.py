@@ -42,6 +42,7 @@ def prove(
     wanted = min(num_states + 1, problem.num_states)
     clock = Phases("warm_start", "preparation", "search")
     start = starting_states(problem, wanted, seed, stop, warm_start, in_order=False)
+    stop.offer(0, start.copy)
     large = problem.num_blocks > _LARGE or wanted > _MANY
     if large and len(start) and stop.should_stop():
         return RawResult(start, timings=clock.timings())

@@ -78,6 +78,7 @@ def draw_samples(
         if options.exhaustive:
             feasible = np.unique(states[problem.is_feasible(states)], axis=0)
             complete = len(feasible) == problem.num_states
+        stop.offer(calls.reads, harvest.bare)
         stop.report(calls.reads, calls.reads / calls.total, "sampling")
     found = harvest.states()
     return RawResult(
@@ -87,6 +88,7 @@ def draw_samples(
         native_status=f"{harvest.num_samples} samples, {harvest.num_feasible} of them feasible",
         timings=clock.timings(),
         statistics={**harvest.statistics(num_states), **penalty_facts(penalties)},
+        bare=harvest.bare(),
     )
 
 

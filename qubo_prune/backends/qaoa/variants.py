@@ -126,6 +126,7 @@ def run_penalty(
             **harvest.statistics(num_states),
             **penalty_facts(samples.penalties),
         },
+        bare=harvest.bare(),
     )
 
 

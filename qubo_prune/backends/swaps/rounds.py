@@ -83,9 +83,11 @@ def search_in_rounds(
         search.message = f"round {number + 1}"
         entered = search.run(partial(work.work, number))
         work.after_round()
+        stop.offer(search.num_evaluated, search.states)
         if heuristic.completion:
             clock.begin("completion")
             entered += search.complete()
+            stop.offer(search.num_evaluated, search.states)
             clock.begin("search")
         number += 1
         quiet = 0 if entered else quiet + 1

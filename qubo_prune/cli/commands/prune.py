@@ -47,6 +47,20 @@ RemovalFile = Annotated[
         help="A removal in a file of EvoPress, LLM-Drop or mergekit, or a plain list.",
     ),
 ]
+WithoutLoading = Annotated[
+    bool,
+    typer.Option(
+        "--without-loading",
+        help="Copy the weights file by file, as they are: for models of any size, and quantised.",
+    ),
+]
+Verify = Annotated[
+    str,
+    typer.Option(
+        metavar="WHAT",
+        help="With --without-loading: files, or full to load and compare both models as well.",
+    ),
+]
 State = Annotated[
     int, typer.Option(metavar="K", help="Which removal of the file, 0 for the best.", min=0)
 ]
@@ -92,6 +106,8 @@ def prune(
     branches: Branches = None,
     merge: Merge = None,
     lists: Lists = False,
+    without_loading: WithoutLoading = False,
+    verify: Verify = "files",
     source: ModelAlone,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -99,7 +115,8 @@ def prune(
     """Remove layers of a model, or branches of them, and save what is left, with its tokenizer.
 
     The folder gets its name only when it was loaded again and gives the logits of the model with
-    these blocks skipped. Exits with 0 when done, 2 on bad input or if the architecture cannot do
+    these blocks skipped, or, without loading, when every byte is the original's and no tensor is
+    missing or left over. Exits with 0 when done, 2 on bad input or if the architecture cannot do
     without these blocks, 4 when the folder cannot be written.
     """
     chosen = _removal(blocks, selection, spectrum, removal)
@@ -107,22 +124,31 @@ def prune(
 
     from qubo_prune.pruning.pruner import check_options
     from qubo_prune.pruning.pruner import prune as run
+    from qubo_prune.pruning.rewriting.rewriter import prune_folder
 
     how: dict[str, Any] = {"branches": branches, "merge": merge, "lists": lists}
     check_options(**how)
+    _check_loading(without_loading, verify, source.dtype, how)
     source.check(quiet)
-    model = source.load_model()
-    pruned = run(
-        model,
-        chosen,
-        out,
-        state=state,
-        tokenizer=source.load_tokenizer(),
-        layers=source.layers,
-        **how,
-        command=options.command_line(context),
-        trust_remote_code=source.trust_remote_code,
-    )
+    shared: dict[str, Any] = {
+        "state": state,
+        "layers": source.layers,
+        "command": options.command_line(context),
+        "trust_remote_code": source.trust_remote_code,
+    }
+    if without_loading:
+        pruned = prune_folder(
+            source.model,
+            chosen,
+            out,
+            revision=source.revision,
+            verify=verify,
+            device_map=source.device,
+            **shared,
+        )
+    else:
+        model, tokenizer = source.load_model(), source.load_tokenizer()
+        pruned = run(model, chosen, out, tokenizer=tokenizer, **how, **shared)
     if not quiet:
         tell(f"wrote {out}")
         if pruned.branches == "module":
@@ -160,6 +186,26 @@ def _removal(
 
         return Spectrum.load(spectrum)
     return options.parse_blocks(blocks)
+
+
+def _check_loading(without: bool, verify: str, dtype: str, how: dict[str, Any]) -> None:
+    """Refuse options that do not go with loading the model, or with not loading it."""
+    if not without and verify != "files":
+        raise InputError(
+            f"--verify {verify} is for --without-loading, since prune compares the models anyway"
+            " when it loads them; leave it out."
+        )
+    if without and dtype != "auto":
+        raise InputError(
+            f"--without-loading copies the weights as they are, so --dtype cannot be {dtype}; leave"
+            " one of them out."
+        )
+    given = [f"--{name}" for name, value in how.items() if value]
+    if without and given:
+        raise InputError(
+            f"--without-loading removes whole layers only, and {given[0]} needs the model; leave"
+            " one of them out."
+        )
 
 
 def _check_out(out: Path, read: Sequence[Path]) -> None:

@@ -22,21 +22,26 @@ _GENERATED = 6
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found when the saved model was loaded again.
+    """What was found when the saved model was loaded, or its files were read, again.
 
     Attributes
     ----------
     num_parameters : int
         How many it has, which is what was predicted.
-    max_difference : float
-        Largest difference of a logit from the original with the blocks skipped.
-    cache_difference : float
+    max_difference : float or None
+        Largest difference of a logit from the original with the blocks skipped; None if neither was
+        run.
+    cache_difference : float or None
         Largest difference of a logit between generation with and without a cache.
+    num_tensors : int or None
+        Stored tensors of which every byte is the original's; None if weights were not copied but
+        saved.
     """
 
     num_parameters: int
-    max_difference: float
-    cache_difference: float
+    max_difference: float | None
+    cache_difference: float | None
+    num_tensors: int | None = None
 
 
 class Expectation:
@@ -74,13 +79,13 @@ class Expectation:
         reloaded = self._reload(folder, trust_remote_code)
         number = reloaded.num_parameters()
         if number != self.num_parameters:
-            _fail(f"it has {number:,} parameters, but {self.num_parameters:,} are left")
+            fail(f"it has {number:,} parameters, but {self.num_parameters:,} are left")
         logits = run(reloaded, self._tokens.to(reloaded.device)).to(self._logits.device)
         difference = float((logits - self._logits).abs().max())
         # Atomic additions on a GPU: then there are no bits to compare, only rounding.
         allowed = 0.0 if self._repeats else rounding(self._logits)
         if not difference <= allowed:
-            _fail(f"its logits differ by up to {difference:.3g} from those with the blocks skipped")
+            fail(f"its logits differ by up to {difference:.3g} from those with the blocks skipped")
         return Verification(number, difference, self._check_cache(reloaded))
 
     def _reload(self, folder: Path, trust_remote_code: bool) -> Any:
@@ -99,7 +104,7 @@ class Expectation:
         )
         for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             if report[what]:
-                _fail(f"loading it reports {what} ({min(map(str, report[what]))}...)")
+                fail(f"loading it reports {what} ({min(map(str, report[what]))}...)")
         return reloaded.eval()
 
     def _check_cache(self, reloaded: Any) -> float:
@@ -108,15 +113,13 @@ class Expectation:
         try:
             found = _cache_difference(reloaded, tokens)
         except Exception as error:  # noqa: BLE001 - such as that of a hybrid without any attention
-            _fail(f"it cannot generate with a cache ({' '.join(str(error).split()):.200})", error)
+            fail(f"it cannot generate with a cache ({' '.join(str(error).split()):.200})", error)
         difference, allowed = found
         if not difference <= allowed:
             # Some architectures differ so themselves, by the order of additions in their scans.
             original, _ = _cache_difference(self._model, tokens.to(self._model.device))
             if not difference <= 2 * original:
-                _fail(
-                    f"its logits with a cache differ by up to {difference:.3g} from those without"
-                )
+                fail(f"its logits with a cache differ by up to {difference:.3g} from those without")
         return difference
 
 
@@ -144,7 +147,8 @@ def _cache_difference(model: Any, tokens: Tensor) -> tuple[float, float]:
     return float((cached - plain).abs().max()), rounding(plain)
 
 
-def _fail(what: str, error: Exception | None = None) -> NoReturn:
+def fail(what: str, error: Exception | None = None) -> NoReturn:
+    """Refuse a pruned model that is not what it should be."""
     raise InputError(
         f"the pruned model is not what it should be: {what}; nothing was written; remove"
         " other blocks, if this architecture can do without any."

@@ -1,0 +1,43 @@
+"""The tables that are made of suites: the docs show those of the stored results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.tables import STUDIES, rows_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITES = ROOT / "benchmarks" / "suites"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_documentation_shows_the_stored_results(name: str) -> None:
+    table = STUDIES[name](rows_of(name))
+    assert table in (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    assert f"python -m benchmarks.tables {name}" in (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_stored_results_are_those_of_the_suite(name: str) -> None:
+    load_suite = pytest.importorskip("qubo_prune.bench.suites").load_suite
+    own = SUITES / f"{name}.toml"
+    suite = load_suite(str(own) if own.is_file() else name)
+    measured = {
+        (row["instance"], int(row["remove"]), int(row["num_states"]), row["backend"])
+        for row in rows_of(name)
+    }
+    asked = {
+        (task.instance, task.remove, task.wanted, solver.backend)
+        for task in suite.tasks
+        for solver in suite.solvers
+    }
+    assert measured == asked
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_nothing_stored_is_a_lie(name: str) -> None:
+    rows = rows_of(name)
+    assert not [row for row in rows if row["violations"] or row["outcome"] == "wrong"]
+    assert {row["reference_kind"] for row in rows} == {"certified"}
