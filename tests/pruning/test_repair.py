@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from qubo_prune.core.errors import InputError  # noqa: E402
-from qubo_prune.core.stopping import Stop  # noqa: E402
+from qubo_prune.core.stopping import Stop, StopReason  # noqa: E402
 from qubo_prune.hessians.calibration.calibration import Calibration  # noqa: E402
 from qubo_prune.hessians.gates.layers import find_layers  # noqa: E402
 from qubo_prune.hessians.gates.probes import random_tokens  # noqa: E402
@@ -373,6 +373,51 @@ def test_a_pass_that_is_stopped_leaves_the_model_as_it_was() -> None:
         with pytest.raises(StoppedError):
             method.run(patient)
         assert all(torch.equal(before[key], each) for key, each in model.state_dict().items())
+
+
+class Counting(Stop):
+    """Says stop when it was asked so often."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.left = most
+
+    def should_stop(self, num_evaluated: int = 0) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            self.cancel(StopReason.TIME_LIMIT)
+        return super().should_stop(num_evaluated)
+
+
+@pytest.mark.parametrize("method", [Linear(), Rescale()])
+def test_runs_that_were_done_before_a_stop_are_said(method: Any) -> None:
+    original = build(BY_TYPE["llama"], num_hidden_layers=6)
+    model = pruned(original, (1, 3))
+    patient = patient_of(model, original, (1, 3))
+    patient.stop = Counting(3)  # batches of the first run
+    step = method.run(patient)
+    assert [run["removed"] for run in step.facts["runs"]] == ["1"]
+    assert step.stop_reason is StopReason.TIME_LIMIT
+
+
+@pytest.mark.parametrize("method", [Linear(ridge=0.0), Rescale()])
+def test_smaller_batches_when_memory_runs_out(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = deep("llama")
+    model = pruned(original, (2,))
+    wanted = method.run(patient_of(copy.deepcopy(model), original, (2,))).facts["runs"][0]
+    forward, sizes = type(original).forward, []
+
+    def short(self: Any, input_ids: Any, **rest: Any) -> Any:
+        sizes.append(len(input_ids))
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, input_ids=input_ids, **rest)
+
+    monkeypatch.setattr(type(original), "forward", short)
+    found = method.run(patient_of(model, original, (2,))).facts["runs"][0]
+    assert max(sizes) == 5
+    for key in ("factor", "explained"):
+        assert found.get(key) == pytest.approx(wanted.get(key))
 
 
 def test_narrow_types_are_fitted_in_wide_ones() -> None:

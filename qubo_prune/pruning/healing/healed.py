@@ -91,7 +91,7 @@ class Healed:
         """
         name = self.methods if model is None else model
         evaluation = self.evaluation
-        if evaluation is None or name not in evaluation.models:
+        if evaluation is None or not {name, NOT_HEALED} <= evaluation.models.keys():
             return None
         after, before = (evaluation.metric(each, measure) for each in (name, NOT_HEALED))
         if after is None or before is None:

@@ -26,10 +26,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.stopping import StopReason
 from qubo_prune.core.validation import as_finite_float
 from qubo_prune.hessians.gates.layers import find_layers
 from qubo_prune.hessians.gates.probes import random_tokens
-from qubo_prune.pruning.evaluation.watch import Watch
+from qubo_prune.pruning.evaluation.samples import with_less_memory
+from qubo_prune.pruning.evaluation.watch import StoppedError, Watch
 from qubo_prune.pruning.measuring.batches import Batch, make_batches
 from qubo_prune.pruning.repair.base import Patient, Run, Step
 from qubo_prune.pruning.repair.least_squares import NormalEquations, choose_ridge
@@ -71,13 +73,18 @@ class Linear:
         """Merge a map into ``patient.model`` for each run, from the first to the last."""
         self.check()
         patient.require_runs()
-        started = time.monotonic()
-        found = []
+        started, reason = time.monotonic(), StopReason.COMPLETED
+        found: list[dict[str, Any]] = []
         for number, run in enumerate(patient.runs):
             try:
                 found.append(self._repair(patient, run, number))
             except CannotRepairError as error:
                 found.append({"removed": str(run), "left": str(error)})
+            except StoppedError:
+                if all("left" in each for each in found):
+                    raise
+                reason = patient.stop.reason or StopReason.INTERRUPTED
+                break
         repaired = [each for each in found if "left" not in each]
         if not repaired:
             reasons = "; ".join(f"{each['removed']}: {each['left']}" for each in found)
@@ -91,6 +98,7 @@ class Linear:
             facts={"runs": found},
             summary=_summary(found),
             seconds=time.monotonic() - started,
+            stop_reason=reason,
         )
 
     def _repair(self, patient: Patient, run: Run, number: int) -> dict[str, Any]:
@@ -137,28 +145,36 @@ class Linear:
             )
         _, of_original = find_layers(patient.original, patient.layers)
         watch = Watch(patient.stop, f"linear map {number + 1} of {len(patient.runs)}")
-        batches = make_batches(patient.model, patient.calibration, patient.batch_size)
-        folds: list[NormalEquations] = []
-        for done, batch in enumerate(batches):
-            watch(done, len(batches))
-            stream, written = seen_by(patient.model, layers, batch.ids, run.place, writer.module)
-            assert written is not None  # noqa: S101  # the writer runs in the layer before
-            target, _ = seen_by(patient.original, of_original, batch.ids, run.last + 1)
-            if not folds:
-                size = stream.shape[-1]
-                folds = [
-                    NormalEquations.empty(
-                        size, size, intercept=writer.has_bias, device=str(stream.device)
-                    )
-                    for _ in range(count)
-                ]
-            for row, sample in enumerate(batch.samples):
-                wanted = _of(target, batch, row).to(stream.device) / patient.scale[run.place]
-                missing = wanted - _of(stream, batch, row)
-                sizes = (wanted * wanted).sum(1)
-                weights = sizes.where(sizes == 0, 1 / sizes)
-                folds[int(sample) % count].add(_of(written, batch, row), missing, weights)
-        return folds
+
+        def run_all(batch_size: int) -> list[NormalEquations]:
+            batches = make_batches(patient.model, patient.calibration, batch_size)
+            folds: list[NormalEquations] = []
+            for done, batch in enumerate(batches):
+                watch(done, len(batches))
+                stream, written = seen_by(
+                    patient.model, layers, batch.ids, run.place, writer.module
+                )
+                assert written is not None  # noqa: S101  # the writer runs in the layer before
+                target, _ = seen_by(patient.original, of_original, batch.ids, run.last + 1)
+                folds = folds or _no_rows(stream, count, writer)
+                for row, sample in enumerate(batch.samples):
+                    wanted = _of(target, batch, row).to(stream.device) / patient.scale[run.place]
+                    missing = wanted - _of(stream, batch, row)
+                    sizes = (wanted * wanted).sum(1)
+                    weights = sizes.where(sizes == 0, 1 / sizes)
+                    folds[int(sample) % count].add(_of(written, batch, row), missing, weights)
+            return folds
+
+        return with_less_memory(run_all, patient.batch_size)
+
+
+def _no_rows(stream: Tensor, count: int, writer: Writer) -> list[NormalEquations]:
+    """Return empty equations that map a branch to the stream."""
+    size, place = stream.shape[-1], str(stream.device)
+    return [
+        NormalEquations.empty(size, size, intercept=writer.has_bias, device=place)
+        for _ in range(count)
+    ]
 
 
 def _of(tensor: Tensor, batch: Batch, row: int) -> Tensor:

@@ -20,12 +20,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.stopping import StopReason
 from qubo_prune.hessians.gates.gates import Gates, find_gates
 from qubo_prune.hessians.gates.layers import find_layers
-from qubo_prune.pruning.evaluation.watch import Watch
+from qubo_prune.pruning.evaluation.samples import with_less_memory
+from qubo_prune.pruning.evaluation.watch import StoppedError, Watch
 from qubo_prune.pruning.measuring.batches import make_batches
 from qubo_prune.pruning.repair.base import Patient, Run, Step
 from qubo_prune.pruning.repair.outputs import Scaling, scalings
@@ -48,7 +51,7 @@ class Rescale:
     def run(self, patient: Patient) -> Step:
         """Rescale ``patient.model``."""
         patient.require_runs()
-        started = time.monotonic()
+        started, reason = time.monotonic(), StopReason.COMPLETED
         gates = find_gates(patient.model, "branch", layers=patient.layers)
         number = len(gates.layers)
         runs = [run for run in patient.runs if run.place < number]
@@ -58,9 +61,16 @@ class Rescale:
                 " another method."
             )
         outputs = _outputs(gates, runs[0].place)
-        factors = []
+        factors: list[dict[str, Any]] = []
         for i, run in enumerate(runs):
-            factor = _norm_ratio(patient, gates.layers, run, f"norm {i + 1} of {len(runs)}")
+            what = f"norm {i + 1} of {len(runs)}"
+            try:
+                factor = _norm_ratio(patient, gates.layers, run, what)
+            except StoppedError:
+                if not factors:
+                    raise
+                reason = patient.stop.reason or StopReason.INTERRUPTED
+                break
             for index in range(run.place, number):
                 for output in outputs[index]:
                     output.scale(1 / factor)
@@ -73,6 +83,7 @@ class Rescale:
             facts={"runs": factors},
             summary=f"rescaled for a stream that was longer by {told}",
             seconds=time.monotonic() - started,
+            stop_reason=reason,
         )
 
 
@@ -95,17 +106,22 @@ def _norm_ratio(patient: Patient, layers: Sequence[nn.Module], run: Run, what: s
     """
     _, of_original = find_layers(patient.original, patient.layers)
     watch = Watch(patient.stop, what)
-    batches = make_batches(patient.model, patient.calibration, patient.batch_size)
-    ratios: list[Any] = []
-    for done, batch in enumerate(batches):
-        watch(done, len(batches))
-        stream, _ = seen_by(patient.model, layers, batch.ids, run.place)
-        target, _ = seen_by(patient.original, of_original, batch.ids, run.last + 1)
-        norms = [each.double().norm(dim=-1).cpu().numpy() for each in (stream, target)]
-        for row, length in enumerate(batch.lengths):
-            here, there = (each[row, :length] for each in norms)
-            ratios.append(there[here > 0] / here[here > 0])
-    ratio = float(np.concatenate(ratios).mean()) / patient.scale[run.place]
+
+    def run_all(batch_size: int) -> NDArray[np.float64]:
+        batches = make_batches(patient.model, patient.calibration, batch_size)
+        ratios: list[NDArray[np.float64]] = []
+        for done, batch in enumerate(batches):
+            watch(done, len(batches))
+            stream, _ = seen_by(patient.model, layers, batch.ids, run.place)
+            target, _ = seen_by(patient.original, of_original, batch.ids, run.last + 1)
+            norms = [each.double().norm(dim=-1).cpu().numpy() for each in (stream, target)]
+            for row, length in enumerate(batch.lengths):
+                here, there = (each[row, :length] for each in norms)
+                ratios.append(there[here > 0] / here[here > 0])
+        return np.concatenate(ratios)
+
+    ratios = with_less_memory(run_all, patient.batch_size)
+    ratio = float(ratios.mean()) / patient.scale[run.place]
     if not np.isfinite(ratio) or ratio <= 0:
         raise InputError(
             f"the stream behind layers {run} has no finite norm; load both models in another type."
