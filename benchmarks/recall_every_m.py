@@ -10,15 +10,22 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from benchmarks.recall import prove
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, solve
+from qubo_prune import Problem, Spectrum, Status, solve
 from qubo_prune.bench import recall
 
 HESSIANS = ("bytelm-40-block", "bytelm-40-branch")
 NUM_STATES = (100, 1000)
 LIMIT = 0.5
 THREADS = 2
+
+
+def prove(problem: Problem, num_states: int) -> Spectrum:
+    """Return the spectrum to compare with."""
+    reference = solve(problem, num_states=num_states)
+    if reference.status is not Status.PROVEN:
+        raise SystemExit(f"{problem!r} is not proven; nothing to compare.")
+    return reference
 
 
 def measure(hessian: str, removes: Iterable[int]) -> list[dict[str, Any]]:

@@ -348,7 +348,8 @@ def main() -> None:
                     print(_told(rows[-1]), flush=True)
                 _write(arguments, rows, {})
     others: dict[str, Any] = {}
-    winners = list(dict.fromkeys(tuple(row["removed"]) for row in rows if row["seed"] == 0))
+    reported = [row for row in rows if row["seed"] == 0 and row["held_out"] is not None]
+    winners = list(dict.fromkeys(tuple(row["removed"]) for row in reported))
     if arguments.text is not None:
         found = perplexity(model, tokenizer, arguments.text, winners)
         others["perplexity"] = {",".join(map(str, key)): value for key, value in found.items()}

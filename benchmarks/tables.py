@@ -106,6 +106,7 @@ def at_every_m(rows: list[Row]) -> str:
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "paper": beside_exact,
     "everyday": by_count,
+    "recall": found,
     "hard": found,
 }
 _EXACT = "branch-and-bound"

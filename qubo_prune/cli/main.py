@@ -22,11 +22,13 @@ from qubo_prune.cli.commands.evaluate import evaluate
 from qubo_prune.cli.commands.exchange import export, import_
 from qubo_prune.cli.commands.extract import extract
 from qubo_prune.cli.commands.heal import heal
-from qubo_prune.cli.commands.hessians import hessians, show
+from qubo_prune.cli.commands.hessians import hessians
+from qubo_prune.cli.commands.hessians import show as show_hessian
 from qubo_prune.cli.commands.merge import merge
 from qubo_prune.cli.commands.plan import plan
 from qubo_prune.cli.commands.prune import prune
 from qubo_prune.cli.commands.select import select
+from qubo_prune.cli.commands.show import show
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
 from qubo_prune.cli.commands.verify import verify
@@ -52,7 +54,7 @@ _app = typer.Typer(
     rich_markup_mode=None,
 )
 _COMMANDS = (
-    *(solve, sweep, plan, verify, backends),
+    *(solve, sweep, show, plan, verify, backends),
     *(extract, merge, export, criteria, select, prune, evaluate, heal, compress),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
@@ -117,8 +119,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _options_of(given: Sequence[str]) -> list[str]:
     """Return the options of the command that was called."""
-    name = "show" if given[:2] == ["hessians", "show"] else next(iter(given), "")
-    command: Callable[..., object] | None = {**_BY_NAME, "import": import_, "show": show}.get(name)
+    command: Callable[..., object] | None = {**_BY_NAME, "import": import_}.get(
+        next(iter(given), "")
+    )
+    if given[:2] == ["hessians", "show"]:
+        command = show_hessian
     parameters = () if command is None else inspect.signature(command).parameters
     return [parameter.replace("_", "-") for parameter in parameters]
 

@@ -127,6 +127,9 @@ BackendOption = Annotated[
     list[str],
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend. Repeatable."),
 ]
+Names = Annotated[
+    bool, typer.Option("--names", help="Show blocks by their names instead of their indices.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print errors only, and what --json asks for.")

@@ -38,6 +38,17 @@ def format_count(count: int) -> str:
     return f"{'-' if count < 0 else ''}{mantissa}e{exponent}"
 
 
+def plural(count: int, word: str, words: str = "") -> str:
+    """Return a count with its word, in the plural unless it is one.
+
+    Examples
+    --------
+    >>> plural(1, "state"), plural(20_000_000, "state"), plural(2, "spectrum", "spectra")
+    ('1 state', '2.00e7 states', '2 spectra')
+    """
+    return f"{format_count(count)} {word if count == 1 else words or word + 's'}"
+
+
 def format_bytes(count: int) -> str:
     """Return a number of bytes with a unit that suits it.
 

@@ -18,11 +18,12 @@ from qubo_prune.hessians.gates.gates import Gates, Granularity, frozen
 from qubo_prune.hessians.language_model import describe
 from qubo_prune.pruning.model_card import model_card
 from qubo_prune.pruning.removal.choice import Removal, find_choice
-from qubo_prune.pruning.removal.config_rules import extra_settings, pruned_config
+from qubo_prune.pruning.removal.config_rules import extra_settings
 from qubo_prune.pruning.removal.cut import Cut, Kinds, count_in_layers, find_cut, removed_kinds
 from qubo_prune.pruning.removal.merging import MERGES, Merge, merged, windows
 from qubo_prune.pruning.removal.modeling_file import MissingModules, find_missing
-from qubo_prune.pruning.removal.structure import check_structure, without_layers
+from qubo_prune.pruning.removal.prunable import checked_config, require_plain_weights
+from qubo_prune.pruning.removal.structure import without_layers
 from qubo_prune.pruning.removal.verification import Expectation, Verification
 from qubo_prune.pruning.removal.zeroing import zeroed
 from qubo_prune.pruning.removal_lists.together import FOLDER, mergekit_slices, write_lists
@@ -234,12 +235,7 @@ def prune(
     check_options(branches, merge, lists=lists)
     require_replaceable_folder(target)
     _refuse_own_folder(model, target)
-    if getattr(model, "hf_quantizer", None) is not None:
-        raise InputError(
-            "the weights of the model are quantised, and only plain ones can be loaded and pruned;"
-            " copy them with --without-loading (prune_folder in Python), or prune the original and"
-            " quantise the result."
-        )
+    require_plain_weights(model)
     gates, choice = find_choice(model, removal, state, layers=layers)
     cut = find_cut(gates, choice.removed)
     _check_cut(gates, cut, branches, merge)
@@ -256,11 +252,9 @@ def prune(
     base = str(described["model"])
     slices = None if merge else mergekit_slices(choice.removed, names, base, described["dtype"])
     with frozen(model), contextlib.ExitStack() as stack:
-        config = pruned_config(model.config, cut.layers) if cut.removed_layers else None
+        config = checked_config(gates, cut) if cut.removed_layers else None
         if merge is not None:
             stack.enter_context(merged(gates, cut.layers, merge))
-        if config is not None:
-            check_structure(gates, cut.layers, config)
         missing = find_missing(gates, cut.branches if branches == "module" else ())
         gone = count_in_layers(gates, cut.removed_layers) + missing.num_parameters
         expected = Expectation(gates, choice.removed, model.num_parameters() - gone)

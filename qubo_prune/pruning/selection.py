@@ -111,11 +111,20 @@ class Selection(SelectionData):
 
         return load(path, cls)
 
-    def to_table(self, max_rows: int = 10) -> Table:
-        """Return a rich table of the best `max_rows` removals, for the terminal."""
+    def to_table(self, max_rows: int = 10, *, names: bool = False) -> Table:
+        """Return a rich table of the best `max_rows` removals, for the terminal.
+
+        With `names`, removed blocks are shown by name instead of by index.
+        """
         from qubo_prune.pruning.selection_tables import terminal_table
 
-        return terminal_table(self, max_rows)
+        return terminal_table(self, max_rows, names)
+
+    def to_csv(self) -> str:
+        """Return all removals as comma-separated values, a line each, with all digits."""
+        from qubo_prune.pruning.selection_tables import selection_csv
+
+        return selection_csv(self)
 
     def summary(self) -> str:
         """Return one line: the best removal, its value with error, and what is tied with it."""

@@ -6,14 +6,21 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from qubo_prune.core.text import format_blocks, format_count
+from qubo_prune.core.csv_text import csv_text
+from qubo_prune.core.text import format_blocks, format_count, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from qubo_prune.pruning.selection_data import Candidate, SelectionData
 
-__all__ = ["format_value_with_error", "notebook_table", "summary", "terminal_table"]
+__all__ = [
+    "format_value_with_error",
+    "notebook_table",
+    "selection_csv",
+    "summary",
+    "terminal_table",
+]
 
 _LEFT = ("removed blocks", "proposed by")
 
@@ -54,8 +61,28 @@ def summary(selection: SelectionData) -> str:
     return f"remove {names}: {label}{format_value_with_error(value, error)}{on}{tied}; {effort}"
 
 
-def terminal_table(selection: SelectionData, max_rows: int) -> Table:
-    """Return a rich table of the best `max_rows` removals."""
+def selection_csv(selection: SelectionData) -> str:
+    """Return all removals as comma-separated values; lists in a cell are separated by spaces."""
+    measured = (
+        *("objective", "standard_error", "above_best", "above_best_error", "tied_with_best"),
+        *("held_out", "held_out_error", "predicted", "energy", "rank_in_spectrum", "proposed_by"),
+    )
+    return csv_text(
+        ("removal", *measured, "removed", "names"),
+        (
+            (
+                index,
+                *(_plain(getattr(each, name)) for name in measured),
+                " ".join(map(str, each.removed)),
+                " ".join(selection.removed_names(index)),
+            )
+            for index, each in enumerate(selection)
+        ),
+    )
+
+
+def terminal_table(selection: SelectionData, max_rows: int, names: bool) -> Table:
+    """Return a rich table of the best `max_rows` removals, with the names of blocks if asked."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -68,7 +95,10 @@ def terminal_table(selection: SelectionData, max_rows: int) -> Table:
             no_wrap=column != "removed blocks",
         )
     for index, each in enumerate(selection.removals[:max_rows]):
-        table.add_row(*map(escape, _row(selection, index, each)))
+        cells = _row(selection, index, each)
+        if names:
+            cells[-1] = printable(", ".join(selection.removed_names(index)))
+        table.add_row(*map(escape, cells))
     return table
 
 
@@ -85,6 +115,10 @@ def notebook_table(selection: SelectionData, max_rows: int) -> str:
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
         f"<p>{html.escape(_caption(selection, max_rows))}</p>"
     )
+
+
+def _plain(value: object) -> object:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 def _columns(selection: SelectionData) -> list[str]:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from html import escape
 from urllib.parse import quote
 
+from qubo_prune.core.csv_text import harmless
+
 __all__ = ["Cell", "Table", "format_cell", "link_to_csv"]
 
 Cell = str | float | int | None
 
 _DIGITS = 4
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def format_cell(cell: Cell) -> str:
@@ -149,7 +150,7 @@ class Table:
 
 def _harmless(cell: Cell) -> str:
     text = format_cell(cell)
-    return f"'{text}" if isinstance(cell, str) and text.startswith(_FORMULA_STARTS) else text
+    return harmless(text) if isinstance(cell, str) else text
 
 
 def link_to_csv(table: Table, name: str) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import enumeration, gpu, proofs, recall, recall_every_m
+from benchmarks import enumeration, gpu, proofs, recall_every_m
 from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 from qubo_prune.backends import backend_class
@@ -54,18 +52,9 @@ def page_of_benchmarks() -> str:
     return (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    ("name", "table"),
-    [
-        ("proofs", proofs.table),
-        ("recall", recall.table),
-    ],
-)
-def test_the_documentation_shows_the_stored_results(
-    name: str, table: Callable[[list[dict[str, Any]]], str]
-) -> None:
-    stored = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
-    assert table(stored["rows"]) in page_of_benchmarks()
+def test_the_documentation_shows_the_stored_proofs() -> None:
+    stored = json.loads((ROOT / "benchmarks" / "results" / "proofs.json").read_text("utf-8"))
+    assert proofs.table(stored["rows"]) in page_of_benchmarks()
 
 
 def test_the_documentation_shows_the_evaluated_models() -> None:
@@ -85,20 +74,11 @@ def test_the_documentation_says_what_tabu_missed_at_every_m() -> None:
         assert f"| `{cells[0]}` | {int(cells[1]):,} | {cells[2]} | 100 % |" in page_of_benchmarks()
 
 
-@pytest.mark.parametrize(
-    ("cases", "name"),
-    [
-        (proofs.CASES, "proofs"),
-        (recall.EVERYONE.cases, "recall"),
-    ],
-)
-def test_every_case_is_an_instance_of_the_stored_results(
-    cases: tuple[Case, ...], name: str
-) -> None:
-    stored = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
-    measured = {(row.get("family") or row["hessian"], row["N"], row["M"]) for row in stored["rows"]}
+def test_every_case_is_an_instance_of_the_stored_proofs() -> None:
+    stored = json.loads((ROOT / "benchmarks" / "results" / "proofs.json").read_text("utf-8"))
+    measured = {(row["family"], row["N"], row["M"]) for row in stored["rows"]}
     asked = set()
-    for case in cases:
+    for case in proofs.CASES:
         instance = Instance.load(case.instance)
         asked.add((instance.label, len(instance.hessian), case.remove))
     assert asked == measured
@@ -113,7 +93,6 @@ def test_every_case_is_an_instance_of_the_stored_results(
         "measurement",
         "proofs",
         "qaoa",
-        "recall",
         "recall_every_m",
     ],
 )

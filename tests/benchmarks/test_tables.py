@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.tables import STUDIES, rows_of
+from qubo_prune.bench.suites import load_suite
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ROOT / "benchmarks" / "suites"
@@ -21,7 +22,6 @@ def test_the_documentation_shows_the_stored_results(name: str) -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_stored_results_are_those_of_the_suite(name: str) -> None:
-    load_suite = pytest.importorskip("qubo_prune.bench.suites").load_suite
     own = SUITES / f"{name}.toml"
     suite = load_suite(str(own) if own.is_file() else name)
     measured = {

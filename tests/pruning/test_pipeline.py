@@ -30,6 +30,7 @@ transformers = pytest.importorskip("transformers")
 
 from qubo_prune.pruning.pipeline.compress import compress  # noqa: E402
 from qubo_prune.pruning.pipeline.plan import plan  # noqa: E402
+from tests.pruning.test_prune_architectures import REFUSED, tiny  # noqa: E402
 from tests.tiny_models import BY_TYPE, build  # noqa: E402
 
 SETTINGS = CompressSettings(
@@ -327,6 +328,47 @@ def test_bad_input_writes_nothing(given: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no config\.json"):
         compress(tmp_path, given / "tokens.npy", tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_pruned_is_refused_before_it_is_measured(
+    given: Path, out: Path, tmp_path: Path
+) -> None:
+    settings, reason = REFUSED["minimax"]
+    tiny("minimax", settings).save_pretrained(tmp_path / "tiny")
+    new = tmp_path / "new"
+    with pytest.raises(InputError, match=reason):
+        compress(tmp_path / "tiny", given / "tokens.npy", new, replace(SETTINGS, remove=1))
+    assert not (new / "01-hessian.npy").exists()
+    shutil.copytree(out / "04-model", new / "04-model")  # pruned by hand, then
+    done = compress(tmp_path / "tiny", given / "tokens.npy", new, replace(SETTINGS, remove=1))
+    assert outcomes(done)["prune"] == "put there by hand"
+
+
+def test_what_can_be_pruned_in_some_ways_is_a_warning(given: Path, tmp_path: Path) -> None:
+    settings, _ = REFUSED["diffllama"]
+    tiny("diffllama", settings).save_pretrained(tmp_path / "tiny")
+    told: list[str] = []
+    last = replace(SETTINGS, remove=1, force=("layers.3",))
+    model, data = tmp_path / "tiny", given / "tokens.npy"
+    assert compress(model, data, tmp_path / "last", last, tell=told.append).complete
+    assert not any("warning" in line for line in told)
+    with pytest.raises(InputError, match="would have lambda_init"):
+        compress(model, data, tmp_path / "first", replace(last, force=(0,)), tell=told.append)
+    assert not (tmp_path / "first" / "01-hessian.npy").exists()
+    Workbench(str(model), [str(data)], replace(last, force=()), told.append).check_prunable()
+    [warning] = [line for line in told if line.startswith("warning")]
+    assert "what is selected may be refused by prune" in warning
+
+
+def test_models_of_an_earlier_call_are_named(given: Path, out: Path) -> None:
+    lowest = replace(SETTINGS, evaluations=0)
+    assert run(given, out, replace(lowest, candidates=2)).complete
+    told: list[str] = []
+    assert run(given, out, lowest, tell=told.append).complete
+    left = "04-model-1 is of another call with more candidates, and in no table; delete it, or not"
+    assert told[-1] == left
+    assert (out / "04-model-1").is_dir()
+    assert Evaluation.load(out / "05-evaluation.json").names == ("original", "04-model")
 
 
 def test_few_samples_are_divided() -> None:

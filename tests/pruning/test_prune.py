@@ -375,15 +375,31 @@ def full_as_safetensors_says(*_: Any, **__: Any) -> None:
     raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
 
-@pytest.mark.parametrize("save", [full, full_as_safetensors_says])
+LEFT_OUT: dict[str, Any] = {"removal": ["layers.2.mlp"], "branches": "module"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error", "options"),
+    [
+        (transformers.LlamaForCausalLM, "save_pretrained", full, {"removal": [2]}),
+        (
+            transformers.LlamaForCausalLM, "save_pretrained", full_as_safetensors_says,
+            {"removal": ["layers.2.mlp"], "branches": "zero"},
+        ),
+        (Path, "write_text", full, LEFT_OUT),  # of the modelling file
+        (pruner, "write_lists", full, LEFT_OUT | {"lists": True}),
+        (pruner, "model_card", full, {"removal": [2]}),
+    ],
+)  # fmt: skip
 def test_a_full_disk_is_one_line(
-    save: Any, llama: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    owner: Any, name: str, error: Any, options: Any, llama: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     prune(llama, [1], tmp_path / "out")
     old = contents(tmp_path / "out")
-    monkeypatch.setattr(type(llama), "save_pretrained", save)
+    monkeypatch.setattr(owner, name, error)
     with pytest.raises(OutputError, match=r"out cannot be written \(.*No space left on device"):
-        prune(llama, [2], tmp_path / "out")
+        prune(llama, out=tmp_path / "out", **options)
     assert contents(tmp_path / "out") == old
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

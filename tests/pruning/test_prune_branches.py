@@ -162,13 +162,24 @@ def test_a_branch_of_a_pruned_model_is_pruned(how: Any, llama: Any, tmp_path: Pa
     assert torch.equal(logits(found), without(load(tmp_path / "first"), "llama", [(1, 1)]))
 
 
-def test_what_brings_its_own_code_keeps_its_weights(llama: Any, tmp_path: Path) -> None:
-    """A folder written by a modelling file can lose whole layers no more, and says why."""
-    prune(llama, ["layers.2.attention"], tmp_path / "first", branches="module")
-    again = load(tmp_path / "first", trust_remote_code=True)
+def test_a_model_without_branches_is_pruned_again(llama: Any, tmp_path: Path) -> None:
+    prune(llama, ["layers.2.attention", "layers.0.mlp"], tmp_path / "1", branches="module")
+    again = load(tmp_path / "1", trust_remote_code=True)
+    whole = prune(again, [0], tmp_path / "2", trust_remote_code=True)
+    assert whole.verification.max_difference == 0
+    found = load(tmp_path / "2", trust_remote_code=True)
+    assert found.config.missing_modules.keys() == {
+        "model.layers.1.self_attn", "model.layers.1.input_layernorm",
+    }  # fmt: skip
+    zero = prune(
+        again, ["layers.1.mlp"], tmp_path / "3", branches="zero", trust_remote_code=True
+    )  # fmt: skip
+    assert zero.num_parameters == again.num_parameters()
+    found = load(tmp_path / "3", trust_remote_code=True)
+    assert torch.equal(logits(found), without(again, "llama", [(1, 1)]))
     with pytest.raises(InputError, match="brings its own code, which a modelling file"):
-        prune(again, ["layers.0.mlp"], tmp_path / "second", branches="module")
-    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+        prune(again, ["layers.1.mlp"], tmp_path / "4", branches="module")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(

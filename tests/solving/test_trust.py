@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,30 @@ def test_no_claim_is_no_lie() -> None:
     spectrum = solve(PROBLEM, num_states=5, backend=Word(first=3, complete=False))
     assert spectrum.status is Status.PARTIAL
     assert spectrum.num_proven == 0
+
+
+@dataclass(frozen=True)
+class Energies(Word):
+    """Tells the energies of its states, off by so much."""
+
+    off: float = 0.0
+    kind: str = "<f8"
+
+    def run(self, problem: Problem, num_states: int, *rest: Any, **named: Any) -> RawResult:
+        """Solve and tell the energies."""
+        raw = super().run(problem, num_states, *rest, **named)
+        return replace(raw, energies=(problem.energies(raw.states) + self.off).astype(self.kind))
+
+
+def test_energies_of_a_backends_own_are_held_against_the_true_ones() -> None:
+    energy = float(solve(PROBLEM, num_states=1).energies[0])
+    for told in (Energies(), Energies(kind="<f4")):  # rounding is no lie
+        assert solve(PROBLEM, num_states=5, backend=told).status is Status.PROVEN
+    for off in (-energy / 100, float("nan")):
+        with pytest.raises(BackendError, match="says that the energy of a state is"):
+            solve(PROBLEM, num_states=5, backend=Energies(off=off))
+    with pytest.raises(BackendError, match=r"returned energies of shape \(5,\) and type <U"):
+        solve(PROBLEM, num_states=5, backend=Energies(kind="<U20"))
 
 
 def checkpointed(path: Path) -> dict[str, Any]:

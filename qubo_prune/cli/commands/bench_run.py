@@ -245,10 +245,14 @@ def _solvers(suite: Suite, backends: list[str], given: list[str]) -> tuple[Solve
     from qubo_prune.backends.registry import backend_class
     from qubo_prune.bench.suites import Solver
 
-    solvers = {each.backend: each for each in suite.solvers}
+    # A suite may ask one backend several times, each with other options.
+    solvers = list(suite.solvers)
     if backends:
-        names = options.split_commas(backends)
-        solvers = {name: solvers.get(name, Solver(name)) for name in names}
+        named = {
+            name: [each for each in suite.solvers if each.backend == name] or [Solver(name)]
+            for name in options.split_commas(backends)
+        }
+        solvers = [each for chosen in named.values() for each in chosen]
     for item in given:
         key, equals, value = item.partition("=")
         name, colon, key = key.rpartition(":")
@@ -256,17 +260,22 @@ def _solvers(suite: Suite, backends: list[str], given: list[str]) -> tuple[Solve
             raise InputError(
                 f"--option takes NAME:KEY=VALUE here, got {item!r}; write e.g. tabu:walks=8."
             )
-        if name not in solvers:
+        if not any(each.backend == name for each in solvers):
             raise InputError(
                 f"--option {item} names no backend of this benchmark; name it by --backends."
             )
         own = options.parse_backend_options([f"{key}={value}"])
-        solvers[name] = dataclasses.replace(solvers[name], options={**solvers[name].options, **own})
-    for solver in solvers.values():
+        solvers = [
+            dataclasses.replace(each, options={**each.options, **own})
+            if each.backend == name
+            else each
+            for each in solvers
+        ]
+    for solver in solvers:
         backend = backend_class(solver.backend)
         if backend.availability().usable:
             backend.configured(**solver.options)
-    return tuple(solvers.values())
+    return tuple(solvers)
 
 
 def _limits(given: list[str]) -> tuple[float, ...]:

@@ -221,7 +221,7 @@ def evaluate(
     if json:
         print_json(evaluation.to_dict())
     elif not quiet:
-        _show(evaluation)
+        show_evaluation(evaluation)
     return EXIT_OUTPUT if files.failed else exit_code(evaluation.stop_reason)
 
 
@@ -275,7 +275,7 @@ def _write(evaluation: Evaluation, files: Files, out: Path | None, plot: Path | 
         files.write(plot, lambda path: plot_evaluation(evaluation, path))
 
 
-def _show(evaluation: Evaluation) -> None:
+def show_evaluation(evaluation: Evaluation) -> None:
     """Print the table, and what a reader has to know of it."""
     from qubo_prune.core.stopping import StopReason
     from qubo_prune.pruning.evaluation.tables import detectable, notes

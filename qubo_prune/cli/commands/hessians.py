@@ -120,13 +120,14 @@ def show(
 
         files.write(plot, partial(plot_diagnosis, diagnosis))
     if json:
-        print_json({**_facts(diagnosis), **_findings(diagnosis)})
+        print_json(diagnosis_to_dict(diagnosis))
     else:
-        _print_diagnosis(diagnosis)
+        print_diagnosis(diagnosis)
     return EXIT_OUTPUT if files.failed else EXIT_DONE
 
 
-def _print_diagnosis(diagnosis: Diagnosis) -> None:
+def print_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print the facts of a Hessian, and what may be wrong with it."""
     print_table(
         ("fact", "value"),
         [(key.replace("_", " "), _text(value)) for key, value in _facts(diagnosis).items()],
@@ -170,6 +171,11 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
         )
     for warning in diagnosis.warnings:
         print_text(f"Warning: {warning}", indent="  ")
+
+
+def diagnosis_to_dict(diagnosis: Diagnosis) -> dict[str, object]:
+    """Return what `hessians show --json` prints."""
+    return {**_facts(diagnosis), **_findings(diagnosis)}
 
 
 def _facts(diagnosis: Diagnosis) -> dict[str, object]:

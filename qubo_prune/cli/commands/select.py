@@ -192,7 +192,7 @@ def select(
     if json:
         print_json(selection.to_dict())
     elif not quiet:
-        _show(selection, rows)
+        show_selection(selection, rows)
     return EXIT_OUTPUT if files.failed else exit_code(selection.stop_reason)
 
 
@@ -256,11 +256,11 @@ def _criteria(items: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _show(selection: Selection, rows: int) -> None:
+def show_selection(selection: Selection, rows: int, *, names: bool = False) -> None:
     """Print the verdict, and a table of the best."""
     print_text(str(selection))
     if rows and len(selection):
-        table = selection.to_table(rows)
+        table = selection.to_table(rows, names=names)
         table.title = None  # said above, where the table is no limit
         stdout_console().print(table)
     hidden = len(selection) - rows

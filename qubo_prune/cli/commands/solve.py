@@ -91,7 +91,7 @@ def solve(
     if json:
         print_json(spectrum.to_dict())
     elif not quiet or files.failed:
-        _show(spectrum, rows)
+        show_spectrum(spectrum, rows)
     return EXIT_OUTPUT if files.failed else exit_code(spectrum.stop_reason)
 
 
@@ -129,13 +129,13 @@ def _write(
         files.write(certificate, Certificate.of(problem, spectrum, hessian=hessian).save)
 
 
-def _show(spectrum: Spectrum, rows: int) -> None:
+def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None:
     """Print what was found, as a table, and a verdict."""
     from qubo_prune.core.text import format_count, format_facts
 
     print_text(str(spectrum))
     if rows and len(spectrum):
-        table = spectrum.to_table(rows)
+        table = spectrum.to_table(rows, names=names)
         table.title = table.caption = None  # said above and below, where the table is no limit
         stdout_console().print(table)
     print_text(spectrum.advice)

@@ -109,9 +109,9 @@ def sweep(
                 files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
-            printer.print(_row(spectrum))
+            printer.print(format_row(spectrum))
 
-        printer.print(_ROW.format(*_HEADER))
+        printer.print(format_header())
         spectra = run(
             loaded,
             counts,
@@ -220,12 +220,21 @@ def _is_possible(problem: Problem, count: int) -> bool:
     return True
 
 
-def _row(spectrum: Spectrum) -> str:
+def format_header() -> str:
+    """Return the headings of the rows of a sweep."""
+    return _ROW.format(*_HEADER)
+
+
+def format_row(spectrum: Spectrum, *, names: bool = False) -> str:
     """Return the row of one M, marked where it was not solved to the end."""
     from qubo_prune.core.stopping import StopReason
 
     energies = spectrum.energies
-    lowest = format_blocks(spectrum.removed(0)) if len(energies) else "none found"
+    lowest = "none found"
+    if len(energies):
+        lowest = format_blocks(spectrum.removed(0))
+        if names:
+            lowest = ", ".join(spectrum.removed_names(0))
     stopped = spectrum.stop_reason is not StopReason.COMPLETED
     return _ROW.format(
         str(spectrum.remove),
@@ -233,6 +242,6 @@ def _row(spectrum: Spectrum) -> str:
         f"{spectrum.num_proven} of {len(spectrum)}",
         f"{energies[0]:.9g}" if len(energies) else "-",
         f"{energies[-1] - energies[0]:.3g}" if len(energies) else "-",
-        format_duration(spectrum.timings["total"]),
+        format_duration(spectrum.timings.get("total", 0.0)),
         f"{lowest}  [{spectrum.stop_reason.value}]" if stopped else lowest,
     )

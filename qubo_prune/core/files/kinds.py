@@ -118,14 +118,14 @@ def require_replaceable(path: Path, kind: Kind) -> None:
 
 def require_no_sidecar(path: Path) -> None:
     """Raise InputError where a file would be taken for the sidecar of a matrix."""
-    owner = _matrix_of_sidecar(path)
+    owner = matrix_of_sidecar(path)
     if owner is not None:
         raise InputError(
             f"{path} would be taken for the sidecar of {owner.name} beside it; name another file."
         )
 
 
-def _matrix_of_sidecar(path: Path) -> Path | None:
+def matrix_of_sidecar(path: Path) -> Path | None:
     """Return the matrix, if there is one, of which `path` is where the sidecar would be."""
     if path.suffix != ".json":
         return None

@@ -337,11 +337,24 @@ class Spectrum:
         )
         return samples
 
-    def to_table(self, max_rows: int = 20) -> Table:
-        """Return a rich table of the first `max_rows` states, for the terminal."""
+    def to_table(self, max_rows: int = 20, *, names: bool = False) -> Table:
+        """Return a rich table of the first `max_rows` states, for the terminal.
+
+        With `names`, removed blocks are shown by name instead of by index.
+        """
         from qubo_prune.core.spectrum.tables import terminal_table
 
-        return terminal_table(self, max_rows)
+        return terminal_table(self, max_rows, names)
+
+    def to_csv(self) -> str:
+        """Return all states as comma-separated values, a line each, with all digits.
+
+        The columns are ``state``, ``energy``, ``above_lowest``, ``proven``, ``removed`` and
+        ``names``; lists in a cell are separated by spaces.
+        """
+        from qubo_prune.core.spectrum.tables import spectrum_csv
+
+        return spectrum_csv(self)
 
     def _repr_html_(self) -> str:
         from qubo_prune.core.spectrum.tables import notebook_table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.text import format_blocks, format_count, printable
 
@@ -32,8 +33,26 @@ def summary(spectrum: SpectrumView) -> str:
     )
 
 
-def terminal_table(spectrum: SpectrumView, max_rows: int) -> Table:
-    """Return a rich table of the first `max_rows` states."""
+def spectrum_csv(spectrum: SpectrumView) -> str:
+    """Return all states as comma-separated values; lists in a cell are separated by spaces."""
+    return csv_text(
+        ("state", "energy", "above_lowest", "proven", "removed", "names"),
+        (
+            (
+                index,
+                float(spectrum.energies[index]),
+                float(spectrum.energies[index] - spectrum.energies[0]),
+                "yes" if index < spectrum.num_proven else "no",
+                " ".join(map(str, spectrum.removed(index))),
+                " ".join(spectrum.removed_names(index)),
+            )
+            for index in range(len(spectrum))
+        ),
+    )
+
+
+def terminal_table(spectrum: SpectrumView, max_rows: int, names: bool) -> Table:
+    """Return a rich table of the first `max_rows` states, with the names of the blocks if asked."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -45,7 +64,7 @@ def terminal_table(spectrum: SpectrumView, max_rows: int) -> Table:
             overflow="fold",
             no_wrap=column != "removed blocks",
         )
-    for row in _rows(spectrum, max_rows):
+    for row in _rows(spectrum, max_rows, names):
         table.add_row(*map(escape, row))
     return table
 
@@ -54,7 +73,7 @@ def notebook_table(spectrum: SpectrumView, max_rows: int) -> str:
     """Return an HTML table of the first `max_rows` states; everything is escaped."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in _COLUMNS)
     body = []
-    for index, row in enumerate(_rows(spectrum, max_rows)):
+    for index, row in enumerate(_rows(spectrum, max_rows, names=False)):
         hint = html.escape(printable(", ".join(spectrum.removed_names(index))))
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
         body.append(f'<tr title="{hint}">{cells}</tr>')
@@ -71,18 +90,24 @@ def _removal(spectrum: SpectrumView) -> str:
     return " + ".join(f"{count} {kind}" for kind, count in spectrum.remove.items()) or "0"
 
 
-def _rows(spectrum: SpectrumView, max_rows: int) -> list[tuple[str, ...]]:
+def _rows(spectrum: SpectrumView, max_rows: int, names: bool) -> list[tuple[str, ...]]:
     shown = min(len(spectrum), max_rows)
     return [
         (
             str(index),
             f"{spectrum.energies[index]:.9g}",
             f"{spectrum.energies[index] - spectrum.energies[0]:.3g}",
-            format_blocks(spectrum.removed(index)),
+            _removed(spectrum, index, names),
             "yes" if index < spectrum.num_proven else "no",
         )
         for index in range(shown)
     ]
+
+
+def _removed(spectrum: SpectrumView, index: int, names: bool) -> str:
+    if names:
+        return printable(", ".join(spectrum.removed_names(index)))
+    return format_blocks(spectrum.removed(index))
 
 
 def _caption(spectrum: SpectrumView, max_rows: int) -> str:

@@ -21,7 +21,17 @@ from qubo_prune.pruning.evaluation.evaluation import Evaluation
 from qubo_prune.pruning.evaluation.harness import require_library
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing, require_folder
 from qubo_prune.pruning.pipeline.settings import CompressSettings
-from qubo_prune.pruning.pipeline.steps import EVALUATION, MODEL, STEPS, Job, Report, Step, steps_of
+from qubo_prune.pruning.pipeline.steps import (
+    EVALUATION,
+    MODEL,
+    STEPS,
+    Job,
+    Prune,
+    Report,
+    Step,
+    left_over,
+    steps_of,
+)
 from qubo_prune.pruning.pipeline.workbench import Workbench
 from qubo_prune.pruning.saving import RECORD
 
@@ -202,6 +212,8 @@ def _run(
             return _stopped(job, steps, reports, stop.reason)
         if not any(report.outcome == "done now" for report in reports):
             job.bench.check()
+            if ledger.standing(Prune.name, job.folder / MODEL, {}) is not Standing.GIVEN:
+                job.bench.check_prunable()
         changes = ledger.changes(step.name, request) if standing is Standing.CHANGED else []
         why = f" again ({', '.join(changes)} changed)" if changes else ""
         tell(f"{number}/{len(steps)} {step.name}{why}: {step.summary}")
@@ -214,6 +226,8 @@ def _run(
         seconds = time.perf_counter() - begun
         ledger.finish(step.name, output, request, seconds)
         reports.append(StepReport(step.name, output, "done now", seconds))
+    for name in left_over(job.folder, job.settings):
+        tell(f"{name} is of another call with more candidates, and in no table; delete it, or not")
     evaluation = None
     if Report.is_wanted(job.settings):
         evaluation = Evaluation.load(job.folder / EVALUATION)

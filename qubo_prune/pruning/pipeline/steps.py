@@ -25,6 +25,7 @@ from qubo_prune.pruning.pipeline.settings import CompressSettings
 from qubo_prune.pruning.pipeline.workbench import Workbench
 from qubo_prune.pruning.problem_of_model import problem_of
 from qubo_prune.pruning.pruner import prune
+from qubo_prune.pruning.saving import RECORD
 from qubo_prune.pruning.selection import Selection
 from qubo_prune.pruning.selector import select
 from qubo_prune.solving.solve import solve
@@ -380,6 +381,12 @@ class Report(Step):
 def models_of(settings: CompressSettings) -> tuple[str, ...]:
     """Return the folders of the smaller models."""
     return tuple(map(model_name, range(settings.candidates)))
+
+
+def left_over(folder: Path, settings: CompressSettings) -> list[str]:
+    """Return the folders of models that an earlier call with more candidates made."""
+    made = (each.name for each in folder.glob(f"{MODEL}-*") if (each / RECORD).exists())
+    return sorted(set(made).difference(models_of(settings)))
 
 
 def removal_file(settings: CompressSettings) -> str:

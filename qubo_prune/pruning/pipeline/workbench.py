@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.problem import Problem
 from qubo_prune.hessians.calibration.calibration import Calibration
 from qubo_prune.hessians.gates.gates import Gates, find_gates
 from qubo_prune.hessians.language_model import (
@@ -20,6 +21,7 @@ from qubo_prune.hessians.samples_for_model import samples_for_model
 from qubo_prune.pruning.pipeline.digests import source_digest
 from qubo_prune.pruning.pipeline.settings import CompressSettings
 from qubo_prune.pruning.problem_of_model import problem_of
+from qubo_prune.pruning.removal.prunable import require_prunable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -182,20 +184,57 @@ class Workbench:
                 " tasks need one; add its tokenizer.json, or leave them out."
             )
         _ = self.shares
-        problem = problem_of(
-            self.gates,
-            settings.remove,
-            keep=settings.keep,
-            force=settings.force,
-            only=settings.only,
-        )
+        problem = self._problem
         if not 0 < problem.num_removed < problem.num_blocks:
             raise InputError(
                 f"remove must be from 1 to {problem.num_blocks - 1} of the {problem.num_blocks}"
                 f" blocks, not {problem.num_removed}; choose another number."
             )
 
+    def check_prunable(self) -> None:
+        """Find out whether the model can be pruned, from three removals that may be chosen.
+
+        Raises
+        ------
+        InputError
+            If it can do without none of them.
+        """
+        reason = require_prunable(self.gates, _some_removals(self._problem))
+        if reason is not None:
+            self._tell(
+                f"warning: what is selected may be refused by prune, as others are: {reason}"
+            )
+
+    @cached_property
+    def _problem(self) -> Problem:
+        settings = self.settings
+        return problem_of(
+            self.gates,
+            settings.remove,
+            keep=settings.keep,
+            force=settings.force,
+            only=settings.only,
+        )
+
     @cached_property
     def gates(self) -> Gates:
         """Its blocks."""
         return find_gates(self.model, self.settings.granularity, layers=self.settings.layers)
+
+
+def _some_removals(problem: Problem) -> list[tuple[int, ...]]:
+    """Return the removal of the first blocks that may go, of the last ones, and a spread one."""
+    picks: tuple[Callable[[list[int], int], list[int]], ...] = (
+        lambda free, count: free[:count],
+        lambda free, count: free[len(free) - count :],
+        lambda free, count: [free[k * len(free) // count] for k in range(count)],
+    )
+    return [
+        tuple(
+            sorted(
+                problem.fixed_removed.tolist()
+                + [i for each in problem.groups for i in pick(each.indices.tolist(), each.count)]
+            )
+        )
+        for pick in picks
+    ]

@@ -6,6 +6,7 @@ A rule that is wrong or missing is found out before anything is saved, by `check
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,9 @@ def extra_settings(config: Any) -> dict[str, Any]:
     }
 
 
+_NUMBER = re.compile(r"(?<=\.)(\d+)(?=\.)", re.ASCII)
+"""The number of a layer in the path of a module."""
+
 _NEMOTRON_LETTERS = {
     "mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*",
     "moe": "E", "mlp": "-",
@@ -178,6 +182,19 @@ def _repeated_types(settings: Settings, layers: Layers) -> Settings:
     return {"block_types": [types[i % len(types)] for i in layers.kept]}
 
 
+def _renumbered_paths(settings: Settings, layers: Layers) -> Settings:
+    """Of a model that lacks branches already: where they are missing, by the path of a module."""
+    numbers = {str(old): str(new) for new, old in enumerate(layers.kept)}
+    parts = {path: _NUMBER.split(path, maxsplit=1) for path in settings["missing_modules"]}
+    return {
+        "missing_modules": {
+            before + numbers[number] + after: settings["missing_modules"][path]
+            for path, (before, number, after) in parts.items()
+            if number in numbers
+        }
+    }
+
+
 def _refuse_scaled_attention(settings: Settings, _: Layers) -> Settings:
     if settings["scale_attn_by_inverse_layer_idx"]:
         raise InputError(
@@ -191,11 +208,11 @@ RULES: tuple[Rule, ...] = (
     *map(_slice, (
         "layer_types", "layers_block_type", "mlp_layer_types", "no_rope_layers", "layer_rope_theta",
         "intermediate_size", "num_attention_heads", "num_key_value_heads", "moe_layer_freq",
-        "moe_topk", "block_configs", "activation_sparsity_pattern",
+        "moe_topk", "block_configs", "activation_sparsity_pattern", "num_attention_heads_per_layer",
     )),
     *map(_remap, (
         "attn_layer_indices", "full_attn_idxs", "moe_layers", "rope_scaling_layers",
-        "mlp_only_layers",
+        "mlp_only_layers", "hybrid_layer_ids",
     )),
     *map(_recount, ("first_k_dense_replace", "max_window_layers", "num_dense_layers",
         "moe_layer_start_index")),
@@ -203,6 +220,7 @@ RULES: tuple[Rule, ...] = (
     _period("expert_layer_period", "expert_layer_offset"),
     Rule(("decoder_sparse_step", "mlp_only_layers"), _sparse_step),
     Rule(("attention_layers", "attention_types"), _attention_types, "gpt_neo"),
+    Rule(("missing_modules",), _renumbered_paths),
     Rule(("block_types",), _repeated_types, "recurrent_gemma"),
     Rule(("scale_attn_by_inverse_layer_idx",), _refuse_scaled_attention),
 )  # fmt: skip

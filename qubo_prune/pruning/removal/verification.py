@@ -80,7 +80,10 @@ class Expectation:
         number = reloaded.num_parameters()
         if number != self.num_parameters:
             fail(f"it has {number:,} parameters, but {self.num_parameters:,} are left")
-        logits = run(reloaded, self._tokens.to(reloaded.device)).to(self._logits.device)
+        try:
+            logits = run(reloaded, self._tokens.to(reloaded.device)).to(self._logits.device)
+        except Exception as error:  # noqa: BLE001 - whatever code of the model raises
+            fail(f"it cannot be run ({' '.join(str(error).split()):.200})", error)
         difference = float((logits - self._logits).abs().max())
         # Atomic additions on a GPU: then there are no bits to compare, only rounding.
         allowed = 0.0 if self._repeats else rounding(self._logits)

@@ -7,6 +7,7 @@ import json
 import os
 import time
 import warnings
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -113,16 +114,7 @@ class Checkpoint:
         self.save_if_due(ledger)
 
     def _load(self) -> None:
-        reader = Reader(
-            self._path, "checkpoint", "delete it, or name another file, to start afresh"
-        )
-        fields = reader.parse(read_file(self._path))
-        reader.check_version(fields, FORMAT_VERSION)
-        digest = reader.get(fields, "sha256", as_string)
-        if digest != _digest(
-            {k: v for k, v in fields.items() if k not in ("format_version", "sha256")}
-        ):
-            reader.fail("its contents do not match its sha256")
+        fields, reader = _read(self._path)
         self._compare(reader.as_object(fields.get("run"), "run"))
         finished = _ranges(reader.get(fields, "finished", as_index_lists), reader)
         if finished and finished[-1][1] > self._partition.num_tasks:
@@ -147,6 +139,62 @@ class Checkpoint:
                     f" {key}={format_value(run.get(key))} in place of {format_value(value)}; name"
                     " another file, or repeat that run as it was."
                 )
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What a checkpoint says without the problem that it belongs to.
+
+    Attributes
+    ----------
+    run : dict
+        What has to be the same for the run to be taken up.
+    tasks_finished, num_tasks : int
+        How many tasks are done, of how many.
+    states_visited : int
+        How many states they held.
+    removed : list of list of int
+        The best states so far, as removed blocks.
+    """
+
+    run: dict[str, Any]
+    tasks_finished: int
+    num_tasks: int
+    states_visited: int
+    removed: list[list[int]]
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFacts:
+    """Read a checkpoint for people.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is damaged.
+    """
+    fields, reader = _read(Path(path))
+    run = reader.as_object(fields.get("run"), "run")
+    finished = _ranges(reader.get(fields, "finished", as_index_lists), reader)
+    return CheckpointFacts(
+        run=run,
+        tasks_finished=sum(stop - first for first, stop in finished),
+        num_tasks=reader.get(run, "num_tasks", as_large_integer),
+        states_visited=reader.get(fields, "num_finished", as_large_integer),
+        removed=reader.get(fields, "removed", as_index_lists),
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Reader]:
+    """Return the contents of a checkpoint that is whole."""
+    reader = Reader(path, "checkpoint", "delete it, or name another file, to start afresh")
+    fields = reader.parse(read_file(path))
+    reader.check_version(fields, FORMAT_VERSION)
+    digest = reader.get(fields, "sha256", as_string)
+    if digest != _digest(
+        {k: v for k, v in fields.items() if k not in ("format_version", "sha256")}
+    ):
+        reader.fail("its contents do not match its sha256")
+    return fields, reader
 
 
 def _identity(engine: Engine) -> dict[str, Any]:
