@@ -316,8 +316,8 @@ class Spectrum:
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `save` writes as JSON, in plain Python types.
 
-        Infinite bounds are the strings "Infinity" and "-Infinity", which strict JSON has no
-        numbers for. `removed` lists the block indices that each state removes.
+        A lower bound of which nothing is known is None; one of which no state is missing is the
+        string "Infinity", which strict JSON has no number for. `removed` lists the block indices that each state removes.
         """
         from qubo_prune.core.spectrum.files import to_dict
 
