@@ -368,9 +368,11 @@ class Problem:
         )
 
     def _repr_html_(self) -> str:
-        asked = self.remove
-        if not isinstance(asked, int):
-            asked = ", ".join(f"{count} {kind}" for kind, count in asked.items())
+        asked = (
+            str(self.remove)
+            if isinstance(self.remove, int)
+            else ", ".join(f"{count} {kind}" for kind, count in self.remove.items())
+        )
         facts = {
             "blocks": self.num_blocks,
             "remove": asked,
