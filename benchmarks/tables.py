@@ -80,7 +80,7 @@ def by_count(rows: list[Row]) -> str:
 
 
 def at_every_m(rows: list[Row]) -> str:
-    """Return one line per Hessian and length of list, of which M has to have that many states."""
+    """Return one line per Hessian and length of list; where there are fewer states, of all."""
     body = []
     for name in dict.fromkeys(row["instance"] for row in rows):
         for k in (100, 1000):
@@ -108,6 +108,7 @@ STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "everyday": by_count,
     "recall": found,
     "hard": found,
+    "every-m": at_every_m,
 }
 _EXACT = "branch-and-bound"
 

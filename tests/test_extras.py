@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OPTIONAL = [
     *("accelerate", "cupy", "dask", "datasets", "distributed", "gurobipy", "lm_eval", "peft"),
     *("pyscipopt", "qiskit", "qiskit_aer", "qiskit_optimization", "safetensors", "scipy"),
-    *("torch", "transformers", "trl"),
+    *("torch", "transformers"),
 ]
 """The modules that extras install."""
 

@@ -298,8 +298,10 @@ class _Clock:
     def add(self, run: Run) -> None:
         """Take note of a run."""
         self._left.pop(run.key, None)
-        self._last = time.monotonic()
-        took = run.measure("wall_seconds") or 0.0
+        before, self._last = self._last, time.monotonic()
+        took = _STARTUP_SECONDS + (run.measure("wall_seconds") or 0.0)
+        if self._executor.num_workers() == 1:
+            took = self._last - before  # with the start of the process
         self._took.setdefault((run.backend, run.time_limit), []).append(took)
 
     def progress(self) -> Progress:
@@ -308,7 +310,7 @@ class _Clock:
         left = 0.0
         for run in self._left.values():
             took = self._took.get((run.backend, run.time_limit))
-            left += _STARTUP_SECONDS + (fmean(took) if took else run.time_limit or 0.0)
+            left += fmean(took) if took else _STARTUP_SECONDS + (run.time_limit or 0.0)
         finished = self._total - len(self._left)
         rate = finished / max(1e-9, now - self._began)
         current = next(iter(self._left.values()), None)

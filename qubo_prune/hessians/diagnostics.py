@@ -4,6 +4,7 @@ warnings.
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.gradients import as_gradients, gradients_path, load_gradients
 from qubo_prune.core.files.hessian import HessianFile, load_hessian
 from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.text import plural, printable
 from qubo_prune.core.validation import as_count
 from qubo_prune.hessians.stability import Stability, bootstrap
 from qubo_prune.solving.solve import solve
@@ -39,7 +41,7 @@ _SPLITS = 20
 _PARTS = (8, 4, 2)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
     """What a Hessian, and its per-sample gradients where they are at hand, say about themselves.
 
@@ -92,6 +94,23 @@ class Diagnosis:
     split_half: float | None
     stability: Stability | None
     warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        samples = "" if self.samples is None else f" of {plural(self.samples, 'sample')}"
+        facts = (
+            f"{self.file.path.name}: {plural(self.file.num_blocks, 'block')}{samples}, rank"
+            f" {self.rank}, effective rank {self.effective_rank:.4g}, condition number"
+            f" {self.condition_number:.4g}; {plural(len(self.warnings), 'warning')}"
+        )
+        return printable(facts) + "".join(f"\n- {each}" for each in self.warnings)
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis: {str(self).splitlines()[0]}>"
+
+    def _repr_html_(self) -> str:
+        first, *warnings = (html.escape(line) for line in str(self).splitlines())
+        listed = "".join(f"<li>{each.removeprefix('- ')}</li>" for each in warnings)
+        return f"<p>{first}</p>" + (f"<ul>{listed}</ul>" if listed else "")
 
     def correlated_pairs(self, count: int) -> list[tuple[int, int, float]]:
         """Return the pairs of blocks with the largest absolute correlation, that one first."""

@@ -83,7 +83,7 @@ def sample_gradients(
     head = gates.head
     ids, rows, columns, labels = padded_batch(model, tokens, targets)
     losses = torch.zeros(len(tokens), dtype=torch.float64)
-    with frozen(model), _checkpointing(gates.layers), torch.enable_grad():
+    with frozen(model), recomputing(gates.layers), torch.enable_grad():
         values = torch.ones(len(tokens), len(gates), dtype=torch.float64, device=ids.device)
         values[:, list(removed)] = 0
         values.requires_grad_()
@@ -158,17 +158,27 @@ def padded_batch(
     model: nn.Module, tokens: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.bool_]]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return padded ids, and of each counted prediction its row, its column and its label."""
+    ids = _padded(tokens)
+    counted = np.stack([np.pad(each, (0, ids.shape[1] - len(each))) for each in targets])
+    rows, positions = np.nonzero(counted)
+    return (
+        torch.from_numpy(ids).to(input_device(model)),
+        torch.from_numpy(rows),
+        torch.from_numpy(positions - 1),
+        torch.from_numpy(ids[rows, positions]),
+    )
+
+
+def padded_ids(model: nn.Module, tokens: Sequence[NDArray[np.int64]]) -> Tensor:
+    """Return the tokens of samples, (B, T), padded on the right, where a model takes them."""
+    return torch.from_numpy(_padded(tokens)).to(input_device(model))
+
+
+def _padded(tokens: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     longest = max(map(len, tokens))
     # A sample's own last token is a valid id in every vocabulary.
     ids = np.stack([np.pad(each, (0, longest - len(each)), mode="edge") for each in tokens])
-    counted = np.stack([np.pad(each, (0, longest - len(each))) for each in targets])
-    rows, positions = np.nonzero(counted)
-    return (
-        torch.from_numpy(ids.astype(np.int64)).to(input_device(model)),
-        torch.from_numpy(rows),
-        torch.from_numpy(positions - 1),
-        torch.from_numpy(ids[rows, positions].astype(np.int64)),
-    )
+    return ids.astype(np.int64)
 
 
 def chunk_size(vocabulary: int, chunk_tokens: int | None) -> int:
@@ -192,7 +202,7 @@ def _check_finite(
 
 
 @contextlib.contextmanager
-def _checkpointing(layers: Sequence[nn.Module]) -> Iterator[None]:
+def recomputing(layers: Sequence[nn.Module]) -> Iterator[None]:
     """Let gradient checkpointing work, which needs training mode, and nothing else of that mode."""
     active = [layer for layer in layers if getattr(layer, "gradient_checkpointing", False)]
     places = {

@@ -142,6 +142,7 @@ def load_model(
     device_map: str | None = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    in_4bit: bool = False,
 ) -> PreTrainedModel:
     """Load a causal language model, ready for `extract`.
 
@@ -158,6 +159,8 @@ def load_model(
         Branch, tag or commit on the hub.
     trust_remote_code : bool
         Run the Python code that comes with the model.
+    in_4bit : bool
+        Quantise its weights to the 4 bits of NF4, by bitsandbytes.
 
     Raises
     ------
@@ -168,6 +171,7 @@ def load_model(
     """
     require_dtype(dtype)
     transformers = _transformers()
+    quantised = _in_4bit(dtype) if in_4bit else {}
     check_config(name, revision=revision, trust_remote_code=trust_remote_code)
     _refuse_pointers(name)
     with said_of(name):
@@ -179,6 +183,7 @@ def load_model(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # to be refused below, by name
+            **quantised,
         )
     for key, found, wanted in sorted(report["mismatched_keys"]):
         raise InputError(
@@ -203,6 +208,26 @@ def load_model(
         setattr(loaded, _SURPLUS, surplus)
     model: PreTrainedModel = loaded.eval()
     return model
+
+
+def _in_4bit(dtype: str) -> dict[str, Any]:
+    """Return how to load a model in 4 bits."""
+    import importlib.util
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(
+            "loading in 4 bits is done by bitsandbytes, which is not installed; install it with:"
+            " pip install bitsandbytes, or load the original as it is."
+        )
+    from transformers import BitsAndBytesConfig
+
+    return {
+        "quantization_config": BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype="bfloat16" if dtype == "auto" else dtype,
+        )
+    }
 
 
 @contextmanager

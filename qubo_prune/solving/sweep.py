@@ -16,6 +16,7 @@ from qubo_prune.core.validation import as_states
 from qubo_prune.search.repair import nearest_feasible
 from qubo_prune.solving.arguments import as_stop, require_problem
 from qubo_prune.solving.solve import solve
+from qubo_prune.solving.sweeps import Sweep
 
 Remove = int | Mapping[str, int]
 
@@ -31,7 +32,7 @@ def sweep(
     progress: Callable[[Progress], None] | None = None,
     warm_start: ArrayLike | None = None,
     **arguments: Any,
-) -> dict[Any, Spectrum]:
+) -> Sweep:
     """Solve one Hessian for many M: the Hessian is computed once (paper, end of section 3).
 
     Each solve starts from the states of the one before it, with blocks added or dropped. Ctrl-C or
@@ -54,8 +55,9 @@ def sweep(
 
     Returns
     -------
-    dict
-        The spectra by M, or by a tuple of sorted (kind, count) pairs where `remove` is a mapping.
+    Sweep
+        A dict of the spectra by M, or by a tuple of sorted (kind, count) pairs where `remove`
+        is a mapping.
 
     Examples
     --------
@@ -71,7 +73,7 @@ def sweep(
         )
     problems = list(_all_counts(problem) if removes is None else map(problem.with_remove, removes))
     stop = as_stop(stop, time_limit, max_evaluations, progress)
-    spectra: dict[Any, Spectrum] = {}
+    spectra = Sweep()
     known = None
     if warm_start is not None:
         known = as_states(warm_start, problem.num_blocks, "warm_start")

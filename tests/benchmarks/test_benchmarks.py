@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import enumeration, gpu, proofs, recall_every_m
+from benchmarks import enumeration, gpu, proofs
 from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 from qubo_prune.backends import backend_class
@@ -65,15 +65,6 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
     assert evaluation.table(stored["rows"]) in page_of_benchmarks()
 
 
-def test_the_documentation_says_what_tabu_missed_at_every_m() -> None:
-    stored = json.loads((ROOT / "benchmarks" / "results" / "recall_every_m.json").read_text())
-    lines = recall_every_m.table(stored["rows"]).splitlines()[2:]
-    for line in lines:
-        cells = line.strip("| ").split(" | ")
-        assert cells[3:5] == ["100.0 %", "none"]
-        assert f"| `{cells[0]}` | {int(cells[1]):,} | {cells[2]} | 100 % |" in page_of_benchmarks()
-
-
 def test_every_case_is_an_instance_of_the_stored_proofs() -> None:
     stored = json.loads((ROOT / "benchmarks" / "results" / "proofs.json").read_text("utf-8"))
     measured = {(row["family"], row["N"], row["M"]) for row in stored["rows"]}
@@ -93,7 +84,6 @@ def test_every_case_is_an_instance_of_the_stored_proofs() -> None:
         "measurement",
         "proofs",
         "qaoa",
-        "recall_every_m",
     ],
 )
 def test_smoke_mode(words: str) -> None:

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from qubo_prune.bench import Run, read_results
+from qubo_prune.bench import Run, append_run, read_results
 from qubo_prune.bench.processes import Job, execute
 from qubo_prune.bench.results import Outcome, ReferenceKind
 
@@ -124,6 +125,13 @@ def test_a_benchmark_from_run_to_page(run: Any, place: Path) -> None:
     assert len(template[0]) == 27
     assert [row["# Successful Runs"] for row in template] == ["1", "0", "0", "0"]
     assert "not to be believed: energy" in template[3]["Remarks"]
+    lower = tuple(energy - 1.0 for energy in tabu.reference_energies)
+    append_run("forged.jsonl", replace(tabu, reference_energies=lower))
+    forged = run("bench", "check", "forged.jsonl")
+    assert forged.code == 1
+    said = " ".join(forged.out.split())
+    assert "its reference is not the certified spectrum" in said
+    assert "recall_20 is 0.0, not 1.0" in said
 
 
 def test_same_seeds_give_the_same_results_and_other_failures_are_told_apart(
@@ -343,10 +351,6 @@ def test_a_line_that_was_changed_is_found(run: Any, place: Path) -> None:
     job = a_job(backend="solvers.py:Naive", limit=5)
     done = execute(job)
     assert done is not None
-    from dataclasses import replace
-
-    from qubo_prune.bench import append_run
-
     energies = (done.energies[0] - 1.0, *done.energies[1:])
     append_run("r.jsonl", replace(done, energies=energies))
     ran = run("bench", "check", "r.jsonl")

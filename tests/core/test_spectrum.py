@@ -434,6 +434,17 @@ def test_json_is_the_documented_object(tmp_path: Path, spectrum: Spectrum) -> No
     assert unbounded["lower_bound"] == "Infinity"
 
 
+def test_an_unknown_bound_is_null_and_the_former_word_for_it_is_read(tmp_path: Path) -> None:
+    problem = Problem(np.eye(7), remove=3, names=NAMES)
+    found = solve_by_hand(problem, num_proven=0, status=Status.HEURISTIC, lower_bound=-math.inf)
+    fields = found.to_dict()
+    assert fields["lower_bound"] is None
+    path = tmp_path / "s.json"
+    for written in (None, "-Infinity"):
+        path.write_text(json.dumps({**fields, "lower_bound": written}))
+        assert Spectrum.load(path).to_dict() == fields
+
+
 def drop(key: str) -> Damage:
     return lambda fields: fields.pop(key)
 
@@ -463,7 +474,7 @@ HOSTILE = [
     (put("num_proven", 11), "num_proven must be at most the number of states"),
     (put("num_proven", -1), "num_proven must be at least 0"),
     (put("num_proven", 3), "the status is proven, but only 3 of 10 states are"),
-    (put("lower_bound", None), "lower_bound has a wrong value, None"),
+    (put("lower_bound", None), "said to be proven"),
     (put("lower_bound", "inf"), "lower_bound has a wrong value, 'inf'"),
     (put("lower_bound", "-Infinity"), "said to be proven"),
     (put("lower_bound", 10**400), "lower_bound has a wrong value, 1.00e400"),

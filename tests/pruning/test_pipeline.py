@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,13 +17,14 @@ import pytest
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.spectrum import Spectrum
-from qubo_prune.core.stopping import StopReason
+from qubo_prune.core.stopping import Progress, StopReason
 from qubo_prune.pruning.evaluation.evaluation import Evaluation
+from qubo_prune.pruning.healing.distillation.settings import DistillSettings
 from qubo_prune.pruning.pipeline.compress import Compressed
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing
 from qubo_prune.pruning.pipeline.settings import CompressSettings, preset
 from qubo_prune.pruning.pipeline.steps import Job
-from qubo_prune.pruning.pipeline.workbench import Workbench, shares
+from qubo_prune.pruning.pipeline.workbench import Shares, Workbench, shares
 from qubo_prune.pruning.selection import Selection
 
 torch = pytest.importorskip("torch")
@@ -424,3 +426,103 @@ def test_a_step_that_was_killed_after_writing_counts_as_done(tmp_path: Path) -> 
     assert Ledger(tmp_path).standing("step", file, request) is Standing.GIVEN
     file.unlink()
     assert Ledger(tmp_path).standing("step", file, request) is Standing.MISSING
+
+
+HEALING = replace(
+    SETTINGS,
+    heal=("linear", "distill"),
+    heal_samples=20,
+    distillation=DistillSettings(step_samples=4, learning_rate=1e-3, epochs=2),
+)
+
+
+def test_healing_adds_models_and_does_nothing_else_again(given: Path, out: Path) -> None:
+    before = contents(out)
+    compressed = run(given, out, HEALING)
+    assert outcomes(compressed) == {
+        **dict.fromkeys(("extract", "solve", "select", "prune"), "done before"),
+        **dict.fromkeys(("heal-linear", "heal-distill", "evaluate"), "done now"),
+    }
+    after = contents(out)
+    for key in ("hessian", "energies", "selection", "weights", "record"):
+        assert after[key] == before[key]
+    names = ["original", "04-model", "05-healed-linear", "05-healed-linear-distill"]
+    evaluation = compressed.evaluation
+    assert evaluation is not None
+    assert list(evaluation.models) == names
+    divergences = [evaluation.metric(name, "KL") for name in names[1:]]
+    assert divergences[2].value < divergences[0].value
+    for name in names[1:]:
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            out / name, output_loading_info=True
+        )
+        assert model.config.num_hidden_layers == 4
+        assert not any(report[key] for key in ("missing_keys", "unexpected_keys"))
+    card = (out / names[3] / "README.md").read_text()
+    assert "`linear`" in card
+    assert "`distill`" in card
+    assert "## How good it is" in card
+    healing = json.loads((out / names[3] / "heal.json").read_text())
+    assert healing["calibration"]["samples"] == 20
+    assert outcomes(run(given, out, HEALING)) == dict.fromkeys(
+        ("extract", "solve", "select", "prune", "heal-linear", "heal-distill", "evaluate"),
+        "done before",
+    )
+    other = replace(HEALING, distillation=replace(HEALING.distillation, epochs=1))
+    assert [k for k, v in outcomes(run(given, out, other)).items() if v == "done now"] == [
+        "heal-distill", "evaluate",
+    ]  # fmt: skip
+
+
+def test_healing_that_is_stopped_leaves_no_half_healed_model(given: Path, out: Path) -> None:
+    """It goes on from what it had, to the same weights."""
+    slow = replace(
+        HEALING,
+        heal=("distill",),
+        distillation=replace(HEALING.distillation, epochs=10),
+    )
+    whole = Path(shutil.copytree(out, out.with_name("whole")))
+    assert run(given, whole, slow).complete
+
+    def stop_after_some(progress: Progress) -> None:
+        if "step 20 of" in progress.message:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    compressed = run(given, out, slow, progress=stop_after_some)
+    assert compressed.stop_reason is StopReason.INTERRUPTED
+    assert not (out / "05-healed-distill").exists()
+    assert len(list(out.glob(".05-healed-distill.healing/*"))) == 1
+    assert run(given, out, slow).complete
+    assert not list(out.glob(".05-healed-distill.healing"))
+    first, second = (each / "05-healed-distill" / "model.safetensors" for each in (whole, out))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_healing_is_planned(given: Path, out: Path) -> None:
+    steps = {
+        step.name: step for step in plan(given / "tiny", [str(given / "tokens.npy")], out, HEALING)
+    }
+    assert [name for name, step in steps.items() if step.standing == "to do"] == [
+        "heal-linear", "heal-distill",
+    ]  # fmt: skip
+    assert all((steps[name].seconds or 0) > 0 for name in ("heal-linear", "heal-distill"))
+    assert steps["evaluate"].standing == "to do again"
+
+
+@pytest.mark.parametrize(
+    ("heal", "message"),
+    [
+        (("cure",), r"no method of healing 'cure'; choose from rescale, linear, distill"),
+        (("linear", "linear"), r"heal must name each method once, not 'linear,linear'"),
+    ],
+)
+def test_wrong_methods_are_refused(heal: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(SETTINGS, heal=heal)
+
+
+def test_healing_gets_what_the_report_leaves() -> None:
+    settings = replace(SETTINGS, heal=("distill",), heal_samples=30)
+    assert shares(100, settings) == Shares(12, 8, (30, 34), 30)
+    assert shares(20, settings) == Shares(12, 8, (16, 20), 16)
+    assert shares(12, settings) == Shares(9, 8, (9, 12), 9)

@@ -17,6 +17,7 @@ from qubo_prune.cli.commands.evaluate import (
     TextFiles,
     TextTokens,
 )
+from qubo_prune.cli.distillation import DistillOptions
 from qubo_prune.cli.files import Files, require_writable
 from qubo_prune.cli.models import ModelOptions, SequenceLength, silence_libraries
 from qubo_prune.cli.output import (
@@ -81,6 +82,20 @@ Candidates = Annotated[
         metavar="COUNT", help="How many of the best removals become models, the best one first."
     ),
 ]
+Heal = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAMES",
+        help="Heal the best one by these methods, each on what the one before has left: rescale,"
+        " linear, distill.",
+    ),
+]
+HealSamples = Annotated[
+    int,
+    typer.Option(
+        metavar="COUNT", help="Samples to heal with, none of which the report looks at.", min=1
+    ),
+]
 States = Annotated[int, typer.Option(metavar="K", help="How many of the lowest energies.")]
 SolveSeconds = Annotated[
     float, typer.Option(metavar="S", help="Most seconds for finding and proving them.")
@@ -124,6 +139,9 @@ def compress(
     sequence_length: SequenceLength = 512,
     objective: Objective = "loss",
     candidates: Candidates = 1,
+    heal: Heal = [],  # noqa: B006
+    heal_samples: HealSamples = 512,
+    distillation: DistillOptions,
     states: States = 100,
     backend: options.BackendName = BACKEND,
     solve_seconds: SolveSeconds = 60.0,
@@ -134,7 +152,7 @@ def compress(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Make a model smaller: extract, solve, select, prune, and say how good it is.
+    """Make a model smaller: extract, solve, select, prune, heal, and say how good it is.
 
     Each step writes a file into the folder that can be looked at or replaced by hand; what depends
     on it is then done again. Interrupted or killed, the same command goes on where it was. Exits
@@ -168,6 +186,7 @@ def compress(
         "include_path": None if include_path is None else str(include_path),
         "latency": not no_latency,
     }
+    own |= _healing(heal, heal_samples, distillation)
     settings = _settings(context, preset, source, own, counts, allowed)
 
     say = _no_sentence if quiet else tell
@@ -201,6 +220,21 @@ def _tasks(items: Sequence[str]) -> tuple[str, ...]:
     """Return the names of ``--tasks``; ``none`` for none of them."""
     names = options.split_commas(items)
     return () if names == ["none"] else tuple(names)
+
+
+def _healing(names: Sequence[str], samples: int, distillation: DistillOptions) -> dict[str, Any]:
+    """Return the settings of healing; refuse those of a method that is not asked for."""
+    from qubo_prune.pruning.healing.distillation.settings import DistillSettings
+
+    methods, given = tuple(options.split_commas(names)), distillation.given()
+    if given and "distill" not in methods:
+        option = next(iter(given)).replace("_", "-")
+        raise InputError(f"--{option} is for --heal distill, which is not asked for; leave it out.")
+    return {
+        "heal": methods,
+        "heal_samples": samples,
+        "distillation": DistillSettings(**given),
+    }
 
 
 def _no_sentence(_: str) -> None:
@@ -245,7 +279,8 @@ def _settings(
     given = {
         name: value
         for name, value in values.items()
-        if options.was_given(context, "no_latency" if name == "latency" else name)
+        if name == "distillation"  # of which no preset says anything
+        or options.was_given(context, "no_latency" if name == "latency" else name)
     }
     return preset(preset_name, remove=remove, **given)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.distillation import DistillOptions
 from qubo_prune.cli.files import require_writable
 from qubo_prune.cli.models import (
     BatchSize,
@@ -21,7 +22,6 @@ from qubo_prune.cli.models import (
     Layers,
     MaskPrompt,
     ModelOptions,
-    Samples,
     Seed,
     SequenceLength,
     Split,
@@ -53,7 +53,8 @@ Method = Annotated[
     list[str],
     typer.Option(
         metavar="NAMES",
-        help="What to do, in this order: rescale, linear, as rescale,linear.  [default: linear]",
+        help="What to do, in this order: rescale, linear, distill, as linear,distill. "
+        " [default: linear]",
     ),
 ]
 Blocks = Annotated[
@@ -61,6 +62,15 @@ Blocks = Annotated[
     typer.Option(
         metavar="BLOCKS",
         help="The layers that are missing, as 3,10-12.  [default: what prune.json says]",
+    ),
+]
+SamplesToHeal = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        metavar="COUNT",
+        help="How many samples to heal with.  [default: 64; 4096 to distil]",
+        min=1,
     ),
 ]
 HeldOut = Annotated[
@@ -78,14 +88,24 @@ Ridge = Annotated[
 ]
 
 
+Original4Bit = Annotated[
+    bool,
+    typer.Option("--original-4bit", help="Load the original in 4 bits (NF4), by bitsandbytes."),
+]
+SAMPLES = 64
+SAMPLES_TO_DISTILL = 4096
+
+
+@options.spread
 def heal(
+    *,
     model: Folder,
     original: OriginalModel,
     data: Data,
     out: Out,
     method: Method = [],  # noqa: B006 - typer copies it
     blocks: Blocks = [],  # noqa: B006
-    samples: Samples = 64,
+    samples: SamplesToHeal = None,
     held_out: HeldOut = 64,
     sequence_length: SequenceLength = 512,
     seed: Seed = 0,
@@ -95,6 +115,8 @@ def heal(
     mask_prompt: MaskPrompt = False,
     data_revision: DataRevision = None,
     ridge: Ridge = None,
+    distillation: DistillOptions,
+    original_4bit: Original4Bit = False,
     batch_size: BatchSize = BATCH_SIZE,
     dtype: Dtype = "auto",
     device: Device = "auto",
@@ -107,12 +129,12 @@ def heal(
     """Bring a pruned model nearer to its original, and save it.
 
     `rescale` and `linear` need no training and take one pass over the samples for each run of
-    removed layers. The folder gets its name only when it was loaded again and gives the logits of
-    the healed model. Exits with 0 when done, 2 on bad input or if nothing can be done for this
-    model, 3 when the time limit and 130 when Ctrl-C came first, 4 when the folder cannot be
-    written.
+    removed layers; `distill` trains the model to predict what the original predicts. The folder
+    gets its name only when it was loaded again and gives the logits of the healed model. Exits with
+    0 when done, 2 on bad input or if nothing can be done for this model, 3 when the time limit and
+    130 when Ctrl-C came first, 4 when the folder cannot be written.
     """
-    chosen = _methods(method, linear={"ridge": ridge})
+    chosen = _methods(method, linear={"ridge": ridge}, distill=distillation.given())
     _check_out(out, [Path(model), *map(Path, data)])
     source = ModelOptions(
         model=model,
@@ -127,8 +149,10 @@ def heal(
         trust_remote_code=trust_remote_code,
     )
     source.check(quiet)
-    drawn = source.load_samples(samples + held_out, sequence_length, quiet=quiet)
-    to_heal, to_measure = _divided(drawn, samples, held_out)
+    distils = any(each.name == "distill" for each in chosen)
+    wanted = samples or (SAMPLES_TO_DISTILL if distils else SAMPLES)
+    drawn = source.load_samples(wanted + held_out, sequence_length, quiet=quiet)
+    to_heal, to_measure = _divided(drawn, wanted, held_out)
 
     from qubo_prune.core.stopping import Stop
     from qubo_prune.pruning.healing.healer import heal as run
@@ -152,7 +176,7 @@ def heal(
                 data=data,
                 method=",".join(method),
                 blocks=",".join(blocks),
-                samples=samples if samples != 64 else None,
+                samples=samples,
                 held_out=held_out if held_out != 64 else None,
                 sequence_length=sequence_length if sequence_length != 512 else None,
                 seed=seed or None,
@@ -162,12 +186,16 @@ def heal(
                 mask_prompt=mask_prompt,
                 data_revision=data_revision,
                 ridge=ridge,
+                **distillation.given(),
+                original_4bit=original_4bit,
+                batch_size=batch_size if batch_size != BATCH_SIZE else None,
                 dtype=dtype if dtype != "auto" else None,
                 layers=layers,
                 trust_remote_code=trust_remote_code,
                 out=out,
             ),
             trust_remote_code=trust_remote_code,
+            original_4bit=original_4bit,
             stop=Stop(time_limit, progress=watch.progress),
         )
     _show(healed, json=json, quiet=quiet)
@@ -226,7 +254,7 @@ def _divided(
     drawn: Calibration, samples: int, held_out: int
 ) -> tuple[Calibration, Calibration | None]:
     """Return the samples to heal with and those to measure on; where there are too few for both,
-    each gets its share.
+    the latter get at most a quarter.
     """
     if not held_out:
         return drawn, None
@@ -236,7 +264,8 @@ def _divided(
             " --held-out 0."
         )
     count = len(drawn)
-    kept = max(1, min(samples, round(count * samples / (samples + held_out))))
+    measured = min(held_out, max(1, count // 4)) if count < samples + held_out else held_out
+    kept = count - measured
     return drawn.part(0, kept), drawn.part(kept, count)
 
 

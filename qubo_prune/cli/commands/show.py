@@ -160,6 +160,7 @@ def _spectrum(path: Path) -> _Shown:
 def _sweep(folder: Path) -> _Shown:
     """Show the spectra of a folder, by the number of removed blocks."""
     from qubo_prune.core.spectrum.spectrum import Spectrum
+    from qubo_prune.solving.sweeps import Sweep
 
     found = [
         each
@@ -186,23 +187,7 @@ def _sweep(folder: Path) -> _Shown:
         "sweep",
         lambda: {"spectra": [spectrum.to_dict() for spectrum in spectra]},
         table,
-        (
-            *("remove", "num_states_total", "states", "num_proven", "status", "lowest_energy"),
-            *("removed", "names"),
-        ),
-        [
-            (
-                str(spectrum.remove),
-                spectrum.num_states_total,
-                len(spectrum),
-                spectrum.num_proven,
-                spectrum.status.value,
-                float(spectrum.energies[0]) if len(spectrum) else None,
-                " ".join(map(str, spectrum.removed(0))) if len(spectrum) else None,
-                " ".join(spectrum.removed_names(0)) if len(spectrum) else None,
-            )
-            for spectrum in spectra
-        ],
+        csv=Sweep(enumerate(spectra)).to_csv,
     )
 
 

@@ -133,7 +133,7 @@ def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None
     """Print what was found, as a table, and a verdict."""
     from qubo_prune.core.text import format_count, format_facts
 
-    print_text(str(spectrum))
+    print_text(spectrum.summary())
     if rows and len(spectrum):
         table = spectrum.to_table(rows, names=names)
         table.title = table.caption = None  # said above and below, where the table is no limit

@@ -198,6 +198,20 @@ def from_bound(bound: float) -> float | str:
     return bound if math.isfinite(bound) else _INFINITIES[bound]
 
 
+def from_lower_bound(bound: float) -> float | str | None:
+    """Return a lower bound as JSON has it: null where nothing is known, which is -inf.
+
+    >>> from_lower_bound(-math.inf), from_lower_bound(0.5), from_lower_bound(math.inf)
+    (None, 0.5, 'Infinity')
+    """
+    return None if bound == -math.inf else from_bound(bound)
+
+
+def as_lower_bound(value: Any) -> float:
+    """Return what `from_lower_bound` made of a bound, now or before it knew null."""
+    return -math.inf if value is None else as_bound(value)
+
+
 def from_any_float(value: float) -> float | str | None:
     """Return any float as JSON has it, where NaN is null."""
     return None if math.isnan(value) else from_bound(value)

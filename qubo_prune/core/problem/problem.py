@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.constraint import Constraint, Group, make_constraint
 from qubo_prune.core.problem.reduced import ReducedProblem
-from qubo_prune.core.text import format_count
+from qubo_prune.core.text import format_blocks, format_count
 from qubo_prune.core.validation import (
     as_blocks,
     as_finite_float,
@@ -365,6 +366,26 @@ class Problem:
             fixed_removed=self.fixed_removed,
             num_blocks=self.num_blocks,
         )
+
+    def _repr_html_(self) -> str:
+        asked = (
+            str(self.remove)
+            if isinstance(self.remove, int)
+            else ", ".join(f"{count} {kind}" for kind, count in self.remove.items())
+        )
+        facts = {
+            "blocks": self.num_blocks,
+            "remove": asked,
+            "keep": format_blocks(sorted(self.keep)) or "none",
+            "force": format_blocks(sorted(self.force)) or "none",
+            "only": self.only or "all kinds",
+            "removals": format_count(self.num_states),
+        }
+        rows = "".join(
+            f"<tr><th>{key}</th><td>{html.escape(str(value))}</td></tr>"
+            for key, value in facts.items()
+        )
+        return f"<table><caption>Problem</caption><tbody>{rows}</tbody></table>"
 
     def __repr__(self) -> str:
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -19,6 +19,7 @@ from qubo_prune.core.validation import as_count, as_names, as_real_array, as_rem
 
 if TYPE_CHECKING:
     import dimod
+    import pandas as pd
     from rich.table import Table
 
     from qubo_prune.core.problem.problem import Problem
@@ -316,8 +317,9 @@ class Spectrum:
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `save` writes as JSON, in plain Python types.
 
-        Infinite bounds are the strings "Infinity" and "-Infinity", which strict JSON has no
-        numbers for. `removed` lists the block indices that each state removes.
+        A lower bound of which nothing is known is None; one of which no state is missing is the
+        string "Infinity", which strict JSON has no number for. `removed` lists the block
+        indices that each state removes.
         """
         from qubo_prune.core.spectrum.files import to_dict
 
@@ -356,18 +358,52 @@ class Spectrum:
 
         return spectrum_csv(self)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a DataFrame with a row for each state, and the columns of `to_csv`; needs pandas.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+        """
+        from qubo_prune.core.spectrum.tables import STATE_COLUMNS, data_frame, spectrum_rows
+
+        return data_frame(spectrum_rows(self), STATE_COLUMNS)
+
+    def summary(self) -> str:
+        """Return one line: how many states of what, by whom, how much of it is proven."""
+        from qubo_prune.core.spectrum.tables import summary
+
+        return summary(self)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another spectrum holds the same to the last bit, as one that was saved and
+        loaded does.
+        """
+        if not isinstance(other, Spectrum):
+            return NotImplemented
+        return all(
+            np.array_equal(getattr(self, each.name), getattr(other, each.name))
+            if each.name in ("states", "energies")
+            else getattr(self, each.name) == getattr(other, each.name)
+            for each in fields(self)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.hessian_sha256, self.backend, self.energies.tobytes()))
+
     def _repr_html_(self) -> str:
         from qubo_prune.core.spectrum.tables import notebook_table
 
         return notebook_table(self, max_rows=20)
 
     def __str__(self) -> str:
-        from qubo_prune.core.spectrum.tables import summary
+        from qubo_prune.core.spectrum.tables import listing
 
-        return summary(self)
+        return listing(self, max_rows=10)
 
     def __repr__(self) -> str:
-        return f"<Spectrum: {self}>"
+        return f"<Spectrum: {self.summary()}>"
 
     def _select(self, chosen: range) -> Spectrum:
         if chosen.step < 0:

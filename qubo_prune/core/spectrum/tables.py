@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.csv_text import csv_text
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.text import format_blocks, format_count, printable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
     from qubo_prune.core.spectrum.view import SpectrumView
 
+STATE_COLUMNS = ("state", "energy", "above_lowest", "proven", "removed", "names")
 _COLUMNS = ("#", "energy", "above lowest", "removed blocks", "proven")
 
 
@@ -33,20 +37,62 @@ def summary(spectrum: SpectrumView) -> str:
     )
 
 
+def listing(spectrum: SpectrumView, max_rows: int) -> str:
+    """Return the summary and the first `max_rows` states, a line each."""
+    rows = [_COLUMNS, *_rows(spectrum, max_rows, names=False)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = [summary(spectrum)]
+    for index, energy, above, removed, proven in rows if len(rows) > 1 else ():
+        numbers = zip((index, energy, above, proven), (*widths[:3], widths[4]), strict=True)
+        lines.append("  ".join([*(cell.rjust(width) for cell, width in numbers), removed]))
+    hidden = len(spectrum) - max_rows
+    return "\n".join(lines + ([f"... and {format_count(hidden)} more"] if hidden > 0 else []))
+
+
+def data_frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows as a DataFrame.
+
+    Raises
+    ------
+    InputError
+        If pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise InputError(
+            "a DataFrame needs pandas, which is not installed; install it with: pip install pandas."
+        ) from error
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def spectrum_rows(spectrum: SpectrumView) -> list[dict[str, Any]]:
+    """Return the states, a row each."""
+    lowest = spectrum.energies[0] if len(spectrum) else 0.0
+    return [
+        {
+            "state": index,
+            "energy": float(spectrum.energies[index]),
+            "above_lowest": float(spectrum.energies[index] - lowest),
+            "proven": index < spectrum.num_proven,
+            "removed": spectrum.removed(index),
+            "names": spectrum.removed_names(index),
+        }
+        for index in range(len(spectrum))
+    ]
+
+
 def spectrum_csv(spectrum: SpectrumView) -> str:
     """Return all states as comma-separated values; lists in a cell are separated by spaces."""
     return csv_text(
-        ("state", "energy", "above_lowest", "proven", "removed", "names"),
+        STATE_COLUMNS,
         (
             (
-                index,
-                float(spectrum.energies[index]),
-                float(spectrum.energies[index] - spectrum.energies[0]),
-                "yes" if index < spectrum.num_proven else "no",
-                " ".join(map(str, spectrum.removed(index))),
-                " ".join(spectrum.removed_names(index)),
+                *(row["state"], row["energy"], row["above_lowest"]),
+                "yes" if row["proven"] else "no",
+                *(" ".join(map(str, row["removed"])), " ".join(row["names"])),
             )
-            for index in range(len(spectrum))
+            for row in spectrum_rows(spectrum)
         ),
     )
 

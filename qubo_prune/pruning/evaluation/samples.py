@@ -33,6 +33,7 @@ __all__ = [
     "checksum",
     "inference",
     "measure_samples",
+    "require_same_vocabulary",
     "sample_losses",
     "with_less_memory",
 ]
@@ -150,7 +151,7 @@ def measure_samples(
     if original is None:
         losses = sample_losses(model, calibration, batch_size=batch_size, watch=watch)
         return [Metric.mean("loss", losses, unit="nats")]
-    _require_same_vocabulary(model, original.model)
+    require_same_vocabulary(model, original.model)
     predictor = Predictor(model)
 
     def run_all(size: int) -> NDArray[np.float64]:
@@ -277,7 +278,8 @@ def _watched(batches: list[Batch], watch: Watch) -> Iterator[Batch]:
         yield batch
 
 
-def _require_same_vocabulary(model: PreTrainedModel, original: PreTrainedModel) -> None:
+def require_same_vocabulary(model: PreTrainedModel, original: PreTrainedModel) -> None:
+    """Refuse a model whose predictions cannot be held against the original's."""
     sizes = [len(token_embedding(each)) for each in (model, original)]
     if sizes[0] != sizes[1]:
         raise InputError(

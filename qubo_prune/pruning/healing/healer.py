@@ -74,6 +74,8 @@ def heal(
     layers: str | None = None,
     command: str | None = None,
     trust_remote_code: bool = False,
+    original_4bit: bool = False,
+    keep_partial: bool = True,
     stop: Stop | None = None,
 ) -> Healed:
     """Bring a pruned model nearer to its original, and save it.
@@ -106,8 +108,13 @@ def heal(
         Dotted path of the decoder layers; found if not given.
     command : str, optional
         What the model card names as the way to do it again.
+    original_4bit : bool
+        Load the original quantised, in the 4 bits of NF4, as the paper does with its teachers;
+        figures are then beside the quantised one.
+    keep_partial : bool
+        Whether what is healed when it is stopped is written.
     stop : Stop, optional
-        When to stop. What is healed by then is written.
+        When to stop; the same call then goes on.
 
     Returns
     -------
@@ -170,13 +177,13 @@ def heal(
     stop = stop or Stop()
     pruned = load_model(name, **loading)
     if isinstance(original, str | os.PathLike):
-        original = load_model(os.fspath(original), **loading)
+        original = load_model(os.fspath(original), **loading, in_4bit=original_4bit)
+    if getattr(pruned, "hf_quantizer", None) is not None:
+        raise InputError(
+            "the weights of the model are quantised, and only plain ones can be healed; heal the"
+            " plain model and quantise the result."
+        )
     for each in (pruned, original):
-        if getattr(each, "hf_quantizer", None) is not None:
-            raise InputError(
-                "the weights of a model are quantised, and only plain ones can be healed; heal the"
-                " plain model and quantise the result."
-            )
         for samples in (calibration, held_out):
             if samples is not None:
                 check_length(each, max(map(len, samples.tokens)))
@@ -201,7 +208,9 @@ def heal(
         scale=_scale(before, places),
         trust_remote_code=trust_remote_code,
     )
-    return _Run(patient, chosen, held_out, record, before, name, target, command).healed()
+    return _Run(
+        patient, chosen, held_out, record, before, name, target, command, keep_partial
+    ).healed()
 
 
 class _Run:
@@ -223,6 +232,8 @@ class _Run:
         Where the result goes.
     command
         How to do it again.
+    keep_partial
+        Whether to write what there is when it is stopped.
     """
 
     def __init__(
@@ -235,6 +246,7 @@ class _Run:
         source: str,
         target: Path,
         command: str | None,
+        keep_partial: bool,
     ) -> None:
         self._patient = patient
         self._methods = methods
@@ -244,6 +256,7 @@ class _Run:
         self._source = source
         self._target = target
         self._command = command
+        self._keeps_partial = keep_partial
         self._steps: list[Step] = []
         self._metrics: dict[str, tuple[Metric, ...]] = {}
         self._original: Original | None = None
@@ -267,7 +280,8 @@ class _Run:
             except StoppedError:
                 reason = patient.stop.reason or StopReason.INTERRUPTED
             patient.stop.raise_failure()
-            if not self._steps:
+            is_partial = reason is not StopReason.COMPLETED
+            if not self._steps or (is_partial and not self._keeps_partial):
                 return self._result(reason, is_written=False)
             result = self._write(reason)
         if reason is StopReason.COMPLETED:

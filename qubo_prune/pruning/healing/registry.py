@@ -7,13 +7,14 @@ from typing import Any
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
+from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.repair.base import HealingMethod
 from qubo_prune.pruning.repair.linear import Linear
 from qubo_prune.pruning.repair.rescale import Rescale
 
 __all__ = ["METHODS", "get_method", "method_names"]
 
-METHODS: tuple[type[HealingMethod], ...] = (Rescale, Linear)
+METHODS: tuple[type[HealingMethod], ...] = (Rescale, Linear, Distill)
 
 
 def method_names() -> tuple[str, ...]:

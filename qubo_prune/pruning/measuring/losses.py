@@ -65,9 +65,9 @@ def token_comparisons(
     pairs = zip(_logits(*original, step), _logits(*found, step), strict=True)
     for (start, expected), (_, logits) in pairs:
         wanted = labels[start : start + len(logits)].to(logits.device)
-        for (at, rows), (_, others) in zip(_blocks(logits), _blocks(expected), strict=True):
-            predicted = torch.log_softmax(_wide(rows), -1)
-            reference = torch.log_softmax(_wide(others.to(rows.device)), -1)
+        for (at, rows), (_, others) in zip(blocks(logits), blocks(expected), strict=True):
+            predicted = torch.log_softmax(wide(rows), -1)
+            reference = torch.log_softmax(wide(others.to(rows.device)), -1)
             place = slice(start + at, start + at + len(rows))
             results.losses[place] = nn.functional.nll_loss(
                 predicted, wanted[at : at + len(rows)], reduction="none"
@@ -96,9 +96,9 @@ def token_losses(head: Head | None, states: Tensor, labels: Tensor, step: int) -
     nats = torch.empty(len(labels), dtype=torch.float64)
     for start, logits in _logits(head, states, step):
         wanted = labels[start : start + len(logits)].to(logits.device)
-        for at, rows in _blocks(logits):
+        for at, rows in blocks(logits):
             loss = nn.functional.cross_entropy(
-                _wide(rows), wanted[at : at + len(rows)], reduction="none"
+                wide(rows), wanted[at : at + len(rows)], reduction="none"
             )
             nats[start + at : start + at + len(rows)] = loss.double().cpu()
     return nats
@@ -112,9 +112,9 @@ def token_divergences(head: Head | None, original: Tensor, states: Tensor, step:
     nats = torch.empty(len(states), dtype=torch.float64)
     pairs = zip(_logits(head, original, step), _logits(head, states, step), strict=True)
     for (start, expected), (_, logits) in pairs:
-        for (at, rows), (_, others) in zip(_blocks(expected), _blocks(logits), strict=True):
-            wanted = torch.log_softmax(_wide(rows), -1)
-            found = torch.log_softmax(_wide(others.to(rows.device)), -1)
+        for (at, rows), (_, others) in zip(blocks(expected), blocks(logits), strict=True):
+            wanted = torch.log_softmax(wide(rows), -1)
+            found = torch.log_softmax(wide(others.to(rows.device)), -1)
             nats[start + at : start + at + len(rows)] = _divergence(wanted, found).cpu()
     return nats
 
@@ -131,11 +131,13 @@ def _logits(head: Head | None, states: Tensor, step: int) -> Iterator[tuple[int,
         yield start, part if head is None else head(part)
 
 
-def _blocks(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+def blocks(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield rows of logits, and the number of their first, as many as suit the processor."""
     size = len(logits) if logits.device.type != "cpu" else max(1, _BLOCK // logits.shape[-1])
     for start in range(0, len(logits), size):
         yield start, logits[start : start + size]
 
 
-def _wide(logits: Tensor) -> Tensor:
+def wide(logits: Tensor) -> Tensor:
+    """Return logits in float32, or in a wider type that they are in."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -119,7 +119,7 @@ def compress(
     progress: Callable[[Progress], None] | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Compressed:
-    """Make a model smaller: extract, solve, select, prune, and say how good it is.
+    """Make a model smaller: extract, solve, select, prune, heal, and say how good it is.
 
     Every step writes a file or folder into `out` that can be inspected, or replaced by hand: what
     was put there by hand is kept, and the steps after it are done again. The same call goes on

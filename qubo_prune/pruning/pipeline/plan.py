@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from qubo_prune.hessians.gradients import sample_gradients
+from qubo_prune.pruning.healing.distillation.method import Distill
+from qubo_prune.pruning.healing.distillation.schedule import steps_of as steps_of_training
 from qubo_prune.pruning.measurement import ModelObjective
 from qubo_prune.pruning.pipeline.compress import require_step, standing_of
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing, require_folder
@@ -19,6 +21,9 @@ from qubo_prune.pruning.pipeline.workbench import Workbench
 from qubo_prune.pruning.selector import FINALISTS
 
 __all__ = ["Planned", "plan"]
+
+_ALL_WEIGHTS = 1.5
+"""A pass backward through all weights, in passes through the gates alone."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,24 @@ def _seconds(name: str, bench: Workbench, pace: _Pace) -> float | None:
     if name == "evaluate" and not (settings.tasks or settings.text or settings.latency):
         first, last = shares.report
         return 2 * pace.forward * sum(lengths[first:last]) * (1 + settings.candidates)
+    if name.startswith("heal-"):
+        return _healing_seconds(
+            name.removeprefix("heal-"), settings, lengths[: shares.healing], pace
+        )
     if name == "prune":
         return 3 * pace.loading * settings.candidates
     return None
+
+
+def _healing_seconds(
+    method: str, settings: CompressSettings, lengths: Sequence[int], pace: _Pace
+) -> float:
+    """Return about how long healing takes: of the original a pass forward, of the smaller model
+    one forward for each repair, or forward and backward through all weights to distil.
+    """
+    if method != Distill.name:
+        return 3 * pace.loading + 2 * pace.forward * sum(lengths)
+    used = sum(
+        lengths[i] for step in steps_of_training(lengths, settings.distillation) for i in step
+    )
+    return 3 * pace.loading + (pace.forward + _ALL_WEIGHTS * pace.backward) * used

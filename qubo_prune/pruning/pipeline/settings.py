@@ -10,6 +10,9 @@ from qubo_prune.core.defaults import BACKEND, BATCH_SIZE
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
+from qubo_prune.pruning.healing.distillation.method import Distill
+from qubo_prune.pruning.healing.distillation.settings import DistillSettings
+from qubo_prune.pruning.repair.base import HealingMethod
 
 __all__ = ["PRESETS", "CompressSettings", "preset", "preset_values"]
 
@@ -47,6 +50,12 @@ class CompressSettings:
         Cheap scores whose removals are measured too.
     candidates : int
         How many of the best removals become models; the first is the one to keep.
+    heal : tuple of str
+        Methods of healing, each on what the one before has left: a model for each of them.
+    heal_samples : int
+        Samples that they heal with, of those that the report does not look at.
+    distillation : DistillSettings
+        Of the method ``distill``.
     evaluation_samples : int
         Samples that nothing above looks at, for the report; 0 for none.
     text : tuple of str
@@ -94,6 +103,9 @@ class CompressSettings:
     objective: Literal["loss", "kl"] = "loss"
     criteria: tuple[str, ...] = ("block-influence",)
     candidates: int = 1
+    heal: tuple[str, ...] = ()
+    heal_samples: int = 512
+    distillation: DistillSettings = field(default_factory=DistillSettings)
     evaluation_samples: int = 64
     text: tuple[str, ...] = ()
     text_tokens: int | None = None
@@ -118,7 +130,7 @@ class CompressSettings:
     def __post_init__(self) -> None:
         for name in ("hessian_samples", "evaluations", "evaluation_samples", "seed"):
             as_count(getattr(self, name), name, least=0, remedy="correct it")
-        for name in ("states", "candidates", "batch_size"):
+        for name in ("states", "candidates", "batch_size", "heal_samples"):
             as_count(getattr(self, name), name, least=1, remedy="correct it")
         as_count(self.samples, "samples", least=2, remedy="one to choose by and one to report on")
         if self.objective not in ("loss", "kl"):
@@ -130,6 +142,13 @@ class CompressSettings:
                 f"granularity must be block here, not {format_value(self.granularity)}; leave it"
                 " out, or do the steps for branches one by one: extract, solve, select, prune."
             )
+        for method in self.heal:
+            self.method(method).check()
+        if len(set(self.heal)) < len(self.heal):
+            raise InputError(
+                f"heal must name each method once, not {format_value(','.join(self.heal))}; leave"
+                " repetitions out."
+            )
         if not self.hessian_samples and not self.evaluations:
             raise InputError(
                 "hessian_samples=0 and evaluations=0 leave nothing to choose by; give one of them."
@@ -139,6 +158,12 @@ class CompressSettings:
                 f"candidates must be at most the {self.states} states that are found, not"
                 f" {self.candidates}; ask for more states."
             )
+
+    def method(self, name: str) -> HealingMethod:
+        """Return a method of healing by its name."""
+        from qubo_prune.pruning.healing.registry import get_method
+
+        return get_method(name, **(vars(self.distillation) if name == Distill.name else {}))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.hessian import load_hessian
@@ -19,6 +19,8 @@ from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.hessians.extraction import extract
 from qubo_prune.pruning.evaluation.evaluator import evaluate
+from qubo_prune.pruning.healing.distillation.method import Distill
+from qubo_prune.pruning.healing.healer import heal
 from qubo_prune.pruning.model_card import write_card
 from qubo_prune.pruning.pipeline.digests import digest_of
 from qubo_prune.pruning.pipeline.settings import CompressSettings
@@ -36,6 +38,7 @@ HESSIAN = "01-hessian.npy"
 SPECTRUM = "02-spectrum.json"
 SELECTION = "03-selection.json"
 MODEL = "04-model"
+HEALED = "05-healed"
 EVALUATION = "05-evaluation.json"
 WORK = "unfinished"
 """The folder, inside that of the steps, of what unfinished steps go on from."""
@@ -98,9 +101,9 @@ class Step(ABC):
         What it does, in a few words.
     """
 
-    name: ClassVar[str]
-    output: ClassVar[str]
-    summary: ClassVar[str]
+    name: str
+    output: str
+    summary: str
 
     @classmethod
     def is_wanted(cls, _: CompressSettings) -> bool:
@@ -326,6 +329,51 @@ class Prune(Step):
         return StopReason.COMPLETED
 
 
+class Heal(Step):
+    """The smaller model, nearer to the original by one more method.
+
+    Parameters
+    ----------
+    number : int
+        Which of the methods, from 0.
+    settings : CompressSettings
+        Of which the methods are.
+    """
+
+    def __init__(self, number: int, settings: CompressSettings) -> None:
+        self._method = settings.heal[number]
+        self._from = healed_name(settings.heal[:number])
+        self.name = f"heal-{self._method}"
+        self.output = healed_name(settings.heal[: number + 1])
+        self.summary = settings.method(self._method).summary
+
+    def reads(self, _: CompressSettings) -> tuple[str, ...]:
+        return ("model", "data", self._from)
+
+    def options(self, settings: CompressSettings) -> dict[str, Any]:
+        used = ("hessian_samples", "samples", "evaluation_samples")  # which leave it its samples
+        own = asdict(settings.distillation) if self._method == Distill.name else {}
+        return {**_values(settings, *_READING, *_LOADING, "heal_samples", *used), **own}
+
+    def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
+        settings, bench = job.settings, job.bench
+        return heal(
+            job.folder / self._from,
+            bench.model,
+            bench.calibration.part(0, bench.shares.healing),
+            job.folder / self.output,
+            methods=[settings.method(self._method)],
+            batch_size=settings.batch_size,
+            dtype=settings.dtype,
+            device_map=settings.device,
+            layers=settings.layers,
+            command=job.command,
+            trust_remote_code=settings.trust_remote_code,
+            keep_partial=False,
+            stop=job.stop(),
+        ).stop_reason
+
+
 class Report(Step):
     """How good the smaller models are, beside the original."""
 
@@ -380,7 +428,8 @@ class Report(Step):
 
 def models_of(settings: CompressSettings) -> tuple[str, ...]:
     """Return the folders of the smaller models."""
-    return tuple(map(model_name, range(settings.candidates)))
+    healed = (healed_name(settings.heal[: number + 1]) for number in range(len(settings.heal)))
+    return (*map(model_name, range(settings.candidates)), *healed)
 
 
 def left_over(folder: Path, settings: CompressSettings) -> list[str]:
@@ -403,10 +452,22 @@ def model_name(state: int) -> str:
     return MODEL if not state else f"{MODEL}-{state}"
 
 
+def healed_name(methods: Sequence[str]) -> str:
+    """Return the folder of the best model when some methods have healed it.
+
+    >>> healed_name(["linear", "distill"]), healed_name([])
+    ('05-healed-linear-distill', '04-model')
+    """
+    return "-".join((HEALED, *methods)) if methods else MODEL
+
+
 STEPS: tuple[type[Step], ...] = (Extract, Solve, Select, Prune, Report)
-"""All steps, in order."""
+"""All steps but those of healing, in order."""
 
 
 def steps_of(settings: CompressSettings) -> list[Step]:
     """Return the steps that these settings need, in order."""
-    return [step() for step in STEPS if step.is_wanted(settings)]
+    steps = [step() for step in STEPS if step.is_wanted(settings)]
+    place = next((at for at, step in enumerate(steps) if isinstance(step, Report)), len(steps))
+    steps[place:place] = [Heal(number, settings) for number in range(len(settings.heal))]
+    return steps

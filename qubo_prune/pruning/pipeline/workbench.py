@@ -33,11 +33,12 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Shares:
-    """Which samples are for what: the first ones for the choice, later ones for the report.
+    """Which samples are for what: the first ones for the choice and for healing, later ones for the
+    report.
 
     Attributes
     ----------
-    hessian, measuring : int
+    hessian, measuring, healing : int
         So many of the first samples.
     report : (int, int)
         Those from one number up to another, which no choice looks at.
@@ -46,18 +47,22 @@ class Shares:
     hessian: int
     measuring: int
     report: tuple[int, int]
+    healing: int = 0
 
 
 def shares(available: int, settings: CompressSettings) -> Shares:
-    """Divide the samples there are; where they are too few, the report gets at most a quarter.
+    """Divide the samples there are; where they are too few, the report gets at most a quarter, and
+    healing what is left.
 
     Examples
     --------
     >>> settings = CompressSettings(remove=2)
     >>> shares(400, settings)
-    Shares(hessian=256, measuring=64, report=(256, 320))
+    Shares(hessian=256, measuring=64, report=(256, 320), healing=0)
     >>> shares(100, settings)
-    Shares(hessian=75, measuring=64, report=(75, 100))
+    Shares(hessian=75, measuring=64, report=(75, 100), healing=0)
+    >>> shares(400, CompressSettings(remove=2, heal=("distill",)))
+    Shares(hessian=256, measuring=64, report=(336, 400), healing=336)
     """
     chosen_by = _chosen_by(settings)
     reported = settings.evaluation_samples
@@ -68,15 +73,22 @@ def shares(available: int, settings: CompressSettings) -> Shares:
                 " data."
             )
         reported = min(reported, max(1, available // 4))
-    used = min(chosen_by, available - reported)
+    used = min(max(chosen_by, _healed_with(settings)), available - reported)
     return Shares(
-        min(settings.hessian_samples, used), min(settings.samples, used), (used, used + reported)
+        min(settings.hessian_samples, used),
+        min(settings.samples, used),
+        (used, used + reported),
+        min(_healed_with(settings), used),
     )
 
 
 def _chosen_by(settings: CompressSettings) -> int:
     measured = settings.samples if settings.evaluations else 0
     return max(settings.hessian_samples, measured)
+
+
+def _healed_with(settings: CompressSettings) -> int:
+    return settings.heal_samples if settings.heal else 0
 
 
 class Workbench:
@@ -126,7 +138,7 @@ class Workbench:
     def calibration(self) -> Calibration:
         """All samples."""
         settings = self.settings
-        wanted = _chosen_by(settings) + settings.evaluation_samples
+        wanted = max(_chosen_by(settings), _healed_with(settings)) + settings.evaluation_samples
         calibration = samples_for_model(
             self.name,
             self.data,
@@ -145,7 +157,8 @@ class Workbench:
             self._tell(
                 f"only {len(calibration)} of the {wanted} samples asked for are there:"
                 f" {found.hessian} for the Hessian, {found.measuring} for the measurements,"
-                f" {found.report[1] - found.report[0]} others for the report"
+                + (f" {found.healing} for healing," if found.healing else "")
+                + f" {found.report[1] - found.report[0]} others for the report"
             )
         return calibration
 

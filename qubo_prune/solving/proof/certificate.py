@@ -259,7 +259,7 @@ class Certificate:
         )
 
     def __repr__(self) -> str:
-        return f"<Certificate: {self.spectrum}>"
+        return f"<Certificate: {self.spectrum.summary()}>"
 
 
 def _as_tuple(values: list[str] | None) -> tuple[str, ...] | None:

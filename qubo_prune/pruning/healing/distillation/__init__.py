@@ -1,0 +1,1 @@
+"""Healing by distillation: the smaller model learns to predict what the original predicts."""
