@@ -282,6 +282,37 @@ def test_quantised_weights_keep_every_byte(method: str, tmp_path: Path) -> None:
     }
 
 
+def test_experts_in_blocks_of_four_bits_keep_every_byte(tmp_path: Path) -> None:
+    """As gpt-oss stores them, under names without ``weight``."""
+    source, out = tmp_path / "model", tmp_path / "out"
+    deep("gpt_oss").save_pretrained(source)
+    stored: dict[str, Any] = {}
+    for name, tensor in load_file(source / WEIGHTS).items():
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            experts, rows, columns = tensor.shape
+            groups = -(-rows // 32)
+            stored[f"{name}_blocks"] = random_bytes(experts, columns, groups, 16)
+            stored[f"{name}_scales"] = random_bytes(experts, columns, groups)
+        else:
+            stored[name] = tensor
+    save_file(stored, source / WEIGHTS, {"format": "pt"})
+    skipped = ["model.layers.*.self_attn", "lm_head", "model.layers.3.mlp.router"]
+    settings = {"quant_method": "mxfp4", "modules_to_not_convert": skipped}
+    path = source / "config.json"
+    path.write_text(json.dumps(config_of(source) | {"quantization_config": settings}))
+    before = raw(source)
+    prune_folder(source, [1], out)
+    expected = {
+        name.replace("layers.2.", "layers.1.").replace("layers.3.", "layers.2."): entry
+        for name, entry in before.items()
+        if "layers.1." not in name
+    }
+    assert raw(out) == expected
+    assert sum(name.endswith("_blocks") for name in expected) == 6
+    lists = config_of(out)["quantization_config"]["modules_to_not_convert"]
+    assert lists == [*skipped[:2], "model.layers.2.mlp.router"]
+
+
 def test_weights_that_are_quantised_point_here(tmp_path: Path) -> None:
     model = deep("llama")
     model.hf_quantizer = object()
