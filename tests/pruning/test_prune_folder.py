@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
@@ -431,7 +429,7 @@ def test_shards_hold_at_most_what_they_may() -> None:
 
 
 KILLED = """
-import sys, time
+import os, signal, sys, time
 from qubo_prune.pruning.rewriting import rewriter, weight_writing
 weight_writing.CHUNK = 512
 write = weight_writing._write
@@ -439,36 +437,55 @@ def slowly(target, data):
     time.sleep(0.002)
     write(target, data)
 weight_writing._write = slowly
+source, out, other = sys.argv[1:]
+rewriter.prune_folder(source, [1, 2], other)
+started = time.monotonic()
+rewriter.prune_folder(source, [1, 2], other)
+lasts = time.monotonic() - started
 print("ready", flush=True)
-rewriter.prune_folder(sys.argv[1], [1, 2], sys.argv[2])
+for fraction in sys.stdin:
+    child = os.fork()
+    if not child:
+        rewriter.prune_folder(source, [1, 2], out)
+        os._exit(0)
+    time.sleep(float(fraction) * lasts)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print("killed", flush=True)
 """
+"""Runs are forked from a process that has everything imported, so that they are killed at work."""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="kills")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_at_random_moments(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    out, old_place = tmp_path / "out", tmp_path / ".out.old"
     prune_folder(folder, [1], out)
     old = contents(out)
-    generator = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
-    for _ in range(int(os.environ.get("KILLS", "2"))):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(folder), str(out)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+    fractions = (np.arange(20) + np.random.default_rng(0).random(20)) / 20
+    num_unfinished = 0
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", KILLED, *map(str, (folder, out, tmp_path / "b"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(generator.uniform(0, 1.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        found = contents(out)
-        if found != old:
-            assert len(json.loads(found["prune.json"])["removed"]) == 2
-            load(out)
+        assert process.stdout.readline() == "ready\n"
+        for fraction in fractions:
+            process.stdin.write(f"{fraction}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "killed\n"
+            num_unfinished += (tmp_path / ".out.new").exists()
+            found = contents(out if out.exists() else old_place)  # between two renames
+            if found != old:
+                assert len(json.loads(found["prune.json"])["removed"]) == 2
+                load(out if out.exists() else old_place)
+        process.stdin.close()
+    assert num_unfinished > 2
     prune_folder(folder, [0, 1], out)
     assert load(out).config.num_hidden_layers == 2
-    assert [path.name for path in tmp_path.iterdir() if ".out." in path.name] in ([], [".out.lock"])
+    assert not [path for path in tmp_path.iterdir() if path.name in (".out.new", ".out.old")]
 
 
 def test_a_full_disk_is_one_line(
