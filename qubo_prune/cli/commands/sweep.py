@@ -65,6 +65,7 @@ def sweep(
     search: options.SearchOptions,
     out: Out = None,
     certificate: Certificates = None,
+    names: options.Names = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -109,7 +110,7 @@ def sweep(
                 files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
-            printer.print(format_row(spectrum))
+            printer.print(format_row(spectrum, names=names))
 
         printer.print(format_header())
         spectra = run(
