@@ -139,6 +139,9 @@ BackendOption = Annotated[
     list[str],
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend. Repeatable."),
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log a line a second to stderr, in place of a bar.")
+]
 Names = Annotated[
     bool, typer.Option("--names", help="Show blocks by their names instead of their indices.")
 ]

@@ -73,6 +73,16 @@ def test_a_share_below_what_is_forced_is_refused(run: Run, hessian: Path) -> Non
     assert err.count("\n") == 1
 
 
+def test_verbose_logs_a_proof(run: Run) -> None:
+    asked = ("solve", "llama-32-branch", "--remove", 20, "--time-limit", 2, "--threads", 1)
+    ran = run(*asked, "-v", "--json")
+    assert "qubo-prune: 0." in ran.err
+    assert "evaluated" in ran.err
+    assert "limit in" in ran.err
+    assert json.loads(ran.out)["removed"]
+    assert "evaluated" not in run(*asked, "--json").err
+
+
 def test_the_version_and_a_mistyped_hessian(run: Run) -> None:
     assert run("-V").out == run("--version").out
     assert "did you mean 'llama-80-branch'?" in run("solve", "lama-80-branch").err

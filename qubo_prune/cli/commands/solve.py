@@ -59,6 +59,7 @@ def solve(
     json: options.Json = False,
     rows: Rows = 10,
     names: options.Names = False,
+    verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> int:
     """Find the K lowest removals, with proof.
@@ -77,7 +78,7 @@ def solve(
     loaded = problem.load()
     if not quiet:
         search.warn(loaded)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         stop = search.when_to_stop(watch.progress)
         with stop.interruptible():  # until all is written
             spectrum = run(

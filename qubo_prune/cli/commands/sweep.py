@@ -67,6 +67,7 @@ def sweep(
     certificate: Certificates = None,
     names: options.Names = False,
     json: options.Json = False,
+    verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> int:
     """Solve for many M, one row each.
@@ -101,7 +102,7 @@ def sweep(
     if counts and not quiet:
         hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
         search.warn(hardest)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
 
         def report(spectrum: Spectrum) -> None:
             watch.hide()
