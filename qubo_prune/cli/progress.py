@@ -22,25 +22,48 @@ _COMPILING = "compiling the kernels for this machine, once (up to a minute) ..."
 
 
 @contextmanager
-def watched(quiet: bool) -> Iterator[Watch]:
+def watched(quiet: bool, verbose: bool = False) -> Iterator[Watch]:
     """Show the progress of what runs within the context, and say so when kernels are compiled.
 
     Parameters
     ----------
     quiet : bool
         Say nothing at all.
+    verbose : bool
+        Log a line a second in place of the bar.
     """
     if quiet:
         yield Watch(shown=False)
         return
     from qubo_prune.core.kernels.jit import on_first_compile
 
-    watch = Watch(shown=sys.stderr.isatty())
-    with on_first_compile(lambda: tell(_COMPILING)):
+    watch = Watch(shown=sys.stderr.isatty() and not verbose)
+    with on_first_compile(lambda: tell(_COMPILING)), _logged(verbose):
         try:
             yield watch
         finally:
             watch.hide()
+
+
+@contextmanager
+def _logged(verbose: bool) -> Iterator[None]:
+    """Print what is logged under the name of the package, if asked."""
+    if not verbose:
+        yield
+        return
+    import logging
+
+    logger = logging.getLogger("qubo_prune")
+    former = logger.level
+    handler = logging.Handler()
+    handler.emit = lambda record: tell(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(former)
 
 
 class Watch:

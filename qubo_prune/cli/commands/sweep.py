@@ -65,7 +65,9 @@ def sweep(
     search: options.SearchOptions,
     out: Out = None,
     certificate: Certificates = None,
+    names: options.Names = False,
     json: options.Json = False,
+    verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> int:
     """Solve for many M, one row each.
@@ -100,7 +102,7 @@ def sweep(
     if counts and not quiet:
         hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
         search.warn(hardest)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
 
         def report(spectrum: Spectrum) -> None:
             watch.hide()
@@ -109,7 +111,7 @@ def sweep(
                 files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
-            printer.print(format_row(spectrum))
+            printer.print(format_row(spectrum, names=names))
 
         printer.print(format_header())
         spectra = run(
