@@ -16,16 +16,20 @@ from typing import Any
 import torch
 
 from benchmarks.record import RESULTS, markdown, save
-from qubo_prune.core.stopping import Stop
 from qubo_prune.core.text import format_blocks
 from qubo_prune.hessians.calibration.calibration import Calibration
 from qubo_prune.hessians.language_model import load_model
 from qubo_prune.hessians.samples_for_model import samples_for_model
 from qubo_prune.pruning import Healed, heal, prune
+from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.healing.healed import NOT_HEALED, ORIGINAL
+from qubo_prune.pruning.repair.base import HealingMethod
 
 CUTS = ((3, 4, 5, 16, 17, 18), (4, 5, 6, 7, 16, 17, 18, 25, 26))
 """Layers of SmolLM2-135M-Instruct, which has 30."""
+
+DISTILLED = 400
+"""Most samples to distil with, beside those of the repairs."""
 
 MEASURES = ("loss", "KL", "top-1 agreement")
 
@@ -56,19 +60,22 @@ def rows_of(healed: Healed, seconds: Sequence[float]) -> list[dict[str, Any]]:
 
 def study(arguments: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
     """Cut, heal and measure; yield what is known after each way."""
+    number = arguments.samples + arguments.held_out
     drawn = samples_for_model(
         arguments.model,
         arguments.data,
-        num_samples=arguments.samples + arguments.held_out,
+        num_samples=number + (DISTILLED if arguments.distill_tokens else 0),
         sequence_length=512,
     )
     samples = drawn.part(0, arguments.samples)
-    held_out = drawn.part(arguments.samples, len(drawn))
+    held_out = drawn.part(arguments.samples, number)
+    others = drawn.part(number, len(drawn))
     original = load_model(arguments.model, dtype=arguments.dtype, device_map="cpu")
     tokens = [int(sum(map(len, each.tokens))) for each in (samples, held_out)]
     rows: list[dict[str, Any]] = [
         {
             "samples": [len(samples), len(held_out)],
+            "samples_to_distil": len(others),
             "tokens": tokens,
             "dtype": str(original.dtype),
         }
@@ -78,8 +85,9 @@ def study(arguments: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
         name = "-".join(map(str, removed))
         smaller = arguments.out / name
         prune(original, removed, smaller)
-        for methods, stop in ways(arguments):
-            found = one_way(arguments, original, (samples, held_out), smaller, methods, stop)
+        for methods in ways(arguments):
+            used = others if any(isinstance(each, Distill) for each in methods) else samples
+            found = one_way(arguments, original, (used, held_out), smaller, methods)
             for row in found:
                 key = (*row["removed"], row["model"])
                 rows += [] if key in known else [row]
@@ -87,14 +95,15 @@ def study(arguments: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
             yield rows
 
 
-def ways(arguments: argparse.Namespace) -> list[tuple[tuple[str, ...], Stop]]:
-    """Return which methods are run one after the other, and for how long."""
-    repairs = [(each, Stop()) for each in (("rescale", "linear"), ("linear",))]
-    if not arguments.distill_minutes:
+def ways(arguments: argparse.Namespace) -> list[tuple[str | HealingMethod, ...]]:
+    """Return which methods are run one after the other."""
+    repairs: list[tuple[str | HealingMethod, ...]] = [("rescale", "linear"), ("linear",)]
+    if not arguments.distill_tokens:
         return repairs
-    seconds = 60 * arguments.distill_minutes
-    distilled = [(each, Stop(seconds)) for each in (("distill",), ("linear", "distill"))]
-    return [*repairs, *distilled]
+    distill = Distill(
+        step_samples=8, learning_rate=2e-4, max_tokens=arguments.distill_tokens
+    )  # the paper's 64 and 2e-5 would be a few steps that change next to nothing
+    return [*repairs, (distill,)]
 
 
 def one_way(
@@ -102,26 +111,24 @@ def one_way(
     original: Any,
     samples: tuple[Calibration, Calibration],
     smaller: Path,
-    methods: tuple[str, ...],
-    stop: Stop,
+    methods: tuple[str | HealingMethod, ...],
 ) -> list[dict[str, Any]]:
     """Return the rows of some methods."""
-    stop.start()
+    names = [each if isinstance(each, str) else each.name for each in methods]
     healed = heal(
         smaller,
         original,
         samples[0],
-        arguments.out / f"{smaller.name}-{'-'.join(methods)}",
+        arguments.out / f"{smaller.name}-{'-'.join(names)}",
         held_out=samples[1],
         methods=methods,
         dtype=arguments.dtype,
         device_map="cpu",
-        stop=stop,
     )
     print(healed)
     rows = rows_of(healed, [step.seconds for step in healed.steps])
     for row, step in zip(rows[2:], healed.steps, strict=False):
-        row["facts"] = dict(step.facts)
+        row["facts"] = {key: value for key, value in step.facts.items() if key != "losses"}
     return rows
 
 
@@ -156,7 +163,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", metavar="FILE", help="chats")
     parser.add_argument("--samples", type=int, default=64, help="to heal with")
     parser.add_argument("--held-out", type=int, default=64, help="to measure on")
-    parser.add_argument("--distill-minutes", type=float, default=0.0)
+    parser.add_argument("--distill-tokens", type=int, default=0, help="0: no distillation")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--out", type=Path, default=Path("healing"), metavar="FOLDER")
     arguments = parser.parse_args()
@@ -165,11 +172,11 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    minutes = arguments.distill_minutes
+    tokens = arguments.distill_tokens
     command = (
         f"python -m benchmarks.healing MODEL --data CHATS --samples {arguments.samples}"
         f" --held-out {arguments.held_out} --dtype {arguments.dtype}"
-        + (f" --distill-minutes {minutes:g}" if minutes else "")
+        + (f" --distill-tokens {tokens}" if tokens else "")
     )
     for rows in study(arguments):
         print(table(rows[1:]))
