@@ -73,10 +73,13 @@ class Watch:
     ----------
     progress : callable or None
         Takes a `Progress`; None where nobody would see it.
+    about : str
+        What goes before each message.
     """
 
     def __init__(self, shown: bool) -> None:
         self.progress: Callable[[Progress], None] | None = self._update if shown else None
+        self.about = ""
         self._bar: rich.progress.Progress | None = None
 
     def hide(self) -> None:
@@ -90,7 +93,7 @@ class Watch:
             self._bar = _start_bar()
         self._bar.update(
             self._bar.task_ids[0],
-            description=progress.message or "searching",
+            description=self.about + (progress.message or "searching"),
             completed=progress.fraction or 0.0,
             total=None if progress.fraction is None else 1.0,
             rate=f"{progress.rate:.3g}/s",

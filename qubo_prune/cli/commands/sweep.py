@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,6 +104,11 @@ def sweep(
         hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
         search.warn(hardest)
     with watched(quiet, verbose) as watch:
+        ahead = iter(enumerate(counts, 1))
+
+        def announce() -> None:
+            for number, count in islice(ahead, 1):
+                watch.about = f"M = {count} ({number} of {len(counts)}): "
 
         def report(spectrum: Spectrum) -> None:
             watch.hide()
@@ -112,8 +118,10 @@ def sweep(
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
             printer.print(format_row(spectrum, names=names))
+            announce()
 
         printer.print(format_header())
+        announce()
         spectra = run(
             loaded,
             counts,
