@@ -225,7 +225,7 @@ def _checked(record: Mapping[str, Any], subject: str) -> str:
             + (" Nothing was run." if difference is None else "")
         )
     if difference is not None:
-        what = "layers" if record["granularity"] == "block" else "branches"
+        what = "branches" if record.get("granularity") == "branch" else "layers"
         merged = " and the weights merged" if record.get("merge") else ""
         text.append(
             f"{subject} was loaded again before it got its name: no key was missing, unexpected or"
