@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from qubo_prune.solving.proof.verifier import verify as verify
     from qubo_prune.solving.solve import solve as solve
     from qubo_prune.solving.sweep import sweep as sweep
+    from qubo_prune.solving.sweeps import Sweep as Sweep
 
 _HOMES = {
     "Availability": "qubo_prune.backends.base",
@@ -87,6 +88,7 @@ _HOMES = {
     "save_hessian": "qubo_prune.core.files.hessian",
     "solve": "qubo_prune.solving.solve",
     "sweep": "qubo_prune.solving.sweep",
+    "Sweep": "qubo_prune.solving.sweeps",
     "verify": "qubo_prune.solving.proof.verifier",
 }
 

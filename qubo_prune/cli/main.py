@@ -68,7 +68,9 @@ _app.add_typer(hessians, name="hessians")
 @_app.callback()
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Which transformer blocks to remove: the K lowest removals of a Hessian, proven complete.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable
@@ -45,6 +46,17 @@ Removal = Annotated[
         help=(
             "How many blocks to remove; or KIND=COUNT for each kind, repeatable.  [default: what"
             " the file says]"
+        ),
+    ),
+]
+RemovalOrShare = Annotated[
+    list[str],
+    typer.Option(
+        "--remove",
+        metavar="M",
+        help=(
+            "How many blocks to remove, as 8 or 10%; or KIND=COUNT for each kind, repeatable."
+            "  [default: what the file says]"
         ),
     ),
 ]
@@ -127,6 +139,9 @@ BackendOption = Annotated[
     list[str],
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend. Repeatable."),
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log a line a second to stderr, in place of a bar.")
+]
 Names = Annotated[
     bool, typer.Option("--names", help="Show blocks by their names instead of their indices.")
 ]
@@ -151,6 +166,7 @@ class ProblemOptions(RemovalOptions):
     """What is to be solved, as the user wrote it."""
 
     hessian: HessianArgument
+    remove: RemovalOrShare = field(default_factory=list)
     beta: Beta = 0.0
     symmetrize: Symmetrize = False
     gradients: Gradients = False
@@ -159,6 +175,10 @@ class ProblemOptions(RemovalOptions):
         """Return the problem; `remove` takes the place of the option, which some commands read in
         their own way.
         """
+        share = parse_share(self.remove) if remove is None else None
+        if share is not None:
+            problem = self.load(len(parse_blocks(self.force)))
+            return problem.with_remove(math.floor(share * problem.num_blocks + 0.5))
         counts = parse_removal(self.remove) if remove is None else remove
         keep, force = parse_blocks(self.keep), parse_blocks(self.force)
 
@@ -293,6 +313,7 @@ def command_line(context: typer.Context, besides: Collection[str] = ()) -> str:
 
 
 _INDEX = re.compile(r"\d{1,18}")
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s?%")
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 _LONGEST_RANGE = 1_000_000
 _FASTEST = 1e12
@@ -323,6 +344,19 @@ def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
             raise InputError(f"--remove names the kind {kind!r} twice; give each kind one count.")
         counts[kind] = _count(count, f"--remove {kind}")
     return counts
+
+
+def parse_share(items: Iterable[str]) -> float | None:
+    """Return the share of the blocks that --remove asks for, as ``10%``; None if it asks for a
+    number.
+
+    >>> parse_share(["10%"]), parse_share(["8"])
+    (0.1, None)
+    """
+    match = [_SHARE.fullmatch(part) for part in split_commas(items)]
+    if len(match) != 1 or match[0] is None or float(match[0][1]) > 100:
+        return None
+    return float(match[0][1]) / 100
 
 
 def parse_counts(items: Iterable[str]) -> list[int]:

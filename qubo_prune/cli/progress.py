@@ -22,25 +22,48 @@ _COMPILING = "compiling the kernels for this machine, once (up to a minute) ..."
 
 
 @contextmanager
-def watched(quiet: bool) -> Iterator[Watch]:
+def watched(quiet: bool, verbose: bool = False) -> Iterator[Watch]:
     """Show the progress of what runs within the context, and say so when kernels are compiled.
 
     Parameters
     ----------
     quiet : bool
         Say nothing at all.
+    verbose : bool
+        Log a line a second in place of the bar.
     """
     if quiet:
         yield Watch(shown=False)
         return
     from qubo_prune.core.kernels.jit import on_first_compile
 
-    watch = Watch(shown=sys.stderr.isatty())
-    with on_first_compile(lambda: tell(_COMPILING)):
+    watch = Watch(shown=sys.stderr.isatty() and not verbose)
+    with on_first_compile(lambda: tell(_COMPILING)), _logged(verbose):
         try:
             yield watch
         finally:
             watch.hide()
+
+
+@contextmanager
+def _logged(verbose: bool) -> Iterator[None]:
+    """Print what is logged under the name of the package, if asked."""
+    if not verbose:
+        yield
+        return
+    import logging
+
+    logger = logging.getLogger("qubo_prune")
+    former = logger.level
+    handler = logging.Handler()
+    handler.emit = lambda record: tell(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(former)
 
 
 class Watch:
@@ -50,10 +73,13 @@ class Watch:
     ----------
     progress : callable or None
         Takes a `Progress`; None where nobody would see it.
+    about : str
+        What goes before each message.
     """
 
     def __init__(self, shown: bool) -> None:
         self.progress: Callable[[Progress], None] | None = self._update if shown else None
+        self.about = ""
         self._bar: rich.progress.Progress | None = None
 
     def hide(self) -> None:
@@ -67,7 +93,7 @@ class Watch:
             self._bar = _start_bar()
         self._bar.update(
             self._bar.task_ids[0],
-            description=progress.message or "searching",
+            description=self.about + (progress.message or "searching"),
             completed=progress.fraction or 0.0,
             total=None if progress.fraction is None else 1.0,
             rate=f"{progress.rate:.3g}/s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import math
 import signal
 import threading
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Progress", "Stop", "StopReason"]
+
+_LOG = logging.getLogger("qubo_prune")
+_LOG_INTERVAL = 1.0
+"""Seconds between two lines of the log of a run, at least."""
 
 _REPORT_INTERVAL = 0.1
 """Seconds between two calls of a progress callback, at least."""
@@ -56,6 +61,21 @@ class Progress(NamedTuple):
     rate: float
     eta: float | None
     message: str
+
+    def line(self, elapsed: float, remaining: float = math.inf) -> str:
+        """Return it as a line of a log, `elapsed` seconds after the start.
+
+        Examples
+        --------
+        >>> Progress(0.25, 1000, 500.0, 6.0, "walking").line(2.0, 8.0)
+        '2.0 s: walking, 25.0 %, 1,000 evaluated, 500/s, 6.0 s to go, limit in 8.0 s'
+        """
+        parts = [self.message or "searching"]
+        parts += [] if self.fraction is None else [f"{100 * self.fraction:.1f} %"]
+        parts += [f"{self.num_evaluated:,} evaluated", f"{self.rate:.3g}/s"]
+        parts += [] if self.eta is None else [f"{self.eta:.1f} s to go"]
+        parts += [] if math.isinf(remaining) else [f"limit in {remaining:.1f} s"]
+        return f"{elapsed:.1f} s: {', '.join(parts)}"
 
 
 class Stop:
@@ -123,6 +143,7 @@ class Stop:
         self._reserved = 0.0
         self._started = time.monotonic()
         self._last_report = -math.inf
+        self._last_line = -math.inf
 
     @property
     def elapsed(self) -> float:
@@ -176,8 +197,9 @@ class Stop:
         message : str
             What is being done.
         """
+        logged = _LOG.isEnabledFor(logging.INFO)
         if (
-            self._progress is None
+            (self._progress is None and not logged)
             or self._failure is not None
             or not self._report_lock.acquire(blocking=False)
         ):
@@ -197,7 +219,12 @@ class Stop:
             # Not through the backend, which may be anywhere, in foreign code even, and could not
             # say whose fault it is.
             try:
-                self._progress(Progress(fraction, num_evaluated, rate, eta, message))
+                progress = Progress(fraction, num_evaluated, rate, eta, message)
+                if logged and now - self._last_line >= _LOG_INTERVAL:
+                    self._last_line = now
+                    _LOG.info("%s", progress.line(elapsed, self.remaining))
+                if self._progress is not None:
+                    self._progress(progress)
             except Exception as error:  # noqa: BLE001 - raised by raise_failure
                 self._failure = error
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _LONGEST_VALUE = 71
 
@@ -47,6 +47,21 @@ def plural(count: int, word: str, words: str = "") -> str:
     ('1 state', '2.00e7 states', '2 spectra')
     """
     return f"{format_count(count)} {word if count == 1 else words or word + 's'}"
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence for who mistyped a name: a question where a known one is like
+    it.
+
+    Examples
+    --------
+    >>> did_you_mean("lama-80", ["llama-80", "qwen3-40"]), did_you_mean("x", ["llama-80"])
+    ("; did you mean 'llama-80'?", '.')
+    """
+    import difflib
+
+    close = difflib.get_close_matches(given, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def format_bytes(count: int) -> str:

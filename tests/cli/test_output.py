@@ -165,5 +165,5 @@ def test_texts_of_files_do_not_steer_the_terminal(case: str, tmp_path: Path, run
         for character in each.out + each.err:
             assert character == "\n" or character.isprintable(), (each, character)
     spectrum = solve(Problem.load(path, remove={kind: 2}), num_states=2)
-    shown = str(spectrum) + spectrum._repr_html_()
+    shown = spectrum.summary() + str(spectrum).replace("\n", "") + spectrum._repr_html_()
     assert all(character.isprintable() for character in shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,28 @@ def test_options_about_loading(
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
     assert not (tmp_path / "out").exists()
+
+
+def test_quantised_weights_that_cannot_be_loaded_can_be_copied(
+    run: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qubo_prune.hessians import language_model
+
+    quantised = tmp_path / "model"
+    shutil.copytree(model, quantised)
+    config = json.loads((quantised / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (quantised / "config.json").write_text(json.dumps(config))
+    # Whether the library is installed or not.
+    automatic = type("Automatic", (), {"from_pretrained": staticmethod(lacking)})
+    monkeypatch.setattr(language_model._transformers(), "AutoModelForCausalLM", automatic)
+    for folder, is_told in ((quantised, True), (model, False)):
+        ran = run("prune", folder, "--blocks", "1", "--out", tmp_path / "out")
+        assert (ran.code, ran.out) == (2, "")
+        assert "requires optimum" in ran.err
+        assert ("or copy its quantised weights with --without-loading." in ran.err) == is_told
+        assert ran.err.count("\n") == 1
+
+
+def lacking(*_: Any, **__: Any) -> None:
+    raise ImportError("Loading a GPTQ quantized model requires optimum")

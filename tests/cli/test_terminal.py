@@ -135,6 +135,27 @@ def test_the_bar_takes_every_kind_of_progress(
     assert capfd.readouterr().out == ""
 
 
+def test_the_bar_of_a_sweep_says_which_count_of_how_many(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Bar:
+        task_ids = (0,)
+
+        def update(self, _task: int, *, description: str, **_: Any) -> None:
+            seen.append(description.partition(":")[0])
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("qubo_prune.cli.progress._start_bar", Bar)
+    enumeration = ("--backend", "enumeration", "--threads", 1, "--states", 2)
+    assert run("sweep", "bytelm-40-block", "--remove", "3,7,6", *enumeration).code == 0
+    assert list(dict.fromkeys(seen)) == ["M = 3 (1 of 3)", "M = 7 (2 of 3)", "M = 6 (3 of 3)"]
+
+
 @pytest.mark.parametrize("remove", [16, 25, 40, 55])
 def test_enumeration_out_of_reach_says_so_at_the_start(remove: int, run, monkeypatch) -> None:
     out_of_reach = math.comb(80, remove) > 10**18

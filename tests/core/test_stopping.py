@@ -122,6 +122,20 @@ def test_progress_has_rate_and_time_left(clock: Clock) -> None:
     assert seen[1] == Progress(None, 1000, 250.0, None, "")
 
 
+def test_a_line_a_second_is_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    stop = Stop(time_limit=10.0)
+    stop.report(1)
+    assert not caplog.records
+    with caplog.at_level("INFO", "qubo_prune"):
+        for _ in range(30):
+            clock.now += 0.125
+            stop.report(1000, 0.25, "walking")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 4
+    assert lines[0].startswith("0.1 s: walking, 25.0 %, 1,000 evaluated, 8e+03/s, 0.4 s to go")
+    assert lines[0].endswith("limit in 9.9 s")
+
+
 def test_progress_before_any_work_does_not_divide_by_zero(clock: Clock) -> None:
     seen = []
     Stop(progress=seen.append).report(0, 0.0)

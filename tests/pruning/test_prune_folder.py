@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
@@ -282,6 +280,37 @@ def test_quantised_weights_keep_every_byte(method: str, tmp_path: Path) -> None:
     }
 
 
+def test_experts_in_blocks_of_four_bits_keep_every_byte(tmp_path: Path) -> None:
+    """As gpt-oss stores them, under names without ``weight``."""
+    source, out = tmp_path / "model", tmp_path / "out"
+    deep("gpt_oss").save_pretrained(source)
+    stored: dict[str, Any] = {}
+    for name, tensor in load_file(source / WEIGHTS).items():
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            experts, rows, columns = tensor.shape
+            groups = -(-rows // 32)
+            stored[f"{name}_blocks"] = random_bytes(experts, columns, groups, 16)
+            stored[f"{name}_scales"] = random_bytes(experts, columns, groups)
+        else:
+            stored[name] = tensor
+    save_file(stored, source / WEIGHTS, {"format": "pt"})
+    skipped = ["model.layers.*.self_attn", "lm_head", "model.layers.3.mlp.router"]
+    settings = {"quant_method": "mxfp4", "modules_to_not_convert": skipped}
+    path = source / "config.json"
+    path.write_text(json.dumps(config_of(source) | {"quantization_config": settings}))
+    before = raw(source)
+    prune_folder(source, [1], out)
+    expected = {
+        name.replace("layers.2.", "layers.1.").replace("layers.3.", "layers.2."): entry
+        for name, entry in before.items()
+        if "layers.1." not in name
+    }
+    assert raw(out) == expected
+    assert sum(name.endswith("_blocks") for name in expected) == 6
+    lists = config_of(out)["quantization_config"]["modules_to_not_convert"]
+    assert lists == [*skipped[:2], "model.layers.2.mlp.router"]
+
+
 def test_weights_that_are_quantised_point_here(tmp_path: Path) -> None:
     model = deep("llama")
     model.hf_quantizer = object()
@@ -400,7 +429,7 @@ def test_shards_hold_at_most_what_they_may() -> None:
 
 
 KILLED = """
-import sys, time
+import os, signal, sys, time
 from qubo_prune.pruning.rewriting import rewriter, weight_writing
 weight_writing.CHUNK = 512
 write = weight_writing._write
@@ -408,36 +437,55 @@ def slowly(target, data):
     time.sleep(0.002)
     write(target, data)
 weight_writing._write = slowly
+source, out, other = sys.argv[1:]
+rewriter.prune_folder(source, [1, 2], other)
+started = time.monotonic()
+rewriter.prune_folder(source, [1, 2], other)
+lasts = time.monotonic() - started
 print("ready", flush=True)
-rewriter.prune_folder(sys.argv[1], [1, 2], sys.argv[2])
+for fraction in sys.stdin:
+    child = os.fork()
+    if not child:
+        rewriter.prune_folder(source, [1, 2], out)
+        os._exit(0)
+    time.sleep(float(fraction) * lasts)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print("killed", flush=True)
 """
+"""Runs are forked from a process that has everything imported, so that they are killed at work."""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="kills")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_at_random_moments(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    out, old_place = tmp_path / "out", tmp_path / ".out.old"
     prune_folder(folder, [1], out)
     old = contents(out)
-    generator = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
-    for _ in range(int(os.environ.get("KILLS", "2"))):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(folder), str(out)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+    fractions = (np.arange(20) + np.random.default_rng(0).random(20)) / 20
+    num_unfinished = 0
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", KILLED, *map(str, (folder, out, tmp_path / "b"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(generator.uniform(0, 1.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        found = contents(out)
-        if found != old:
-            assert len(json.loads(found["prune.json"])["removed"]) == 2
-            load(out)
+        assert process.stdout.readline() == "ready\n"
+        for fraction in fractions:
+            process.stdin.write(f"{fraction}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "killed\n"
+            num_unfinished += (tmp_path / ".out.new").exists()
+            found = contents(out if out.exists() else old_place)  # between two renames
+            if found != old:
+                assert len(json.loads(found["prune.json"])["removed"]) == 2
+                load(out if out.exists() else old_place)
+        process.stdin.close()
+    assert num_unfinished > 2
     prune_folder(folder, [0, 1], out)
     assert load(out).config.num_hidden_layers == 2
-    assert [path.name for path in tmp_path.iterdir() if ".out." in path.name] in ([], [".out.lock"])
+    assert not [path for path in tmp_path.iterdir() if path.name in (".out.new", ".out.old")]
 
 
 def test_a_full_disk_is_one_line(

@@ -62,7 +62,7 @@ class Frontier:
     ) -> None:
         self._cut = cut_energy, cut_word
         self._heap = [root]
-        self._running = 0
+        self._running: list[float] = []
         self._serial = 1
         self._tasks = 0
         self._closed = False
@@ -79,22 +79,27 @@ class Frontier:
                 self._changed.wait()
             if self._closed or not self._heap:
                 return None
-            self._running += 1
             self._tasks += 1
             lower_cut(*self._cut, work.cut_energy[0], work.cut_word)
             lower_cut(work.cut_energy, work.cut_word, self._cut[0][0], self._cut[1])
-            return heapq.heappop(self._heap), min(_LAST_BUDGET, _FIRST_BUDGET * self._tasks)
+            node = heapq.heappop(self._heap)
+            self._running.append(node.bound)
+            return node, min(_LAST_BUDGET, _FIRST_BUDGET * self._tasks)
 
     def give_back(
-        self, fixed: NDArray[np.int8], x: NDArray[np.float64], bound: NDArray[np.float64]
+        self,
+        taken: OpenNode,
+        fixed: NDArray[np.int8],
+        x: NDArray[np.float64],
+        bound: NDArray[np.float64],
     ) -> None:
-        """Add what a search left open and end the turn that `take` began."""
+        """Add what a search left open and end the turn that began when `take` gave that node."""
         with self._changed:
             for i in range(len(bound)):
                 node = OpenNode(float(bound[i]), self._serial, fixed[i].copy(), x[i].copy())
                 heapq.heappush(self._heap, node)
                 self._serial += 1
-            self._running -= 1
+            self._running.remove(taken.bound)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -107,6 +112,13 @@ class Frontier:
         """Return the lowest bound of an open node; inf if there is none."""
         with self._changed:
             return self._heap[0].bound if self._heap else np.inf
+
+    def undecided_above(self) -> float:
+        """Return the lowest bound of a node that is open or searched just now; inf if there is
+        none.
+        """
+        with self._changed:
+            return min([*self._running, *(node.bound for node in self._heap[:1])], default=np.inf)
 
 
 def search(
@@ -158,13 +170,13 @@ def search(
                 )
                 if node is root:
                     root_bound = float(workspace.bound[0])
-            frontier.give_back(out_fixed[:count], out_x[:count], out_bound[:count])
+            frontier.give_back(node, out_fixed[:count], out_x[:count], out_bound[:count])
 
     def poll() -> None:
         nodes = count_nodes()
         if stop.should_stop(nodes):
             abort()
-        stop.report(nodes, None, "searching")
+        stop.report(nodes, None, _window(frontier.undecided_above(), float(shared.threshold[0])))
 
     def abort() -> None:
         shared.stop[0] = True
@@ -172,3 +184,17 @@ def search(
 
     run_workers(work, len(workspaces), poll, abort)
     return Bounds(frontier.lowest_bound(), root_bound), tables
+
+
+def _window(low: float, high: float) -> str:
+    """Return which energies are not decided yet, in words.
+
+    >>> _window(0.012, 0.0125), _window(-np.inf, 0.0125)
+    ('searching 0.012 to 0.0125, gap 4.0 %', 'searching below 0.0125')
+    """
+    if not np.isfinite(high):
+        return "searching"
+    if not np.isfinite(low):
+        return f"searching below {high:.5g}"
+    gap = max(0.0, high - low) / abs(high) if high else 0.0
+    return f"searching {low:.5g} to {high:.5g}, gap {100 * gap:.1f} %"

@@ -19,10 +19,17 @@ def warm_up(backend: type[Backend], **options: Any) -> None:
     """Solve a tiny problem, once per process, so that the kernels of `backend` with these options
     are loaded.
     """
-    backend.configured(**options).run(Problem(np.eye(4), 2), 1, Stop(), 0)
+    backend.configured(**options).run(Problem(np.eye(4), 2), 1, _Silent(), 0)
 
 
 @cache
 def load_energies() -> None:
     """Load the kernel behind `Problem.energies`, once per process."""
     Problem(np.eye(2), 1).energies([[True, False]])
+
+
+class _Silent(Stop):
+    """For a run that nobody asked for: nothing of it is reported or logged."""
+
+    def report(self, num_evaluated: int, fraction: float | None = None, message: str = "") -> None:
+        """Do nothing."""

@@ -16,6 +16,8 @@ from qubo_prune.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from transformers import PreTrainedModel
+
     from qubo_prune.pruning.removal.choice import Removal
 
 Out = Annotated[
@@ -147,7 +149,7 @@ def prune(
             **shared,
         )
     else:
-        model, tokenizer = source.load_model(), source.load_tokenizer()
+        model, tokenizer = _loaded(source), source.load_tokenizer()
         pruned = run(model, chosen, out, tokenizer=tokenizer, **how, **shared)
     if not quiet:
         tell(f"wrote {out}")
@@ -158,6 +160,24 @@ def prune(
     elif not quiet:
         print_text(str(pruned))
     return 0
+
+
+def _loaded(source: ModelAlone) -> PreTrainedModel:
+    """Load the model; one whose quantised weights take a library that is missing needs none to be
+    copied.
+    """
+    from qubo_prune.pruning.rewriting.original import is_quantized_model
+
+    try:
+        return source.load_model()
+    except InputError as error:
+        if not is_quantized_model(
+            source.model, revision=source.revision, trust_remote_code=source.trust_remote_code
+        ):
+            raise
+        raise InputError(
+            f"{str(error).rstrip('.')}; or copy its quantised weights with --without-loading."
+        ) from error
 
 
 def _removal(

@@ -121,6 +121,7 @@ def select(
     json: options.Json = False,
     quiet: options.Quiet = False,
     rows: Rows = 10,
+    names: options.Names = False,
 ) -> int:
     """Measure removals of a model and find the one that is missed least.
 
@@ -130,7 +131,7 @@ def select(
     """
     counts = options.parse_removal(allowed.remove)
     files = _declare_files(source, hessian, [spectrum, *propose], out, hessian_out, plot)
-    names = _criteria(criteria)
+    chosen = _criteria(criteria)
     if objective not in {"loss", "kl"}:
         raise InputError(f"--objective takes loss or kl, not {objective!r}; choose one.")
 
@@ -172,7 +173,7 @@ def select(
             evaluations=evaluations,
             held_out=held_out,
             gates=gates,
-            criteria=names,
+            criteria=chosen,
             spectrum=lowest,
             proposals={each.name: read_removals(each, block_names) for each in propose},
             seed=source.seed,
@@ -192,7 +193,7 @@ def select(
     if json:
         print_json(selection.to_dict())
     elif not quiet:
-        show_selection(selection, rows)
+        show_selection(selection, rows, names=names)
     return EXIT_OUTPUT if files.failed else exit_code(selection.stop_reason)
 
 

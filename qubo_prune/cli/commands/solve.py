@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,8 @@ def solve(
     checkpoint: CheckpointFile = None,
     json: options.Json = False,
     rows: Rows = 10,
+    names: options.Names = False,
+    verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> int:
     """Find the K lowest removals, with proof.
@@ -66,6 +69,7 @@ def solve(
     """
     backend_options = search.of_backend(checkpoint=None if checkpoint is None else str(checkpoint))
 
+    from qubo_prune.core.files.hessian import parameter_counts
     from qubo_prune.solving.solve import solve as run
 
     files = Files()
@@ -74,7 +78,7 @@ def solve(
     loaded = problem.load()
     if not quiet:
         search.warn(loaded)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         stop = search.when_to_stop(watch.progress)
         with stop.interruptible():  # until all is written
             spectrum = run(
@@ -88,10 +92,11 @@ def solve(
             _write(files, out, certificate, loaded, spectrum, problem.hessian)
     if not quiet:
         files.tell_written()
+    counts = parameter_counts(problem.hessian)
     if json:
-        print_json(spectrum.to_dict())
+        print_json({**spectrum.to_dict(), **_parameters(spectrum, counts)})
     elif not quiet or files.failed:
-        show_spectrum(spectrum, rows)
+        show_spectrum(spectrum, rows, names=names, counts=counts)
     return EXIT_OUTPUT if files.failed else exit_code(spectrum.stop_reason)
 
 
@@ -129,13 +134,24 @@ def _write(
         files.write(certificate, Certificate.of(problem, spectrum, hessian=hessian).save)
 
 
-def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None:
+def _parameters(spectrum: Spectrum, counts: Sequence[int] | None) -> dict[str, object]:
+    if counts is None:
+        return {}
+    from qubo_prune.core.spectrum.tables import parameters_removed
+
+    removed, shares = parameters_removed(spectrum, counts)
+    return {"parameters_removed": removed, "share_removed": shares}
+
+
+def show_spectrum(
+    spectrum: Spectrum, rows: int, *, names: bool = False, counts: Sequence[int] | None = None
+) -> None:
     """Print what was found, as a table, and a verdict."""
     from qubo_prune.core.text import format_count, format_facts
 
     print_text(spectrum.summary())
     if rows and len(spectrum):
-        table = spectrum.to_table(rows, names=names)
+        table = spectrum.to_table(rows, names=names, parameter_counts=counts)
         table.title = table.caption = None  # said above and below, where the table is no limit
         stdout_console().print(table)
     print_text(spectrum.advice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +66,9 @@ def sweep(
     search: options.SearchOptions,
     out: Out = None,
     certificate: Certificates = None,
+    names: options.Names = False,
     json: options.Json = False,
+    verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> int:
     """Solve for many M, one row each.
@@ -100,7 +103,12 @@ def sweep(
     if counts and not quiet:
         hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
         search.warn(hardest)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
+        ahead = iter(enumerate(counts, 1))
+
+        def announce() -> None:
+            for number, count in islice(ahead, 1):
+                watch.about = f"M = {count} ({number} of {len(counts)}): "
 
         def report(spectrum: Spectrum) -> None:
             watch.hide()
@@ -109,9 +117,11 @@ def sweep(
                 files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
-            printer.print(format_row(spectrum))
+            printer.print(format_row(spectrum, names=names))
+            announce()
 
         printer.print(format_header())
+        announce()
         spectra = run(
             loaded,
             counts,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from qubo_prune.core.files.sidecar import (
     sidecar_text,
 )
 from qubo_prune.core.files.torch_file import is_torch_file, read_tensor
+from qubo_prune.core.text import did_you_mean
 from qubo_prune.core.validation import as_hessian, as_real_array, check_square
 
 SUFFIXES = (".npy",)
@@ -170,6 +172,17 @@ def files_of_hessian(
     return [path, _sidecar_path(path, format)]
 
 
+def parameter_counts(source: str | os.PathLike[str]) -> list[int] | None:
+    """Return how many parameters each block of a Hessian that was loaded has; None where its
+    sidecar does not say.
+    """
+    path = files_of_hessian(source)[1]
+    counts: list[int] | None = None
+    if path.exists():
+        counts = json.loads(read_file(path)).get("parameter_counts")
+    return counts
+
+
 def _holds_array(path: Path, format_name: str | None) -> bool:
     """Whether a file is a ``.npy`` or ``.pt``, not one of a format of quadratic models."""
     return format_name is None and not has_format(path)
@@ -289,6 +302,6 @@ def _find(source: str | os.PathLike[str]) -> Path:
     if not exists:
         raise InputError(
             f"there is no file {str(source)!r} and no bundled Hessian of that name; "
-            f"check the path or use one of {', '.join(known)}."
+            f"check the path or use one of {', '.join(known)}{did_you_mean(str(source), known)}"
         )
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -339,14 +339,21 @@ class Spectrum:
         )
         return samples
 
-    def to_table(self, max_rows: int = 20, *, names: bool = False) -> Table:
+    def to_table(
+        self,
+        max_rows: int = 20,
+        *,
+        names: bool = False,
+        parameter_counts: Sequence[int] | None = None,
+    ) -> Table:
         """Return a rich table of the first `max_rows` states, for the terminal.
 
-        With `names`, removed blocks are shown by name instead of by index.
+        With `names`, removed blocks are shown by name instead of by index; with `parameter_counts`,
+        a number for each block, also the share of the parameters of all blocks that is removed.
         """
         from qubo_prune.core.spectrum.tables import terminal_table
 
-        return terminal_table(self, max_rows, names)
+        return terminal_table(self, max_rows, names=names, counts=parameter_counts)
 
     def to_csv(self) -> str:
         """Return all states as comma-separated values, a line each, with all digits.

@@ -97,21 +97,43 @@ def spectrum_csv(spectrum: SpectrumView) -> str:
     )
 
 
-def terminal_table(spectrum: SpectrumView, max_rows: int, names: bool) -> Table:
-    """Return a rich table of the first `max_rows` states, with the names of the blocks if asked."""
+def parameters_removed(
+    spectrum: SpectrumView, counts: Sequence[int]
+) -> tuple[list[int], list[float]]:
+    """Return for each state how many parameters its blocks have, and which share of those of all
+    blocks that is; `counts` has a number for each block.
+    """
+    removed = [sum(counts[block] for block in spectrum.removed(k)) for k in range(len(spectrum))]
+    total = sum(counts)
+    return removed, [count / total if total else 0.0 for count in removed]
+
+
+def terminal_table(
+    spectrum: SpectrumView,
+    max_rows: int,
+    *,
+    names: bool = False,
+    counts: Sequence[int] | None = None,
+) -> Table:
+    """Return a rich table of the first `max_rows` states, with the names of the blocks if asked,
+    and the share of parameters where their counts are known.
+    """
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(summary(spectrum)), caption=escape(_caption(spectrum, max_rows)))
-    for column in _COLUMNS:
+    columns = _COLUMNS if counts is None else (*_COLUMNS, "parameters")
+    shares = [] if counts is None else parameters_removed(spectrum, counts)[1]
+    for column in columns:
         table.add_column(
             column,
             justify="left" if column == "removed blocks" else "right",
             overflow="fold",
             no_wrap=column != "removed blocks",
         )
-    for row in _rows(spectrum, max_rows, names):
-        table.add_row(*map(escape, row))
+    for index, row in enumerate(_rows(spectrum, max_rows, names)):
+        share = [] if counts is None else [f"-{shares[index]:.1%}"]
+        table.add_row(*map(escape, row), *share)
     return table
 
 

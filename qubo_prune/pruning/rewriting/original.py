@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import warnings
 from collections.abc import Mapping
@@ -122,6 +123,18 @@ class Original:
         if self.folder.parent.name == "snapshots" and _COMMIT.fullmatch(self.folder.name):
             described["model_revision"] = self.folder.name
         return described
+
+
+def is_quantized_model(name: str, *, revision: str | None, trust_remote_code: bool) -> bool:
+    """Whether the configuration of a folder or of a model on the hub says that its weights are
+    quantised.
+    """
+    transformers = importlib.import_module("transformers")  # its functions carry no types
+    with said_of(name):
+        config = transformers.AutoConfig.from_pretrained(
+            name, revision=revision, trust_remote_code=trust_remote_code
+        )
+    return _is_quantized(config)
 
 
 def _is_quantized(config: Any) -> bool:
