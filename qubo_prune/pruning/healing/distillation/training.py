@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["Distilled", "distill"]
 
 _SHOWN = 10
-"""Steps whose mean loss is shown."""
+"""Most steps whose mean loss is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +96,12 @@ class Distilled:
         done = f"{len(self.losses)} of {self.num_steps} steps"
         if not self.losses:
             return done
-        first, last = (float(np.mean(part)) for part in (self.losses[:_SHOWN], self._end))
+        few = max(1, min(_SHOWN, len(self.losses) // 3))
+        first, last = (float(np.mean(part)) for part in (self.losses[:few], self.losses[-few:]))
         return (
             f"{done}, {format_count(self.num_tokens)} tokens in {self.seconds:.0f} s; loss"
             f" {first:.4g} at first, {last:.4g} in the end"
         )
-
-    @property
-    def _end(self) -> tuple[float, ...]:
-        return self.losses[-_SHOWN:]
 
 
 def distill(
