@@ -17,6 +17,7 @@ from qubo_prune.cli.output import (
     print_text,
     tell,
 )
+from qubo_prune.core.text import plural
 
 if TYPE_CHECKING:
     from qubo_prune.report.benchmark.comparison import Comparison, Study
@@ -126,6 +127,6 @@ def _show(comparison: Comparison) -> None:
             [table.columns[column] for column in _COLUMNS],
             [[format_cell(row[column]) for column in _COLUMNS] for row in table.rows],
         )
-    print_text(f"Time limit {comparison.label}, over {len(comparison.tasks)} tasks.")
+    print_text(f"Time limit {comparison.label}, over {plural(len(comparison.tasks), 'task')}.")
     for each in comparison.left_out:
         print_text(f"Left out: {each.what}, for {each.why}", indent="  ")
