@@ -377,6 +377,7 @@ def _write(
         "data": "545 chats answered by an OpenHermes-2.5 model",
         "choosing": {"samples": CHOOSING, "tokens": CHOOSING_TOKENS},
         "held_out": {"samples": HELD_OUT, "tokens": HELD_OUT_TOKENS},
+        "hellaswag_items": arguments.items,
     }
     record = {"complete": False, "settings": settings, "results": rows, **others}
     return save("selection", command, [record])
