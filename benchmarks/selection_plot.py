@@ -104,7 +104,8 @@ def main() -> None:
         panels[0, column].set_title(f"M = {remove}")
     panels[0, 0].set_ylabel("best so far on samples to choose by, nats")
     panels[1, 0].set_ylabel("winner on held-out samples, nats")
-    panels[0, 0].legend(fontsize="small")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize="small")
     save_figure(figure, PLOT)
     print(f"written to {PLOT.name}")
 
