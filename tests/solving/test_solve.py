@@ -577,7 +577,7 @@ def test_ctrl_c_keeps_what_was_found(backend: str) -> None:
     assert result["stop_reason"] == "interrupted"
     assert result["status"] == "partial"
     assert len(result["removed"]) == 20
-    assert math.isfinite(float(result["lower_bound"])) == (backend == "branch-and-bound")
+    assert (result["lower_bound"] is not None) == (backend == "branch-and-bound")
 
 
 @pytest.mark.parametrize("backend", EXACT)
