@@ -218,7 +218,7 @@ def _hessian_of(certificate: Certificate, file: Path) -> str:
 
 def _show(certificate: Certificate, verification: Verification) -> None:
     """Print the checks and the verdict."""
-    print_text(str(certificate.spectrum))
+    print_text(certificate.spectrum.summary())
     rows = [(check.name, check.outcome.value, check.sentence) for check in verification.checks]
     print_table(("check", "outcome", "finding"), rows)
     print_text(f"Recomputed: {verification.recomputed}.")
