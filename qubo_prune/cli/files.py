@@ -171,3 +171,22 @@ def _listing(paths: Iterable[Path]) -> str:
     if len(names) > 4:
         return f"{len(names)} files, {names[0]} to {names[-1]}"
     return " and ".join(names)
+
+
+def check_out_folder(out: Path, read: Iterable[Path]) -> None:
+    """Refuse a folder of a model that cannot be written or holds what is read, before anything is
+    loaded.
+    """
+    from qubo_prune.pruning.saving import require_replaceable_folder
+
+    try:
+        require_replaceable_folder(out)
+    except InputError as error:
+        raise InputError(f"--out: {error}") from error
+    place = out.resolve()
+    for path in read:
+        if path.exists() and place in (path.resolve(), *path.resolve().parents):
+            raise InputError(
+                f"--out would replace {path}, which this command reads; name another folder."
+            )
+    require_writable(place.parent)

@@ -32,6 +32,7 @@ from qubo_prune.pruning.saving import (
     RECORD,
     checksums,
     new_folder,
+    refuse_replacing,
     require_replaceable_folder,
     require_space,
     told_of,
@@ -234,7 +235,7 @@ def prune(
     target = Path(out)
     check_options(branches, merge, lists=lists)
     require_replaceable_folder(target)
-    _refuse_own_folder(model, target)
+    refuse_replacing(target, model.name_or_path or "")
     require_plain_weights(model)
     gates, choice = find_choice(model, removal, state, layers=layers)
     cut = find_cut(gates, choice.removed)
@@ -346,17 +347,6 @@ def _call(
 def _describe_merge(cut: Cut, merge: Merge) -> dict[str, Any]:
     found = [{"into": into, "layers": [all_[0], all_[-1]]} for into, all_ in windows(cut.layers)]
     return {"form": merge, "windows": found}
-
-
-def _refuse_own_folder(model: PreTrainedModel, target: Path) -> None:
-    """Refuse to replace the folder that the model came from."""
-    source = Path(model.name_or_path or "")
-    if model.name_or_path and source.is_dir():
-        place = source.resolve()
-        if target.resolve() in (place, *place.parents):
-            raise InputError(
-                f"the model comes from {source}, which would be replaced; name another folder."
-            )
 
 
 @dataclass(frozen=True)

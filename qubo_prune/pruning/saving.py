@@ -46,6 +46,32 @@ def require_replaceable_folder(path: Path) -> None:
         raise InputError(f"{path} is a file, but a folder is to be written; name another one.")
 
 
+def refuse_replacing(target: Path, source: str | os.PathLike[str]) -> None:
+    """Refuse a place that is the folder a model comes from, or holds it.
+
+    Parameters
+    ----------
+    target : Path
+        The folder to be written.
+    source : str or path
+        Where the model comes from; what is no folder here, such as a name on the hub, is nothing
+        that can be replaced.
+
+    Raises
+    ------
+    InputError
+        If it would be replaced.
+    """
+    if not os.fspath(source) or not Path(source).is_dir():
+        return
+    own = Path(source).resolve()
+    if target.resolve() in (own, *own.parents):
+        raise InputError(
+            f"the model comes from {os.fspath(source)}, which would be replaced; name another"
+            " folder."
+        )
+
+
 def require_space(folder: Path, needed: int) -> None:
     """Refuse to write more into a folder than its disk has space for.
 

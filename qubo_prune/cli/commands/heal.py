@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.distillation import DistillOptions
-from qubo_prune.cli.files import require_writable
+from qubo_prune.cli.files import check_out_folder
 from qubo_prune.cli.models import (
     BatchSize,
     Config,
@@ -99,6 +98,7 @@ SAMPLES_TO_DISTILL = 4096
 @options.spread
 def heal(
     *,
+    context: typer.Context,
     model: Folder,
     original: OriginalModel,
     data: Data,
@@ -135,7 +135,7 @@ def heal(
     130 when Ctrl-C came first, 4 when the folder cannot be written.
     """
     chosen = _methods(method, linear={"ridge": ridge}, distill=distillation.given())
-    _check_out(out, [Path(model), *map(Path, data)])
+    check_out_folder(out, [Path(model), *map(Path, data)])
     source = ModelOptions(
         model=model,
         data=data,
@@ -170,30 +170,7 @@ def heal(
             dtype=dtype,
             device_map=device,
             layers=layers,
-            command=_command(
-                model,
-                original=original,
-                data=data,
-                method=",".join(method),
-                blocks=",".join(blocks),
-                samples=samples,
-                held_out=held_out if held_out != 64 else None,
-                sequence_length=sequence_length if sequence_length != 512 else None,
-                seed=seed or None,
-                split=split if split != "train" else None,
-                config=config,
-                text_field=text_field,
-                mask_prompt=mask_prompt,
-                data_revision=data_revision,
-                ridge=ridge,
-                **distillation.given(),
-                original_4bit=original_4bit,
-                batch_size=batch_size if batch_size != BATCH_SIZE else None,
-                dtype=dtype if dtype != "auto" else None,
-                layers=layers,
-                trust_remote_code=trust_remote_code,
-                out=out,
-            ),
+            command=options.command_line(context, besides=("device", "time_limit")),
             trust_remote_code=trust_remote_code,
             original_4bit=original_4bit,
             stop=Stop(time_limit, progress=watch.progress),
@@ -220,34 +197,6 @@ def _methods(names: Sequence[str], **switches: dict[str, Any]) -> list[Any]:
         methods.append(get_method(name, **given))
         methods[-1].check()
     return methods
-
-
-def _check_out(out: Path, read: Sequence[Path]) -> None:
-    """Refuse a folder that cannot be written or holds what is read, before anything is loaded."""
-    from qubo_prune.pruning.saving import require_replaceable_folder
-
-    try:
-        require_replaceable_folder(out)
-    except InputError as error:
-        raise InputError(f"--out: {error}") from error
-    place = out.resolve()
-    for path in read:
-        if path.exists() and place in (path.resolve(), *path.resolve().parents):
-            raise InputError(
-                f"--out would replace {path}, which this command reads; name another folder."
-            )
-    require_writable(place.parent)
-
-
-def _command(model: str, **given: object) -> str:
-    """Return the command line that does it again; what is None, empty or false is left out."""
-    words = ["qubo-prune", "heal", model]
-    for name, value in given.items():
-        option = f"--{name.replace('_', '-')}"
-        for each in value if isinstance(value, list) else [value]:
-            if each is not None and each is not False and each != "":
-                words += [option] if each is True else [option, str(each)]
-    return shlex.join(words)
 
 
 def _divided(

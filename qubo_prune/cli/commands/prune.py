@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.files import require_writable
+from qubo_prune.cli.files import check_out_folder
 from qubo_prune.cli.models import ModelAlone
 from qubo_prune.cli.output import print_json, print_text, tell
 from qubo_prune.core.errors import InputError
@@ -122,7 +122,7 @@ def prune(
     without these blocks, 4 when the folder cannot be written.
     """
     chosen = _removal(blocks, selection, spectrum, removal)
-    _check_out(out, [each for each in (selection, spectrum, removal) if each is not None])
+    check_out_folder(out, [each for each in (selection, spectrum, removal) if each is not None])
 
     from qubo_prune.pruning.pruner import check_options
     from qubo_prune.pruning.pruner import prune as run
@@ -226,21 +226,3 @@ def _check_loading(without: bool, verify: str, dtype: str, how: dict[str, Any]) 
             f"--without-loading removes whole layers only, and {given[0]} needs the model; leave"
             " one of them out."
         )
-
-
-def _check_out(out: Path, read: Sequence[Path]) -> None:
-    """Refuse a folder that cannot be written or holds what is read, before the model is loaded."""
-    from qubo_prune.pruning.saving import require_replaceable_folder
-
-    try:
-        require_replaceable_folder(out)
-    except InputError as error:
-        raise InputError(f"--out: {error}") from error
-    place = out.resolve()
-    for path in read:
-        if place in path.resolve().parents:
-            raise InputError(
-                f"--out would replace the folder of {path}, which this command reads; name another"
-                " one."
-            )
-    require_writable(place.parent)

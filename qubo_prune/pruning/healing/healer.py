@@ -47,6 +47,7 @@ from qubo_prune.pruning.saving import (
     RECORD,
     checksums,
     new_folder,
+    refuse_replacing,
     require_replaceable_folder,
     require_space,
     told_of,
@@ -157,7 +158,9 @@ def heal(
         method.check()
     target, name = Path(out), os.fspath(model)
     require_replaceable_folder(target)
-    _refuse_own_folders(target, model, original)
+    for each in (model, original):
+        place = each if isinstance(each, str | os.PathLike) else each.name_or_path
+        refuse_replacing(target, place or "")
     _refuse_shared_samples(calibration, held_out)
     record, before = read_record(name), read_record(name, HEALING)
     missing = missing_layers(record, removed, name)
@@ -417,20 +420,6 @@ def _described_samples(samples: Calibration) -> dict[str, Any]:
         "tokens": int(sum(map(len, samples.tokens))),
         "tokens_sha256": checksum(samples),
     }
-
-
-def _refuse_own_folders(target: Path, *sources: Any) -> None:
-    """Refuse to replace a folder that is read."""
-    place = target.resolve()
-    for each in sources:
-        name = each if isinstance(each, str | os.PathLike) else (each.name_or_path or "")
-        if name and Path(name).is_dir():
-            source = Path(name).resolve()
-            if place in (source, *source.parents):
-                raise InputError(
-                    f"the model comes from {os.fspath(name)}, which would be replaced; name"
-                    " another folder."
-                )
 
 
 def _refuse_shared_samples(calibration: Calibration, held_out: Calibration | None) -> None:

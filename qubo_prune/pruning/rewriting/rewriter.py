@@ -34,6 +34,7 @@ from qubo_prune.pruning.rewriting.weight_writing import cut_into_shards, write_s
 from qubo_prune.pruning.saving import (
     checksums,
     new_folder,
+    refuse_replacing,
     require_replaceable_folder,
     require_space,
     told_of,
@@ -118,7 +119,8 @@ def prune_folder(
     require_replaceable_folder(target)
     check_config(name, revision=revision, trust_remote_code=trust_remote_code)
     source = Original.read(name, revision, layers, trust_remote_code)
-    _refuse_nested(source.folder, target)
+    refuse_replacing(target, source.folder)
+    _refuse_inside(source.folder, target)
     gates, described = source.gates, source.described(name)
     bare: Any = gates.model
     choice = choose(removal, [gate.name for gate in gates.gates], state)
@@ -183,14 +185,9 @@ def prune_folder(
     return pruned
 
 
-def _refuse_nested(source: Path, target: Path) -> None:
-    """Refuse a place in the folder of the original, or around it."""
-    place, own = target.resolve(), source.resolve()
-    if place in (own, *own.parents):
-        raise InputError(
-            f"the model comes from {source}, which would be replaced; name another folder."
-        )
-    if own in place.parents:
+def _refuse_inside(source: Path, target: Path) -> None:
+    """Refuse a place in the folder of the original."""
+    if source.resolve() in target.resolve().parents:
         raise InputError(
             f"{target} lies in {source}, the folder of the original; name one outside it."
         )

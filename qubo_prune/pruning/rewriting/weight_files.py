@@ -88,11 +88,6 @@ class WeightFiles:
     sizes: tuple[int, ...]
     metadata: Mapping[str, str]
 
-    @property
-    def is_sharded(self) -> bool:
-        """Whether there is more than one file."""
-        return len(self.sizes) > 1
-
 
 def read_weight_files(folder: Path) -> WeightFiles:
     """Return what the safetensors files of a folder hold.
