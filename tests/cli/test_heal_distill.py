@@ -14,15 +14,20 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from qubo_prune.pruning.pruner import prune  # noqa: E402
 from tests.tiny_models import BY_TYPE, build  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model, itself without a layer, and samples."""
-    folder = tmp_path_factory.mktemp("heal")
-    build(BY_TYPE["llama"], num_hidden_layers=5).save_pretrained(folder / "tiny")
+    return make_folder(tmp_path_factory.mktemp("heal"))
+
+
+def make_folder(folder: Path, **sizes: int) -> Path:
+    """Write a tiny model, itself without a layer, and samples."""
+    build(BY_TYPE["llama"], num_hidden_layers=5, **sizes).save_pretrained(folder / "tiny")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder / "tiny")
     prune(model, [2], folder / "smaller")
     np.save(folder / "tokens.npy", np.random.default_rng(0).integers(0, 40, (30, 10)))
@@ -56,6 +61,22 @@ def test_distilling_from_the_command_line(run: Any, folder: Path, tmp_path: Path
     assert "distill" in (out / "README.md").read_text()
     loaded = transformers.AutoModelForCausalLM.from_pretrained(out)
     assert loaded.config.num_hidden_layers == 4
+
+
+def test_an_original_in_four_bits(run: Any, tmp_path: Path) -> None:
+    """Teaches by what it predicts itself, and figures are beside it."""
+    pytest.importorskip("bitsandbytes")
+    folder = make_folder(tmp_path, hidden_size=64, intermediate_size=128)  # whole blocks of 64
+    found = []
+    for name, options in (("plain", ()), ("four", ("--original-4bit",))):
+        ran = run(*arguments(folder, tmp_path / name, *DISTILL, "--json", *options))
+        assert ran.code == 0
+        found.append(json.loads(ran.out))
+    plain, four = ([each["steps"][0]["facts"]["losses"], each["original"]] for each in found)
+    assert plain != four
+    assert "--original-4bit" in found[1]["command"]
+    stored = load_file(tmp_path / "four" / "model.safetensors")
+    assert {str(tensor.dtype) for tensor in stored.values()} == {"torch.float32"}
 
 
 def test_few_samples_are_divided(run: Any, folder: Path, tmp_path: Path) -> None:

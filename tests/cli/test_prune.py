@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from safetensors.torch import load_file, save_file  # noqa: E402
+
 from tests.tiny_models import BY_TYPE, build  # noqa: E402
 
 
@@ -231,6 +233,33 @@ def test_quantised_weights_that_cannot_be_loaded_can_be_copied(
         assert "requires optimum" in ran.err
         assert ("or copy its quantised weights with --without-loading." in ran.err) == is_told
         assert ran.err.count("\n") == 1
+
+
+def test_quantised_weights_that_are_read_into_plain_ones(
+    run: Any, model: Path, tmp_path: Path
+) -> None:
+    """As transformers reads fp8 where there is no GPU for it."""
+    quantised = tmp_path / "model"
+    shutil.copytree(model, quantised)
+    weights = load_file(model / "model.safetensors")
+    names = [name for name in weights if name.endswith("_proj.weight")]
+    for name in names:
+        weights[name] = weights[name].to(torch.float8_e4m3fn)
+        weights[f"{name}_scale_inv"] = torch.ones(1, 1)
+    save_file(weights, quantised / "model.safetensors", {"format": "pt"})
+    config = json.loads((quantised / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    (quantised / "config.json").write_text(json.dumps(config))
+    said = "the quantised weights were read into float32, which is what will be saved"
+    plain, kept = tmp_path / "plain", tmp_path / "kept"
+    ran = run("prune", quantised, "--blocks", "1", "--out", plain)
+    assert (ran.code, said in " ".join(ran.err.split())) == (0, True)
+    saved = load_file(plain / "model.safetensors")
+    assert all(torch.equal(saved[n], weights[n].to(torch.float32)) for n in names if ".0." in n)
+    ran = run("prune", quantised, "--blocks", "1", "--out", kept, "--without-loading")
+    assert (ran.code, said in " ".join(ran.err.split())) == (0, False)
+    ran = run("prune", model, "--blocks", "1", "--out", plain)
+    assert (ran.code, said in " ".join(ran.err.split())) == (0, False)
 
 
 def lacking(*_: Any, **__: Any) -> None:

@@ -301,7 +301,8 @@ def test_killed_it_leaves_a_state_to_go_on_from(tmp_path: Path) -> None:
     assert same(weights_of(other), weights_of(student))
 
 
-def test_progress_tells_loss_rate_and_time_left() -> None:
+def test_progress_tells_loss_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qubo_prune.core.stopping._REPORT_INTERVAL", 0.0)
     seen: list[Progress] = []
     student, teacher = make_pair()
     settings = replace(SETTINGS, epochs=20)

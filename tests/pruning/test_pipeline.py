@@ -340,6 +340,8 @@ def test_what_cannot_be_pruned_is_refused_before_it_is_measured(
     new = tmp_path / "new"
     with pytest.raises(InputError, match=reason):
         compress(tmp_path / "tiny", given / "tokens.npy", new, replace(SETTINGS, remove=1))
+    with pytest.raises(InputError, match=reason):
+        plan(tmp_path / "tiny", [str(given / "tokens.npy")], new, replace(SETTINGS, remove=1))
     assert not (new / "01-hessian.npy").exists()
     shutil.copytree(out / "04-model", new / "04-model")  # pruned by hand, then
     done = compress(tmp_path / "tiny", given / "tokens.npy", new, replace(SETTINGS, remove=1))
@@ -474,8 +476,12 @@ def test_healing_adds_models_and_does_nothing_else_again(given: Path, out: Path)
     ]  # fmt: skip
 
 
-def test_healing_that_is_stopped_leaves_no_half_healed_model(given: Path, out: Path) -> None:
+def test_healing_that_is_stopped_leaves_no_half_healed_model(
+    given: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It goes on from what it had, to the same weights."""
+    # Every step is told of, however fast the machine.
+    monkeypatch.setattr("qubo_prune.core.stopping._REPORT_INTERVAL", 0.0)
     slow = replace(
         HEALING,
         heal=("distill",),

@@ -22,6 +22,7 @@ transformers = pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from qubo_prune.core.errors import InputError, OutputError  # noqa: E402
+from qubo_prune.hessians import load_model  # noqa: E402
 from qubo_prune.pruning import saving  # noqa: E402
 from qubo_prune.pruning.pruner import prune  # noqa: E402
 from qubo_prune.pruning.rewriting import weight_writing  # noqa: E402
@@ -309,6 +310,26 @@ def test_experts_in_blocks_of_four_bits_keep_every_byte(tmp_path: Path) -> None:
     assert sum(name.endswith("_blocks") for name in expected) == 6
     lists = config_of(out)["quantization_config"]["modules_to_not_convert"]
     assert lists == [*skipped[:2], "model.layers.2.mlp.router"]
+
+
+def test_what_bitsandbytes_wrote_computes_the_same_without_a_layer(tmp_path: Path) -> None:
+    """Whole blocks of 64 weights, in 4 bits, as the library itself stores them."""
+    pytest.importorskip("bitsandbytes")
+    plain, source, out = (tmp_path / each for each in ("plain", "source", "out"))
+    deep("llama", hidden_size=64, intermediate_size=128).save_pretrained(plain)
+    load_model(str(plain), device_map="cpu", in_4bit=True).save_pretrained(source)
+    assert any(name.endswith("bitsandbytes__nf4") for name in raw(source))
+    prune_folder(source, [1], out)
+    original, smaller = (load_model(str(each), device_map="cpu") for each in (source, out))
+    assert original.hf_quantizer is not None
+    original.model.layers[1].register_forward_hook(
+        lambda _, inputs, output: inputs[0] if torch.is_tensor(output) else (inputs[0], *output[1:])
+    )
+    tokens = torch.arange(12).view(1, 12)
+    with torch.inference_mode():
+        ours, theirs = (each(tokens, use_cache=False).logits for each in (smaller, original))
+    assert len(smaller.model.layers) == len(original.model.layers) - 1
+    assert torch.equal(ours, theirs)
 
 
 def test_weights_that_are_quantised_point_here(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def prune(
             **shared,
         )
     else:
-        model, tokenizer = _loaded(source), source.load_tokenizer()
+        model, tokenizer = _loaded(source, quiet), source.load_tokenizer()
         pruned = run(model, chosen, out, tokenizer=tokenizer, **how, **shared)
     if not quiet:
         tell(f"wrote {out}")
@@ -162,22 +162,31 @@ def prune(
     return 0
 
 
-def _loaded(source: ModelAlone) -> PreTrainedModel:
+def _loaded(source: ModelAlone, quiet: bool) -> PreTrainedModel:
     """Load the model; one whose quantised weights take a library that is missing needs none to be
-    copied.
+    copied. Some (fp8 without a GPU) transformers reads into plain ones, which nobody must miss.
     """
     from qubo_prune.pruning.rewriting.original import is_quantized_model
 
-    try:
-        return source.load_model()
-    except InputError as error:
-        if not is_quantized_model(
+    def is_quantized() -> bool:
+        return is_quantized_model(
             source.model, revision=source.revision, trust_remote_code=source.trust_remote_code
-        ):
+        )
+
+    try:
+        model = source.load_model()
+    except InputError as error:
+        if not is_quantized():
             raise
         raise InputError(
             f"{str(error).rstrip('.')}; or copy its quantised weights with --without-loading."
         ) from error
+    if not quiet and getattr(model, "hf_quantizer", None) is None and is_quantized():
+        tell(
+            f"warning: the quantised weights were read into {model.dtype}".replace("torch.", "")
+            + ", which is what will be saved; --without-loading keeps them as they are"
+        )
+    return model
 
 
 def _removal(

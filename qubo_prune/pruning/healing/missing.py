@@ -184,17 +184,27 @@ def check_original(
         return
     stay = [layer for i, layer in enumerate(all_layers) if i not in removed]
     for name, ours, theirs in _pairs(model, original, kept, stay):
-        if ours.shape != theirs.shape:
+        packed = getattr(theirs, "quant_state", None)  # of weights in 4 bits, whose values differ
+        shape = theirs.shape if packed is None else packed.shape
+        if ours.shape != shape:
             raise InputError(
-                f"{name} of the original is of shape {tuple(theirs.shape)}, but in the pruned model"
+                f"{name} of the original is of shape {tuple(shape)}, but in the pruned model"
                 f" of {tuple(ours.shape)}; name the model that it was made from."
             )
-        if not is_changed and not torch.equal(_some(ours), _some(theirs).to(ours.dtype)):
+        if not (is_changed or packed) and not torch.equal(
+            _some(ours), _some(theirs).to(ours.dtype)
+        ):
             raise InputError(
                 f"{name} of the original differs from that of the pruned model; name the model that"
                 " it was made from, and these blocks."
             )
-    if is_changed and record is not None and record.get("dtype") == _dtype(original):
+    is_packed = getattr(original, "hf_quantizer", None) is not None
+    if (
+        is_changed
+        and not is_packed
+        and record is not None
+        and record.get("dtype") == _dtype(original)
+    ):
         raise InputError(
             "the original has another fingerprint than the model that was pruned; name that one."
         )

@@ -211,9 +211,7 @@ def _run(
         if stop.should_stop():
             return _stopped(job, steps, reports, stop.reason)
         if not any(report.outcome == "done now" for report in reports):
-            job.bench.check()
-            if ledger.standing(Prune.name, job.folder / MODEL, {}) is not Standing.GIVEN:
-                job.bench.check_prunable()
+            check_doable(job, ledger)
         changes = ledger.changes(step.name, request) if standing is Standing.CHANGED else []
         why = f" again ({', '.join(changes)} changed)" if changes else ""
         tell(f"{number}/{len(steps)} {step.name}{why}: {step.summary}")
@@ -257,6 +255,15 @@ def _what_was_made(model: Path) -> tuple[tuple[int, ...], str]:
         f" {format_count(after)} parameters are left of {format_count(before)},"
         f" {100 * (1 - after / before):.1f} % fewer"
     )
+
+
+def check_doable(job: Job, ledger: Ledger) -> None:
+    """Find out what cannot be done before hours of work; a model that was put there by hand needs
+    no cut.
+    """
+    job.bench.check()
+    if ledger.standing(Prune.name, job.folder / MODEL, {}) is not Standing.GIVEN:
+        job.bench.check_prunable()
 
 
 def standing_of(

@@ -13,7 +13,7 @@ from qubo_prune.hessians.gradients import sample_gradients
 from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.healing.distillation.schedule import steps_of as steps_of_training
 from qubo_prune.pruning.measurement import ModelObjective
-from qubo_prune.pruning.pipeline.compress import require_step, standing_of
+from qubo_prune.pruning.pipeline.compress import check_doable, require_step, standing_of
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing, require_folder
 from qubo_prune.pruning.pipeline.settings import CompressSettings
 from qubo_prune.pruning.pipeline.steps import Job, steps_of
@@ -68,7 +68,7 @@ def plan(
     Parameters
     ----------
     model, data, out, settings, begin, tell
-        As of `qubo_prune.pruning.pipeline.compress.compress`.
+        As of `qubo_prune.pruning.pipeline.compress.compress`, which refuses the same.
     """
     folder = Path(out)
     require_folder(folder)
@@ -90,6 +90,7 @@ def plan(
         pace = None
     else:
         pace = _measured(bench)
+        check_doable(job, ledger)
     return [
         Planned(
             step.name,
