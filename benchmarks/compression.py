@@ -134,7 +134,7 @@ def main() -> None:
     )
     if arguments.heal:
         command += f" --heal {arguments.heal} --heal-samples {arguments.heal_samples}"
-    print(save("compression", command, rows))
+    print(save("compression" if arguments.heal else "compression_once", command, rows))
 
 
 if __name__ == "__main__":
