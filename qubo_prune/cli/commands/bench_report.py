@@ -78,10 +78,10 @@ def report(
     if not quiet:
         files.tell_written()
     if json:
-        print_json(_document(study))
+        print_json(board_document(study))
     elif not quiet:
         for comparison in study.comparisons:
-            _show(comparison)
+            print_board(comparison)
         for solver in study.liars:
             lie = next(
                 lie
@@ -93,7 +93,8 @@ def report(
     return EXIT_OUTPUT if files.failed else EXIT_DONE
 
 
-def _document(study: Study) -> dict[str, object]:
+def board_document(study: Study) -> dict[str, object]:
+    """Return what `bench report --json` prints."""
     from qubo_prune.report.benchmark.leader_board import leader_table
 
     boards = []
@@ -117,7 +118,8 @@ def _document(study: Study) -> dict[str, object]:
     }
 
 
-def _show(comparison: Comparison) -> None:
+def print_board(comparison: Comparison) -> None:
+    """Print the leader board of a time limit, and who is left out."""
     from qubo_prune.report.benchmark.leader_board import leader_table
     from qubo_prune.report.tables import format_cell
 

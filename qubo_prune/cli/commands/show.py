@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.commands.bench_report import board_document, print_board
 from qubo_prune.cli.commands.evaluate import show_evaluation
 from qubo_prune.cli.commands.hessians import diagnosis_to_dict, print_diagnosis
 from qubo_prune.cli.commands.select import show_selection
 from qubo_prune.cli.commands.solve import show_spectrum
 from qubo_prune.cli.commands.sweep import format_header, format_row
 from qubo_prune.cli.output import (
-    CERTIFICATE_SUFFIX,
     EXIT_DONE,
     print_json,
     print_line,
     print_table,
     print_text,
 )
+from qubo_prune.cli.progress import format_duration
 from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks, format_count, plural, printable
 
 if TYPE_CHECKING:
-    from qubo_prune.core.files.kinds import Kind
+    from qubo_prune.backends.enumeration.run.checkpoint import CheckpointFacts
+    from qubo_prune.bench.results import Results
     from qubo_prune.core.spectrum.spectrum import Spectrum
+    from qubo_prune.hessians.diagnostics import Diagnosis
+    from qubo_prune.pruning.evaluation.evaluation import Evaluation
+    from qubo_prune.pruning.pipeline.folder import CompressedFolder
+    from qubo_prune.pruning.selection import Selection
+    from qubo_prune.report.saved import GradientTable
+    from qubo_prune.solving.proof.certificate import Certificate
+    from qubo_prune.solving.sweeps import Sweep
 
 File = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
         help=(
-            "A spectrum, a selection, a certificate, a checkpoint, an evaluation, a Hessian or its"
-            " sidecar; a folder that `sweep` wrote; or the name of a bundled Hessian."
+            "A spectrum, a selection, a certificate, a checkpoint, an evaluation, results of a"
+            " benchmark, a Hessian or its sidecar; a folder that `sweep` or `compress` wrote; or"
+            " the name of a bundled Hessian."
         ),
     ),
 ]
@@ -46,8 +54,6 @@ Csv = Annotated[
     bool, typer.Option("--csv", help="Print comma-separated values, all rows and all digits.")
 ]
 Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many rows a table shows.", min=0)]
-
-_SWEPT = re.compile(r"remove-.*\.json")
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def show(
     """Show a file that this package wrote; what it is is found out."""
     if csv and json:
         raise InputError("--csv and --json are two ways to print the same; leave one of them out.")
-    shown = _find(Path(file), file)
+    shown = _find(file)
     if json:
         print_json({"file": file, "kind": shown.what, **shown.json()})
     elif csv:
@@ -95,60 +101,26 @@ def show(
     return EXIT_DONE
 
 
-def _find(path: Path, source: str) -> _Shown:
-    from qubo_prune.core.files.formats import has_format
-    from qubo_prune.core.files.kinds import Kind, kind_of, matrix_of_sidecar
-    from qubo_prune.core.files.torch_file import is_torch_file
+def _find(source: str) -> _Shown:
+    from qubo_prune.report.saved import read_saved
 
-    if path.is_dir():
-        return _sweep(path)
-    kind = kind_of(path)
-    if kind is None:
-        return _hessian(source)  # a bundled one, or an error that says what there is
-    shown_by: dict[Kind, Callable[[Path], _Shown]] = {
-        Kind.SPECTRUM: _spectrum,
-        Kind.CERTIFICATE: _certificate,
-        Kind.CHECKPOINT: _checkpoint,
-        Kind.SELECTION: _selection,
-        Kind.GRADIENTS: _gradients,
+    saved = read_saved(source)
+    shown_by: dict[str, Callable[[Any], _Shown]] = {
+        "spectrum": _spectrum,
+        "sweep": _sweep,
+        "selection": _selection,
+        "evaluation": _evaluation,
+        "certificate": lambda content: _certificate(content, source),
+        "checkpoint": _checkpoint,
+        "compression": _compression,
+        "benchmark": _benchmark,
+        "Hessian": _hessian,
+        "gradients": _gradients,
     }
-    if kind in shown_by:
-        return shown_by[kind](path)
-    suffix = path.suffix.lower()
-    if kind is Kind.EVALUATION and suffix == ".json":
-        return _evaluation(path)
-    owner = matrix_of_sidecar(path) if kind is Kind.SIDECAR else None
-    if owner is not None:
-        return _hessian(str(owner))
-    if kind is Kind.SIDECAR:
-        raise InputError(
-            f"{path} would be the sidecar of a Hessian, and none is beside it; put them together,"
-            " or name another file."
-        )
-    if suffix == ".npy" or has_format(path) or is_torch_file(path):
-        return _hessian(source)
-    raise _unknown(path, kind)
+    return shown_by[saved.what](saved.content)
 
 
-def _unknown(path: Path, kind: Kind) -> InputError:
-    from qubo_prune.core.files.kinds import Kind
-
-    remedies = {
-        Kind.EMPTY: "write it again",
-        Kind.EVALUATION: "name the .json that `evaluate --out` writes",
-        Kind.EXTRACTION: "`qubo-prune extract` goes on with it",
-        Kind.OTHER: "name a spectrum, selection, certificate, checkpoint, evaluation or Hessian",
-        Kind.PAGE: "open it in a browser",
-        Kind.PLOT: "open it in a viewer",
-        Kind.TABLE: "open it in a spreadsheet",
-    }
-    return InputError(f"{path} holds {kind.value}, which cannot be shown; {remedies[kind]}.")
-
-
-def _spectrum(path: Path) -> _Shown:
-    from qubo_prune.core.spectrum.spectrum import Spectrum
-
-    spectrum = Spectrum.load(path)
+def _spectrum(spectrum: Spectrum) -> _Shown:
     return _Shown(
         "spectrum",
         spectrum.to_dict,
@@ -157,21 +129,9 @@ def _spectrum(path: Path) -> _Shown:
     )
 
 
-def _sweep(folder: Path) -> _Shown:
+def _sweep(sweep: Sweep) -> _Shown:
     """Show the spectra of a folder, by the number of removed blocks."""
-    from qubo_prune.core.spectrum.spectrum import Spectrum
-    from qubo_prune.solving.sweeps import Sweep
-
-    found = [
-        each
-        for each in folder.iterdir()
-        if _SWEPT.fullmatch(each.name) and not each.name.endswith(CERTIFICATE_SUFFIX)
-    ]
-    if not found:
-        raise InputError(
-            f"{folder} is a folder without spectra of `sweep`, remove-M.json; name a file in it."
-        )
-    spectra = sorted((Spectrum.load(each) for each in found), key=_removed)
+    spectra = list(sweep.values())
 
     def table(rows: int, names: bool) -> None:
         print_line(format_header())
@@ -187,19 +147,11 @@ def _sweep(folder: Path) -> _Shown:
         "sweep",
         lambda: {"spectra": [spectrum.to_dict() for spectrum in spectra]},
         table,
-        csv=Sweep(enumerate(spectra)).to_csv,
+        csv=sweep.to_csv,
     )
 
 
-def _removed(spectrum: Spectrum) -> int:
-    asked = spectrum.remove
-    return asked if isinstance(asked, int) else sum(asked.values())
-
-
-def _selection(path: Path) -> _Shown:
-    from qubo_prune.pruning.selection import Selection
-
-    selection = Selection.load(path)
+def _selection(selection: Selection) -> _Shown:
     return _Shown(
         "selection",
         selection.to_dict,
@@ -208,10 +160,7 @@ def _selection(path: Path) -> _Shown:
     )
 
 
-def _evaluation(path: Path) -> _Shown:
-    from qubo_prune.pruning.evaluation.evaluation import Evaluation
-
-    evaluation = Evaluation.load(path)
+def _evaluation(evaluation: Evaluation) -> _Shown:
     return _Shown(
         "evaluation",
         evaluation.to_dict,
@@ -220,10 +169,7 @@ def _evaluation(path: Path) -> _Shown:
     )
 
 
-def _certificate(path: Path) -> _Shown:
-    from qubo_prune.solving.proof.certificate import Certificate
-
-    certificate = Certificate.load(path)
+def _certificate(certificate: Certificate, source: str) -> _Shown:
     spectrum = certificate.spectrum
     facts: dict[str, object] = {
         "Hessian": certificate.hessian or "not named",
@@ -236,16 +182,12 @@ def _certificate(path: Path) -> _Shown:
     def table(rows: int, names: bool) -> None:
         print_table(("fact", "value"), [(key, str(value)) for key, value in facts.items()])
         show_spectrum(spectrum, rows, names=names)
-        print_text(f"This is what the certificate claims; `qubo-prune verify {path}` checks it.")
+        print_text(f"This is what the certificate claims; `qubo-prune verify {source}` checks it.")
 
     return _Shown("certificate", certificate.to_dict, table, csv=spectrum.to_csv)
 
 
-def _checkpoint(path: Path) -> _Shown:
-    from qubo_prune.backends.enumeration.run.checkpoint import read_checkpoint
-
-    found = read_checkpoint(path)
-
+def _checkpoint(found: CheckpointFacts) -> _Shown:
     def table(rows: int, _names: bool) -> None:
         share = found.tasks_finished / found.num_tasks if found.num_tasks else 1.0
         print_text(
@@ -274,30 +216,67 @@ def _checkpoint(path: Path) -> _Shown:
     )
 
 
-def _gradients(path: Path) -> _Shown:
-    from qubo_prune.core.files.disk import read_header
-
-    with path.open("rb") as stream:
-        shape, _, dtype = read_header(stream, str(path))
-    facts = {"shape": list(shape), "dtype": str(dtype)}
+def _compression(folder: CompressedFolder) -> _Shown:
+    """Show the steps of a folder of `compress`, and what came of them."""
+    steps = [(name, each.status, each.seconds) for name, each in folder.steps.items()]
 
     def table(_rows: int, _names: bool) -> None:
-        size = " x ".join(map(str, shape))
+        print_table(
+            ("step", "status", "time"),
+            [
+                (name, status, format_duration(seconds) if status == "finished" else "")
+                for name, status, seconds in steps
+            ],
+        )
+        for model in folder.models:
+            print_text(f"{model.name}: {model.summary}.", indent="  ")
+        if folder.evaluation is not None:
+            print_text(f"{folder.evaluation}.")
+        print_text("`qubo-prune show` takes each file in it too.")
+
+    return _Shown("compression", folder.to_dict, table, ("step", "status", "seconds"), [*steps])
+
+
+def _benchmark(results: Results) -> _Shown:
+    from qubo_prune.report.benchmark.comparison import Study
+    from qubo_prune.report.benchmark.runs_table import runs_table
+
+    study = Study(results)
+    figure = runs_table(study, len(study.runs))
+
+    def table(_rows: int, _names: bool) -> None:
+        for comparison in study.comparisons:
+            print_board(comparison)
+
+    return _Shown(
+        "benchmark",
+        lambda: board_document(study),
+        table,
+        csv=None if figure is None else figure.data.to_csv,
+    )
+
+
+def _gradients(found: GradientTable) -> _Shown:
+    facts = {"shape": list(found.shape), "dtype": found.dtype}
+
+    def table(_rows: int, _names: bool) -> None:
+        size = " x ".join(map(str, found.shape))
         print_text(
-            f"A table of {size} {dtype} numbers, as per-sample gradients are: a row for each"
+            f"A table of {size} {found.dtype} numbers, as per-sample gradients are: a row for each"
             " sample, a column for each block. `qubo-prune hessians show` judges a Hessian by them,"
             " and `solve --gradients` makes one of them."
         )
 
     return _Shown(
-        "gradients", lambda: facts, table, tuple(facts), [(" ".join(map(str, shape)), dtype)]
+        "gradients",
+        lambda: facts,
+        table,
+        tuple(facts),
+        [(" ".join(map(str, found.shape)), found.dtype)],
     )
 
 
-def _hessian(source: str) -> _Shown:
-    from qubo_prune.hessians.diagnostics import diagnose
-
-    diagnosis = diagnose(source)
+def _hessian(diagnosis: Diagnosis) -> _Shown:
     file = diagnosis.file
     counts = file.metadata.get("parameter_counts") or [None] * file.num_blocks
     kinds = file.kinds or (None,) * file.num_blocks

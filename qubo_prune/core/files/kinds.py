@@ -54,6 +54,7 @@ class Kind(enum.Enum):
     PAGE = "a page of this package"
     TABLE = "a table of scores"
     EXTRACTION = "an unfinished extraction"
+    BENCHMARK = "results of a benchmark"
     OTHER = "something else"
     EMPTY = "nothing"
 
@@ -66,6 +67,12 @@ _KEYS = {
     Kind.EVALUATION: {"models", "metrics"},
 }
 """What objects of each kind have and no sidecar has."""
+
+
+_RUN_KEYS = frozenset({"schema", "instance", "backend", "outcome"})
+"""What each line of a benchmark's results has."""
+
+_LONGEST_LINE = 1 << 26
 
 
 def kind_of_object(fields: object) -> Kind:
@@ -181,6 +188,13 @@ def _kind_of_csv(path: Path) -> Kind:
     return Kind.TABLE if first.startswith("block,name,") else Kind.OTHER
 
 
+def _kind_of_lines(path: Path) -> Kind:
+    with path.open("rb") as stream:
+        first = json.loads(stream.readline(_LONGEST_LINE))
+    is_run = isinstance(first, dict) and first.keys() >= _RUN_KEYS
+    return Kind.BENCHMARK if is_run else Kind.OTHER
+
+
 def _kind_of_markdown(path: Path) -> Kind:
     with path.open(encoding="utf-8") as stream:
         is_ours = stream.readline().strip() == EVALUATION_MARK
@@ -193,6 +207,7 @@ _READERS: dict[str, Callable[[Path], Kind]] = {
     ".npy": _kind_of_npy,
     ".csv": _kind_of_csv,
     ".md": _kind_of_markdown,
+    ".jsonl": _kind_of_lines,
     **dict.fromkeys((".png", ".pdf", ".svg"), _kind_of_plot),
     **dict.fromkeys((".html", ".htm"), _kind_of_page),
 }

@@ -12,18 +12,14 @@ from typing import Any
 
 from qubo_prune.backends.registry import get_backend
 from qubo_prune.core.errors import InputError, OutputError
-from qubo_prune.core.files.disk import read_file
 from qubo_prune.core.files.lock import locked
-from qubo_prune.core.files.strict_json import Reader, as_integer, as_integers
 from qubo_prune.core.stopping import Progress, Stop, StopReason
-from qubo_prune.core.text import format_blocks, format_count
 from qubo_prune.pruning.evaluation.evaluation import Evaluation
 from qubo_prune.pruning.evaluation.harness import require_library
+from qubo_prune.pruning.pipeline.folder import EVALUATION, MODEL, read_model
 from qubo_prune.pruning.pipeline.ledger import Ledger, Standing, require_folder
 from qubo_prune.pruning.pipeline.settings import CompressSettings
 from qubo_prune.pruning.pipeline.steps import (
-    EVALUATION,
-    MODEL,
     STEPS,
     Job,
     Prune,
@@ -240,21 +236,10 @@ def _run(
 
 def _what_was_made(model: Path) -> tuple[tuple[int, ...], str]:
     """Return what a folder says of the layers that it lacks; nothing if it came by hand."""
-    path = model / RECORD
-    if not path.exists():
+    if not (model / RECORD).exists():
         return (), ""
-    reader = Reader(path, "record of a pruned model", "make the folder again")
-    record = reader.parse(read_file(path))
-    removed = reader.get(record, "removed", as_integers)
-    before, after, blocks = (
-        reader.get(record, key, as_integer)
-        for key in ("num_parameters_before", "num_parameters", "num_blocks")
-    )
-    return tuple(removed), (
-        f"removed {len(removed)} of {blocks} layers ({format_blocks(removed)}):"
-        f" {format_count(after)} parameters are left of {format_count(before)},"
-        f" {100 * (1 - after / before):.1f} % fewer"
-    )
+    made = read_model(model)
+    return made.removed, made.summary
 
 
 def check_doable(job: Job, ledger: Ledger) -> None:

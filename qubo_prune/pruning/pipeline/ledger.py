@@ -73,6 +73,11 @@ class Ledger:
         if path.exists():
             self._load(path)
 
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """What is known of each step, in the order in which they were first begun."""
+        return dict(self._entries)
+
     def entry(self, name: str) -> Entry | None:
         """Return what is known of a step."""
         return self._entries.get(name)

@@ -23,6 +23,15 @@ from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.healing.healer import heal
 from qubo_prune.pruning.model_card import write_card
 from qubo_prune.pruning.pipeline.digests import digest_of
+from qubo_prune.pruning.pipeline.folder import (
+    EVALUATION,
+    HEALED,
+    HESSIAN,
+    MODEL,
+    SELECTION,
+    SPECTRUM,
+    WORK,
+)
 from qubo_prune.pruning.pipeline.settings import CompressSettings
 from qubo_prune.pruning.pipeline.workbench import Workbench
 from qubo_prune.pruning.problem_of_model import problem_of
@@ -33,15 +42,6 @@ from qubo_prune.pruning.selector import select
 from qubo_prune.solving.solve import solve
 
 __all__ = ["STEPS", "Job", "Step", "steps_of"]
-
-HESSIAN = "01-hessian.npy"
-SPECTRUM = "02-spectrum.json"
-SELECTION = "03-selection.json"
-MODEL = "04-model"
-HEALED = "05-healed"
-EVALUATION = "05-evaluation.json"
-WORK = "unfinished"
-"""The folder, inside that of the steps, of what unfinished steps go on from."""
 
 _READING = ("split", "config", "text_field", "mask_prompt", "sequence_length", "seed")
 _LOADING = ("dtype", "layers", "granularity")
