@@ -321,6 +321,7 @@ class _Clock:
             rate=rate,
             eta=max(0.0, left / max(1, self._executor.num_workers()) - (now - self._last)),
             message=f"run {min(finished + 1, self._total)} of {self._total}{what}",
+            elapsed=now - self._began,
         )
 
 

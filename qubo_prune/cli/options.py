@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from qubo_prune.cli.output import tell
-from qubo_prune.cli.progress import format_duration
 from qubo_prune.core.defaults import BACKEND, EXECUTORS, OUT_OF_REACH
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -140,7 +140,16 @@ BackendOption = Annotated[
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend. Repeatable."),
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Log a line a second to stderr, in place of a bar.")
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help=(
+            "Log a line a second to stderr; -vv also logs what Gurobi and SCIP say of themselves."
+        ),
+    ),
 ]
 Names = Annotated[
     bool, typer.Option("--names", help="Show blocks by their names instead of their indices.")

@@ -139,9 +139,16 @@ def _occupy_standard_descriptors() -> None:
 
 def tell(message: str) -> None:
     """Say something in one line on stderr, if anybody is there to read it."""
+    say(" ".join(f"qubo-prune: {message}".split()))
+
+
+def say(line: str) -> None:
+    """Write a line to stderr as it is, but what could steer a terminal, if anybody is there to read
+    it.
+    """
     if sys.stderr is None:
         return
-    line = printable(" ".join(f"qubo-prune: {message}".split()))
+    line = printable(line)
     with contextlib.suppress(OSError, ValueError):
         encoding = sys.stderr.encoding or "utf-8"
         shown = line.encode(encoding, "backslashreplace").decode(encoding)

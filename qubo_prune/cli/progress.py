@@ -1,5 +1,5 @@
-"""What a waiting person sees on stderr: a progress bar on a terminal, and a word before kernels are
-compiled.
+"""What a waiting person sees on stderr: one line, rewritten on a terminal and said now and then
+elsewhere, or a log; and a word before kernels are compiled.
 """
 
 from __future__ import annotations
@@ -7,37 +7,41 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qubo_prune.cli.output import tell
-from qubo_prune.core.text import format_count
+from qubo_prune.cli.output import say, tell
 
 if TYPE_CHECKING:
     import rich.progress
 
     from qubo_prune.core.stopping import Progress
 
-_DAY = 86_400
 _COMPILING = "compiling the kernels for this machine, once (up to a minute) ..."
+
+_FIRST_WORD = 10.0
+"""Seconds until something is said where stderr is no terminal."""
+
+_LONGEST_SILENCE = 600.0
+_BAR_WIDTH = 16
 
 
 @contextmanager
-def watched(quiet: bool, verbose: bool = False) -> Iterator[Watch]:
+def watched(quiet: bool, verbose: int = 0) -> Iterator[Watch]:
     """Show the progress of what runs within the context, and say so when kernels are compiled.
 
     Parameters
     ----------
     quiet : bool
         Say nothing at all.
-    verbose : bool
-        Log a line a second in place of the bar.
+    verbose : int
+        1: log a line a second in place of the bar; 2: log what Gurobi and SCIP say themselves, too.
     """
     if quiet:
         yield Watch(shown=False)
         return
     from qubo_prune.core.kernels.jit import on_first_compile
 
-    watch = Watch(shown=sys.stderr.isatty() and not verbose)
+    watch = Watch(shown=not verbose)
     with on_first_compile(lambda: tell(_COMPILING)), _logged(verbose):
         try:
             yield watch
@@ -46,7 +50,7 @@ def watched(quiet: bool, verbose: bool = False) -> Iterator[Watch]:
 
 
 @contextmanager
-def _logged(verbose: bool) -> Iterator[None]:
+def _logged(verbose: int) -> Iterator[None]:
     """Print what is logged under the name of the package, if asked."""
     if not verbose:
         yield
@@ -56,9 +60,9 @@ def _logged(verbose: bool) -> Iterator[None]:
     logger = logging.getLogger("qubo_prune")
     former = logger.level
     handler = logging.Handler()
-    handler.emit = lambda record: tell(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if verbose == 1 else logging.DEBUG)
     try:
         yield
     finally:
@@ -67,7 +71,8 @@ def _logged(verbose: bool) -> Iterator[None]:
 
 
 class Watch:
-    """A progress bar on stderr that appears with the first report and leaves no trace.
+    """One line on stderr: on a terminal it appears with the first report and leaves no trace;
+    elsewhere it is written after ten seconds, and then more and more rarely.
 
     Attributes
     ----------
@@ -75,66 +80,84 @@ class Watch:
         Takes a `Progress`; None where nobody would see it.
     about : str
         What goes before each message.
+    after : str
+        What goes behind it.
     """
 
     def __init__(self, shown: bool) -> None:
+        self._rewritten = shown and sys.stderr.isatty()
         self.progress: Callable[[Progress], None] | None = self._update if shown else None
         self.about = ""
+        self.after = ""
         self._bar: rich.progress.Progress | None = None
+        self._next_word = _FIRST_WORD
+        self._before = 0.0
 
     def hide(self) -> None:
-        """Remove the bar until the next report, so that something can be printed."""
+        """Remove the line until the next report, so that something can be printed."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
     def _update(self, progress: Progress) -> None:
+        if self._rewritten:
+            self._rewrite(progress)
+        else:
+            self._write(progress)
+
+    def _write(self, progress: Progress) -> None:
+        """Say it, if it is time."""
+        if progress.elapsed < self._before:  # another run
+            self._next_word = _FIRST_WORD
+        self._before = progress.elapsed
+        if progress.elapsed >= self._next_word:
+            self._next_word = progress.elapsed + min(progress.elapsed, _LONGEST_SILENCE)
+            tell(self.about + progress.line() + self.after)
+
+    def _rewrite(self, progress: Progress) -> None:
         if self._bar is None:
             self._bar = _start_bar()
+        taken = len(self.about) + len(self.after)
+        taken += 0 if progress.fraction is None else _BAR_WIDTH + 1
         self._bar.update(
             self._bar.task_ids[0],
-            description=self.about + (progress.message or "searching"),
+            description=self.about + progress.line(_columns() - taken - 1) + self.after,
             completed=progress.fraction or 0.0,
             total=None if progress.fraction is None else 1.0,
-            rate=f"{progress.rate:.3g}/s",
-            left="" if progress.eta is None else f"{format_duration(progress.eta)} left",
         )
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _start_bar() -> rich.progress.Progress:
     from rich import progress
     from rich.console import Console
+    from rich.table import Column
+    from rich.text import Text
+
+    class Bar(progress.BarColumn):
+        """A bar, where it is known how much there is to do."""
+
+        def render(self, task: progress.Task) -> Any:
+            return Text() if task.total is None else super().render(task)
 
     bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TextColumn("{task.fields[left]}"),
+        progress.TextColumn(
+            "{task.description}",
+            markup=False,
+            style="none",
+            table_column=Column(no_wrap=True, overflow="ellipsis"),
+        ),
+        Bar(_BAR_WIDTH),
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=False,  # it may be a file
         redirect_stderr=False,
     )
-    bar.add_task("searching", total=None, rate="", left="")
+    bar.add_task("searching", total=None)
     bar.start()
     return bar
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration of any length for people.
-
-    >>> format_duration(0.4212), format_duration(65), format_duration(7200)
-    ('0.42 s', '1:05', '2:00:00')
-    >>> format_duration(3e5), format_duration(1e12), format_duration(1e30)
-    ('3.5 days', '31,688 years', '3.17e22 years')
-    """
-    if round(seconds, 2) < 60:
-        return f"{seconds:.2f} s"
-    if seconds < _DAY:
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-    if seconds < 1000 * _DAY:
-        return f"{seconds / _DAY:.1f} days"
-    return f"{format_count(int(seconds / (365.25 * _DAY)))} years"

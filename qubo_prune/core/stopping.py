@@ -11,16 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.progress import Progress, Standing, log_header
 from qubo_prune.core.validation import as_count, as_finite_float
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Progress", "Stop", "StopReason"]
+__all__ = ["Progress", "Standing", "Stop", "StopReason"]
 
 _LOG = logging.getLogger("qubo_prune")
 _LOG_INTERVAL = 1.0
@@ -37,45 +38,6 @@ class StopReason(enum.Enum):
     TIME_LIMIT = "time limit"
     EVALUATION_LIMIT = "evaluation limit"
     INTERRUPTED = "interrupted"
-
-
-class Progress(NamedTuple):
-    """A snapshot of a run, handed to progress callbacks.
-
-    Attributes
-    ----------
-    fraction : float or None
-        Part of the work done, 0 to 1; None where it cannot be known.
-    num_evaluated : int
-        States evaluated so far.
-    rate : float
-        States per second since the start.
-    eta : float or None
-        Seconds left if the rate holds; None where it cannot be known.
-    message : str
-        What is being done.
-    """
-
-    fraction: float | None
-    num_evaluated: int
-    rate: float
-    eta: float | None
-    message: str
-
-    def line(self, elapsed: float, remaining: float = math.inf) -> str:
-        """Return it as a line of a log, `elapsed` seconds after the start.
-
-        Examples
-        --------
-        >>> Progress(0.25, 1000, 500.0, 6.0, "walking").line(2.0, 8.0)
-        '2.0 s: walking, 25.0 %, 1,000 evaluated, 500/s, 6.0 s to go, limit in 8.0 s'
-        """
-        parts = [self.message or "searching"]
-        parts += [] if self.fraction is None else [f"{100 * self.fraction:.1f} %"]
-        parts += [f"{self.num_evaluated:,} evaluated", f"{self.rate:.3g}/s"]
-        parts += [] if self.eta is None else [f"{self.eta:.1f} s to go"]
-        parts += [] if math.isinf(remaining) else [f"limit in {remaining:.1f} s"]
-        return f"{elapsed:.1f} s: {', '.join(parts)}"
 
 
 class Stop:
@@ -144,6 +106,8 @@ class Stop:
         self._started = time.monotonic()
         self._last_report = -math.inf
         self._last_line = -math.inf
+        self._best = math.inf
+        self._headed = False
 
     @property
     def elapsed(self) -> float:
@@ -185,7 +149,14 @@ class Stop:
             self._limit_reached = StopReason.TIME_LIMIT
         return self._limit_reached is not None
 
-    def report(self, num_evaluated: int, fraction: float | None = None, message: str = "") -> None:
+    def report(
+        self,
+        num_evaluated: int,
+        fraction: float | None = None,
+        message: str = "",
+        *,
+        standing: Callable[[], Standing] | None = None,
+    ) -> None:
         """Tell the progress callback how far the run is; most calls return at once.
 
         Parameters
@@ -196,6 +167,8 @@ class Stop:
             Part of the work done; clipped to 0...1.
         message : str
             What is being done.
+        standing : callable, optional
+            Returns what is known of the energies; only called where somebody wants it.
         """
         logged = _LOG.isEnabledFor(logging.INFO)
         if (
@@ -216,19 +189,37 @@ class Stop:
                 if fraction > 0:
                     eta = elapsed * (1 - fraction) / fraction
             rate = num_evaluated / elapsed if elapsed > 0 else 0.0
+            known = None if standing is None else standing()
+            progress = Progress(
+                fraction, num_evaluated, rate, eta, message, elapsed, self.remaining, known
+            )
             # Not through the backend, which may be anywhere, in foreign code even, and could not
             # say whose fault it is.
             try:
-                progress = Progress(fraction, num_evaluated, rate, eta, message)
-                if logged and now - self._last_line >= _LOG_INTERVAL:
-                    self._last_line = now
-                    _LOG.info("%s", progress.line(elapsed, self.remaining))
+                if logged:
+                    self._log(progress)
                 if self._progress is not None:
                     self._progress(progress)
             except Exception as error:  # noqa: BLE001 - raised by raise_failure
                 self._failure = error
         finally:
             self._report_lock.release()
+
+    def _log(self, progress: Progress) -> None:
+        """Log a line a second, and one whenever a lower energy was found."""
+        known = progress.standing
+        improved = known is not None and known.best < self._best
+        if progress.elapsed - self._last_line < _LOG_INTERVAL and not improved:
+            return
+        self._last_line = progress.elapsed
+        if known is None:
+            _LOG.info("%s", progress.line())
+            return
+        if not self._headed:
+            self._headed = True
+            _LOG.info("%s", log_header())
+        self._best = min(self._best, known.best)
+        _LOG.info("%s", progress.log_row(improved))
 
     def offer(self, num_evaluated: int, states: Callable[[], NDArray[np.bool_]]) -> None:
         """Tell what was found so far; nothing becomes of it here, and `qubo_prune.bench` records

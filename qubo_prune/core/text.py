@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 _LONGEST_VALUE = 71
+_HOUR = 3600
+_DAY = 86_400
 
 
 def printable(text: str) -> str:
@@ -62,6 +64,29 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(given, list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else "."
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration of any length as people say it.
+
+    Examples
+    --------
+    >>> format_duration(0.4212), format_duration(65), format_duration(7200)
+    ('0.42 s', '1 min 5 s', '2 h')
+    >>> format_duration(3e5), format_duration(1e12), format_duration(1e30)
+    ('3.5 days', '31,688 years', '3.17e22 years')
+    """
+    if round(seconds, 2) < 60:
+        return f"{seconds:.2f} s"
+    if round(seconds) < _HOUR:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    if seconds < _DAY:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if seconds < 1000 * _DAY:
+        return f"{seconds / _DAY:.1f} days"
+    return f"{format_count(int(seconds / (365.25 * _DAY)))} years"
 
 
 def format_bytes(count: int) -> str:

@@ -6,6 +6,7 @@ of one.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from qubo_prune.core.errors import BackendError, InputError, QuboPruneError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop
-from qubo_prune.core.text import format_bytes
+from qubo_prune.core.text import format_bytes, format_count, format_duration, plural
 from qubo_prune.core.validation import as_count
 from qubo_prune.solving.arguments import (
     as_backend,
@@ -36,6 +37,8 @@ from qubo_prune.solving.checking import (
     fingerprint,
     finishing_seconds,
 )
+
+_LOG = logging.getLogger("qubo_prune")
 
 _MOST_RESERVED = 0.75
 """Part of a time limit that is kept for checks and sorting, at most."""
@@ -128,6 +131,14 @@ def solve(
             min(_MOST_RESERVED * stop.time_limit, finishing_seconds(problem, wanted, solver))
         )
     before = fingerprint(problem, problem.hessian_sha256)
+    _LOG.info(
+        "%s lowest of %s states of %s, by %s, seed %d",
+        format_count(wanted),
+        format_count(problem.num_states),
+        plural(problem.num_blocks, "block"),
+        solver.name,
+        seed,
+    )
     with stop.interruptible(), _crashes_reported(problem, solver, wanted):
         raw = (
             solver.run(problem, wanted, stop, seed, known)
@@ -141,6 +152,14 @@ def solve(
     if known is not None:
         check_against_known(problem, spectrum, known)
     check_word(problem, spectrum, seed, stop.remaining)
+    _LOG.info(
+        "%s after %s: %d of %d states proven, %s evaluations",
+        spectrum.stop_reason.value,
+        format_duration(spectrum.timings["total"]),
+        spectrum.num_proven,
+        len(spectrum),
+        format_count(spectrum.num_evaluated),
+    )
     return spectrum
 
 

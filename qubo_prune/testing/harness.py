@@ -19,7 +19,7 @@ from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.core.errors import QuboPruneError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
-from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.core.stopping import Progress, Standing, Stop
 from qubo_prune.solving.solve import solve
 from qubo_prune.testing.problems import Case, Ranked, hard_problem
 
@@ -151,10 +151,17 @@ class Recorder(Stop):
                 self.cancel()
         return super().should_stop(num_evaluated)
 
-    def report(self, num_evaluated: int, fraction: float | None = None, message: str = "") -> None:
+    def report(
+        self,
+        num_evaluated: int,
+        fraction: float | None = None,
+        message: str = "",
+        *,
+        standing: Callable[[], Standing] | None = None,
+    ) -> None:
         """Remember the report, then hand it on."""
         self.reports.append((num_evaluated, fraction, message))
-        super().report(num_evaluated, fraction, message)
+        super().report(num_evaluated, fraction, message, standing=standing)
 
 
 def run(backend: Backend, case: Case, num_states: int) -> RawResult:

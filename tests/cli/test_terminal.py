@@ -19,10 +19,12 @@ from typing import Any
 import numba
 import pytest
 
-from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.cli.commands.sweep import _Course
+from qubo_prune.cli.progress import watched
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
-from qubo_prune.core.stopping import Progress
+from qubo_prune.core.stopping import Progress, Standing
+from qubo_prune.core.text import format_duration
 from qubo_prune.solving.solve import solve
 from tests.cli.conftest import Run
 
@@ -108,9 +110,41 @@ def test_a_sweep_marks_what_hit_its_limit(run) -> None:
     assert run(*long, "--quiet") == (3, "", "")
 
 
-def test_no_progress_where_stderr_is_no_terminal() -> None:
+def test_where_stderr_is_no_terminal_a_line_now_and_then(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with watched(quiet=False) as watch:
+        assert watch.progress is not None
+        watch.about, watch.after = "M = 8: ", "; all M in about 3 s"
+        for _ in range(2):
+            for second in range(200):
+                watch.progress(Progress(None, 10, 5.0, None, "walking", float(second)))
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 2 * 5  # after 10, 20, 40, 80 and 160 s, of each run
+    assert lines[0] == ("qubo-prune: M = 8: 10.0 s: walking, 10 evaluated, 5/s; all M in about 3 s")
+    with watched(quiet=True) as watch:
         assert watch.progress is None
+    with watched(quiet=False, verbose=1) as watch:
+        assert watch.progress is None
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_the_line_of_a_proof_fits_the_terminal(
+    width: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "dumb")
+    standing = Standing(-396.0, -394.0, -449.54, 37, 1000)
+    with watched(quiet=False) as watch:
+        assert watch.progress is not None
+        watch.about = "M = 30 (2 of 9): "
+        watch.progress(Progress(None, 10, 1e5, None, "", 3599.0, 48.0, standing))
+        assert watch._bar is not None
+        text = watch._bar.tasks[0].description
+    assert len(text) < width
+    assert ("gap 14.1 %" in text) is (width > 40)
+    assert ("bound -449.54" in text) is (width > 120)
 
 
 def test_the_first_compilation_is_announced_once(capfd: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +190,23 @@ def test_the_bar_of_a_sweep_says_which_count_of_how_many(
     assert list(dict.fromkeys(seen)) == ["M = 3 (1 of 3)", "M = 7 (2 of 3)", "M = 6 (3 of 3)"]
 
 
+def test_a_sweep_estimates_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem.load("bytelm-40-block", remove=1)
+    now = iter([0.0, 2.0, 2.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    course = _Course(problem, [3, 7, 6], each_state=True)
+    assert (course.about(), course.after()) == ("M = 3 (1 of 3): ", "")
+    course.pass_on()
+    states = [math.comb(40, m) for m in (3, 7, 6)]
+    left = 2.0 * (states[1] + states[2]) / states[0]
+    assert course.after() == f"; all M in about {format_duration(left)}"
+    course._work = [1, 1, 1]
+    assert course.after() == "; all M in about 4 s"
+    for _ in range(2):
+        course.pass_on()
+    assert (course.about(), course.after()) == ("", "")
+
+
 @pytest.mark.parametrize("remove", [16, 25, 40, 55])
 def test_enumeration_out_of_reach_says_so_at_the_start(remove: int, run, monkeypatch) -> None:
     out_of_reach = math.comb(80, remove) > 10**18
@@ -190,6 +241,6 @@ def test_durations() -> None:
     assert [format_duration(s) for s in (0, 59.994, 59.999, 3599.9)] == [
         "0.00 s",
         "59.99 s",
-        "1:00",
-        "1:00:00",
+        "1 min",
+        "1 h",
     ]

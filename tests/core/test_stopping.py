@@ -116,10 +116,10 @@ def test_progress_has_rate_and_time_left(clock: Clock) -> None:
     stop = Stop(progress=seen.append)
     clock.now += 2.0
     stop.report(1000, 0.25, "walking")
-    assert seen == [Progress(0.25, 1000, 500.0, 6.0, "walking")]
+    assert seen == [Progress(0.25, 1000, 500.0, 6.0, "walking", 2.0)]
     clock.now += 2.0
     stop.report(1000)
-    assert seen[1] == Progress(None, 1000, 250.0, None, "")
+    assert seen[1] == Progress(None, 1000, 250.0, None, "", 4.0)
 
 
 def test_a_line_a_second_is_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +132,7 @@ def test_a_line_a_second_is_logged(clock: Clock, caplog: pytest.LogCaptureFixtur
             stop.report(1000, 0.25, "walking")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 4
-    assert lines[0].startswith("0.1 s: walking, 25.0 %, 1,000 evaluated, 8e+03/s, 0.4 s to go")
+    assert lines[0].startswith("0.1 s: walking, 25.0 %, 1,000 evaluated, 8,000/s, 0.4 s left")
     assert lines[0].endswith("limit in 9.9 s")
 
 

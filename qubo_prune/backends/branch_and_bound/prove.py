@@ -17,7 +17,7 @@ from qubo_prune.backends.branch_and_bound.search import search
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.order import lexicographic_order
-from qubo_prune.core.stopping import Stop
+from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.search.kernels.pool import pack, unpack
 from qubo_prune.search.starting_states import starting_states
 
@@ -48,7 +48,11 @@ def prove(
         return RawResult(start, timings=clock.timings())
     start = start[lexicographic_order(start, problem.energies(start))]
     clock.begin("preparation")
-    enough = (lambda: True) if _is_shallow(problem) else stop.should_stop
+
+    def enough() -> bool:
+        stop.report(0, None, "preparing the bounds")
+        return _is_shallow(problem) or stop.should_stop()
+
     tables = make_tables(problem, max_steps, anchor_interval, enough)
     threshold = np.full(1, np.inf)
     cut_word = tables.base_word.copy()
@@ -62,7 +66,11 @@ def prove(
     def refine(tables: Tables) -> Tables:
         return refine_tables(tables, problem, lambda: bool(shared.stop[0]))
 
-    bounds, tables = search(tables, workspaces, shared, make_root(tables), cut_word, stop, refine)
+    best = float(problem.energies(start[:1]).min(initial=np.inf))
+    known = Standing(best, float(threshold[0]), -np.inf, 0, num_states)
+    bounds, tables = search(
+        tables, workspaces, shared, make_root(tables), cut_word, stop, refine, known
+    )
     words = np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces])
     complete = bounds.open == np.inf
     if not complete:

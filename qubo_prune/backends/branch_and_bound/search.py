@@ -20,7 +20,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
     explore,
     lower_cut,
 )
-from qubo_prune.core.stopping import Stop
+from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.search.threads import run_workers
 
 _FIRST_BUDGET = 200
@@ -129,12 +129,14 @@ def search(
     cut_word: NDArray[np.uint64],
     stop: Stop,
     refine: Callable[[Tables], Tables],
+    start: Standing,
 ) -> tuple[Bounds, Tables]:
     """Search below `root`; a search that takes long goes on with ``refine(tables)``, which keep the
     order of the variables.
 
     Returns what it leaves and the last tables. `cut_word` is a state whose energy is
-    ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf).
+    ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf); `start` is
+    what is known before, for those who watch.
     """
     frontier = Frontier(root, shared.threshold.copy(), cut_word)
     n = len(root.fixed)
@@ -176,7 +178,17 @@ def search(
         nodes = count_nodes()
         if stop.should_stop(nodes):
             abort()
-        stop.report(nodes, None, _window(frontier.undecided_above(), float(shared.threshold[0])))
+        stop.report(nodes, standing=standing)
+
+    def standing() -> Standing:
+        bound = frontier.undecided_above() - float(tables.epsilon)
+        found = np.concatenate([w.pool_energies[: w.pool_size[0]] for w in workspaces])
+        return start._replace(
+            best=min(start.best, float(found.min(initial=np.inf))),
+            last=float(shared.threshold[0]),
+            bound=bound,
+            num_proven=min(start.num_wanted, int(np.count_nonzero(found < bound))),
+        )
 
     def abort() -> None:
         shared.stop[0] = True
@@ -184,17 +196,3 @@ def search(
 
     run_workers(work, len(workspaces), poll, abort)
     return Bounds(frontier.lowest_bound(), root_bound), tables
-
-
-def _window(low: float, high: float) -> str:
-    """Return which energies are not decided yet, in words.
-
-    >>> _window(0.012, 0.0125), _window(-np.inf, 0.0125)
-    ('searching 0.012 to 0.0125, gap 4.0 %', 'searching below 0.0125')
-    """
-    if not np.isfinite(high):
-        return "searching"
-    if not np.isfinite(low):
-        return f"searching below {high:.5g}"
-    gap = max(0.0, high - low) / abs(high) if high else 0.0
-    return f"searching {low:.5g} to {high:.5g}, gap {100 * gap:.1f} %"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qubo_prune.core.problem.problem import Problem
-from qubo_prune.core.stopping import Stop
+from qubo_prune.core.stopping import Standing, Stop
 
 if TYPE_CHECKING:
     from qubo_prune.backends.base import Backend
@@ -31,5 +32,12 @@ def load_energies() -> None:
 class _Silent(Stop):
     """For a run that nobody asked for: nothing of it is reported or logged."""
 
-    def report(self, num_evaluated: int, fraction: float | None = None, message: str = "") -> None:
+    def report(
+        self,
+        num_evaluated: int,
+        fraction: float | None = None,
+        message: str = "",
+        *,
+        standing: Callable[[], Standing] | None = None,
+    ) -> None:
         """Do nothing."""

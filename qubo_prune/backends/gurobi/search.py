@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from qubo_prune.backends.gurobi.licence import FREE_LICENCE_VARIABLES
 from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.problem.reduced import ReducedProblem
-from qubo_prune.core.stopping import Stop
+from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.encodings.penalty import penalty_facts, penalty_qubo
 from qubo_prune.encodings.weights import safe_penalty
 from qubo_prune.search.threads import run_workers
@@ -27,8 +28,10 @@ from qubo_prune.search.threads import run_workers
 _TOLERANCE = 1e-9
 """Gurobi's tightest tolerances, absolute, for an objective whose entries are of order 1."""
 
+_LOG = logging.getLogger("qubo_prune.gurobi")
 _SIZE_LIMIT_EXCEEDED = 10010
 _MAX_SEED = 2_000_000_000
+_INFINITE = 1e100
 _TRUSTED = ("OPTIMAL", "TIME_LIMIT", "INTERRUPTED")
 """Ends of a run whose bound holds."""
 
@@ -133,7 +136,7 @@ class _PoolSearch:
         self._reduced = reduced
         status = gurobipy.GRB.Status
         self._names = {getattr(status, name): name for name in dir(status) if name.isupper()}
-        self._node_count = gurobipy.GRB.Callback.MIP, gurobipy.GRB.Callback.MIP_NODCNT
+        self._figures = np.array([np.inf, -np.inf])
         self._penalty = form.penalty
         self._offset = form.offset
         self._scale = scale_of(form.matrix)
@@ -166,6 +169,9 @@ class _PoolSearch:
             "Threads": threads,
             "Seed": seed % _MAX_SEED,
         }
+        if _LOG.isEnabledFor(logging.DEBUG):
+            # What Gurobi says comes by the callback, and nothing of it to stdout.
+            parameters |= {"LogToConsole": 0, "OutputFlag": 1}
         for name, value in parameters.items():
             self.model.setParam(name, value)
 
@@ -199,14 +205,17 @@ class _PoolSearch:
         def watch(_model: Any, where: int) -> None:
             if ended:  # before Gurobi had started, it did not hear of it
                 model.terminate()
-            if where == self._node_count[0]:
-                self.nodes = max(self.nodes, before + int(model.cbGet(self._node_count[1])))
+            self._listen(where, before)
 
         def poll() -> None:
             _keep_ctrl_c()
             if stop.should_stop(self.nodes):
                 abort()
-            stop.report(self.nodes, None, "searching")
+            stop.report(self.nodes, standing=standing)
+
+        def standing() -> Standing:
+            best, bound = (self._figures * self._scale + self._offset).tolist()
+            return Standing(best, np.inf, bound, None, size)
 
         run_workers(lambda _: model.optimize(watch), 1, poll, abort)
         self.nodes = max(self.nodes, before + int(model.NodeCount))
@@ -226,6 +235,19 @@ class _PoolSearch:
         if self._penalty is None:
             return {}
         return {"formulation": "qubo", **self._penalty, "infeasible_in_pool": self._infeasible}
+
+    def _listen(self, where: int, before: int) -> None:
+        """Take down, in a callback, what Gurobi has found, `before` nodes after the first start."""
+        about = gurobipy.GRB.Callback
+        if where == about.MIP:
+            self.nodes = max(self.nodes, before + int(self.model.cbGet(about.MIP_NODCNT)))
+            figures = [self.model.cbGet(about.MIP_OBJBST), self.model.cbGet(about.MIP_OBJBND)]
+            known = np.abs(figures) < _INFINITE
+            self._figures = np.where(known, figures, [np.inf, -np.inf])
+        elif where == about.MESSAGE:
+            line = self.model.cbGet(about.MSG_STRING).rstrip()
+            if line:
+                _LOG.debug("%s", line)
 
     def _states(self) -> NDArray[np.bool_]:
         """Return the pool, distinct and feasible."""
@@ -249,7 +271,7 @@ class _PoolSearch:
         if self.model.SolCount >= size:  # what did not fit was dropped
             self.model.setParam("SolutionNumber", self.model.SolCount - 1)
             bound = min(bound, float(self.model.PoolNObjVal))
-        if abs(bound) >= 1e100:
+        if abs(bound) >= _INFINITE:
             return bound * np.inf
         return bound * self._scale + self._offset
 

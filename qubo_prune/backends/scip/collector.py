@@ -90,6 +90,10 @@ class LowestStates:
         if self.tied:
             self.limit = min(self.limit, last - 2.0 * self._margin)
 
+    def objectives(self) -> NDArray[np.float64]:
+        """Return the objectives of the states kept, which another thread may ask for."""
+        return np.array([*self._found.values()], dtype=np.float64)
+
     def states(self) -> NDArray[np.bool_]:
         """Return the states kept, shape (K', n)."""
         rows = [np.frombuffer(key, np.bool_) for key in self._found]
@@ -173,10 +177,11 @@ class Collector(pyscipopt.Conshdlr):  # type: ignore[misc]
 
 
 class NodeCounter(pyscipopt.Eventhdlr):  # type: ignore[misc]
-    """Counts nodes where another thread may read them."""
+    """Counts nodes, and takes down the bound, where another thread may read them."""
 
     def __init__(self) -> None:
         self.nodes = 0
+        self.bound = -np.inf
 
     def eventinit(self) -> None:
         """Ask for an event after each node."""
@@ -185,3 +190,5 @@ class NodeCounter(pyscipopt.Eventhdlr):  # type: ignore[misc]
     def eventexec(self, _event: Any) -> None:
         """Read SCIP's own count."""
         self.nodes = int(self.model.getNTotalNodes())
+        bound = float(self.model.getDualbound())
+        self.bound = bound if abs(bound) < self.model.infinity() else -np.inf

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +19,15 @@ from qubo_prune.backends.common.tolerances import TIED, energy_margin, proven_re
 from qubo_prune.backends.scip.collector import Collector, LowestStates, NodeCounter
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.problem.reduced import ReducedProblem
-from qubo_prune.core.stopping import Stop
+from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.search.threads import run_workers
 
 _TOLERANCE = 1e-7
 """Tighter ones would have to be tightened below what SCIP's LP solver can do, which complains about
 it on stderr.
 """
+
+_LOG = logging.getLogger("qubo_prune.scip")
 
 _LAST = -9_999_999
 """Priority of a constraint handler that comes after all others."""
@@ -67,7 +74,16 @@ def search(
         model.includeEventhdlr(counter, "qubo_prune_nodes", "counts nodes")
         collector.lower_limit()
         _set_parameters(model, stop, seed)
-        started = _run(model, counter, stop)
+
+        def standing() -> Standing:
+            found = lowest.objectives()
+            figures = [found.min(initial=np.inf), lowest.limit, counter.bound]
+            best, last, bound = (np.array(figures) * scale + reduced.offset).tolist()
+            proven = min(num_states, int(np.count_nonzero(found < counter.bound)))
+            return Standing(best, last, bound, proven, num_states)
+
+        with _own_log(model) as say:
+            started = _run(model, counter, stop, say, standing)
         if collector.error is not None:
             raise collector.error
         if started:  # before that, SCIP has no figures, and asking for them is a crash
@@ -152,7 +168,13 @@ def _set_parameters(model: pyscipopt.Model, stop: Stop, seed: int) -> None:
     model.setParams(parameters)
 
 
-def _run(model: pyscipopt.Model, counter: NodeCounter, stop: Stop) -> bool:
+def _run(
+    model: pyscipopt.Model,
+    counter: NodeCounter,
+    stop: Stop,
+    say: Callable[[], None],
+    standing: Callable[[], Standing],
+) -> bool:
     """Solve in another thread, so that this one can watch the limits and Ctrl-C; return whether it
     came to that.
 
@@ -178,7 +200,8 @@ def _run(model: pyscipopt.Model, counter: NodeCounter, stop: Stop) -> bool:
     def poll() -> None:
         if stop.should_stop(counter.nodes):
             abort()
-        stop.report(counter.nodes, None, "searching")
+        say()
+        stop.report(counter.nodes, standing=standing)
 
     def abort() -> None:
         nonlocal ended
@@ -187,3 +210,28 @@ def _run(model: pyscipopt.Model, counter: NodeCounter, stop: Stop) -> bool:
 
     run_workers(work, 1, poll, abort)
     return started
+
+
+@contextmanager
+def _own_log(model: pyscipopt.Model) -> Iterator[Callable[[], None]]:
+    """Let SCIP write its log into a file, of which the function that is handed out logs what is
+    new; does nothing unless somebody listens.
+    """
+    if not _LOG.isEnabledFor(logging.DEBUG):
+        yield lambda: None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "scip.log")
+        model.setLogfile(str(path))
+        with path.open() as log:
+
+            def say() -> None:
+                for line in log:
+                    if line.strip():
+                        _LOG.debug("%s", line.rstrip())
+
+            try:
+                yield say
+            finally:
+                model.setLogfile(None)
+                say()

@@ -30,9 +30,10 @@ from qubo_prune.cli.output import (
     stdout_console,
     tell,
 )
-from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.cli.progress import watched
 from qubo_prune.core.defaults import BACKEND
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

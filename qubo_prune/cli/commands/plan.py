@@ -8,8 +8,9 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
-from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.cli.progress import watched
 from qubo_prune.core.defaults import EXECUTORS
+from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.plan import Plan

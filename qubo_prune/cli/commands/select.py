@@ -18,8 +18,9 @@ from qubo_prune.cli.output import (
     print_text,
     stdout_console,
 )
-from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,8 @@ from qubo_prune.cli.output import (
     print_text,
     stdout_console,
 )
-from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.cli.progress import watched
+from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -59,7 +60,7 @@ def solve(
     json: options.Json = False,
     rows: Rows = 10,
     names: options.Names = False,
-    verbose: options.Verbose = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Find the K lowest removals, with proof.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from itertools import islice
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,9 +21,9 @@ from qubo_prune.cli.output import (
     print_line,
     tell,
 )
-from qubo_prune.cli.progress import format_duration, watched
+from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_blocks, format_count
+from qubo_prune.core.text import format_blocks, format_count, format_duration
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -68,7 +68,7 @@ def sweep(
     certificate: Certificates = None,
     names: options.Names = False,
     json: options.Json = False,
-    verbose: options.Verbose = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Solve for many M, one row each.
@@ -104,11 +104,10 @@ def sweep(
         hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
         search.warn(hardest)
     with watched(quiet, verbose) as watch:
-        ahead = iter(enumerate(counts, 1))
+        course = _Course(loaded, counts, each_state=solver.name == "enumeration")
 
         def announce() -> None:
-            for number, count in islice(ahead, 1):
-                watch.about = f"M = {count} ({number} of {len(counts)}): "
+            watch.about, watch.after = course.about(), course.after()
 
         def report(spectrum: Spectrum) -> None:
             watch.hide()
@@ -118,6 +117,7 @@ def sweep(
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
             printer.print(format_row(spectrum, names=names))
+            course.pass_on()
             announce()
 
         printer.print(format_header())
@@ -143,6 +143,39 @@ def sweep(
     return max(
         (exit_code(spectrum.stop_reason) for spectrum in spectra.values()), default=EXIT_DONE
     )
+
+
+class _Course:
+    """Which M of how many a sweep is at, and how long the others may take: as long as those that
+    are solved, or in proportion to their states where a backend visits each.
+    """
+
+    def __init__(self, problem: Problem, counts: list[int], each_state: bool) -> None:
+        self._counts = counts
+        self._work = [problem.with_remove(m).num_states if each_state else 1 for m in counts]
+        self._done = 0
+        self._began = time.monotonic()
+
+    def pass_on(self) -> None:
+        """Take note that one more is solved."""
+        self._done += 1
+
+    def about(self) -> str:
+        """Return what goes before the progress of one M."""
+        if self._done >= len(self._counts):
+            return ""
+        return f"M = {self._counts[self._done]} ({self._done + 1} of {len(self._counts)}): "
+
+    def after(self) -> str:
+        """Return what goes behind it; nothing before one is solved."""
+        done = sum(self._work[: self._done])
+        if not done or self._done >= len(self._counts):
+            return ""
+        # Integers, of any size, before floats.
+        thousandths = min(10**100, 1000 * sum(self._work[self._done :]) // done)
+        seconds = max(1, round((time.monotonic() - self._began) * thousandths / 1000))
+        left = f"{seconds} s" if seconds < 60 else format_duration(seconds)
+        return f"; all M in about {left}"
 
 
 class _Printer:
