@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import math
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable
@@ -39,17 +38,6 @@ HessianArgument = Annotated[
     ),
 ]
 Removal = Annotated[
-    list[str],
-    typer.Option(
-        "--remove",
-        metavar="M",
-        help=(
-            "How many blocks to remove; or KIND=COUNT for each kind, repeatable.  [default: what"
-            " the file says]"
-        ),
-    ),
-]
-RemovalOrShare = Annotated[
     list[str],
     typer.Option(
         "--remove",
@@ -175,7 +163,6 @@ class ProblemOptions(RemovalOptions):
     """What is to be solved, as the user wrote it."""
 
     hessian: HessianArgument
-    remove: RemovalOrShare = field(default_factory=list)
     beta: Beta = 0.0
     symmetrize: Symmetrize = False
     gradients: Gradients = False
@@ -184,10 +171,6 @@ class ProblemOptions(RemovalOptions):
         """Return the problem; `remove` takes the place of the option, which some commands read in
         their own way.
         """
-        share = parse_share(self.remove) if remove is None else None
-        if share is not None:
-            problem = self.load(len(parse_blocks(self.force)))
-            return problem.with_remove(math.floor(share * problem.num_blocks + 0.5))
         counts = parse_removal(self.remove) if remove is None else remove
         keep, force = parse_blocks(self.keep), parse_blocks(self.force)
 
@@ -322,23 +305,24 @@ def command_line(context: typer.Context, besides: Collection[str] = ()) -> str:
 
 
 _INDEX = re.compile(r"\d{1,18}")
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s?%")
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 _LONGEST_RANGE = 1_000_000
 _FASTEST = 1e12
 """States a second of one GPU, the fastest there is for enumeration."""
 
 
-def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
-    """Turn the values of --remove into what `Problem.load` takes: ``8``, or ``attention=2``
-    ``moe=3``, or nothing.
+def parse_removal(items: Iterable[str]) -> int | str | dict[str, int] | None:
+    """Turn the values of --remove into what `Problem.load` takes: ``8``, ``10%``, or
+    ``attention=2`` ``moe=3``, or nothing.
 
-    >>> parse_removal(["8"]), parse_removal(["attention=2,moe=3"])
-    (8, {'attention': 2, 'moe': 3})
+    >>> parse_removal(["8"]), parse_removal(["10%"]), parse_removal(["attention=2,moe=3"])
+    (8, '10%', {'attention': 2, 'moe': 3})
     """
     parts = split_commas(items)
     if not parts:
         return None
+    if len(parts) == 1 and parts[0].endswith("%"):
+        return parts[0]
     if len(parts) == 1 and "=" not in parts[0]:
         return _count(parts[0], "--remove")
     counts: dict[str, int] = {}
@@ -355,28 +339,16 @@ def parse_removal(items: Iterable[str]) -> int | dict[str, int] | None:
     return counts
 
 
-def parse_share(items: Iterable[str]) -> float | None:
-    """Return the share of the blocks that --remove asks for, as ``10%``; None if it asks for a
-    number.
+def parse_counts(items: Iterable[str]) -> list[int | str]:
+    """Turn the values of --remove of `sweep` into numbers of blocks: ``8,16``, ``4-7`` or ``10%``.
 
-    >>> parse_share(["10%"]), parse_share(["8"])
-    (0.1, None)
+    >>> parse_counts(["8,16", "20-22,50%"])
+    [8, 16, 20, 21, 22, '50%']
     """
-    match = [_SHARE.fullmatch(part) for part in split_commas(items)]
-    if len(match) != 1 or match[0] is None or float(match[0][1]) > 100:
-        return None
-    return float(match[0][1]) / 100
-
-
-def parse_counts(items: Iterable[str]) -> list[int]:
-    """Turn the values of --remove of `sweep` into numbers of blocks: ``8,16`` or ``4-7``.
-
-    >>> parse_counts(["8,16", "20-22"])
-    [8, 16, 20, 21, 22]
-    """
-    counts: list[int] = []
+    counts: list[int | str] = []
     for part in split_commas(items):
-        counts.extend(_range(part) or [_count(part, "--remove")])
+        is_share = part.endswith("%")
+        counts.extend([part] if is_share else _range(part) or [_count(part, "--remove")])
     return counts
 
 

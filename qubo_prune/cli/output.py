@@ -36,6 +36,8 @@ by it.
 """
 
 _PROSE_WIDTH = 100
+_NARROWEST_LIST = 30
+_INDENT = 6
 _LAST_STANDARD_DESCRIPTOR = 2
 
 
@@ -194,6 +196,24 @@ def print_text(text: str, indent: str = "") -> None:
         break_on_hyphens=False,
     )
     print("\n".join(lines))
+
+
+def print_hanging(head: str, text: str) -> None:
+    """Print the figures of a row and the list that ends it; on a terminal the list is wrapped
+    beside them, or below where there is little room.
+    """
+    if not sys.stdout.isatty():
+        print_line(f"{head}  {text}")
+        return
+    width = shutil.get_terminal_size().columns
+    beside = width - len(head) - 2 >= min(_NARROWEST_LIST, len(text))
+    indent = " " * (len(head) + 2 if beside else _INDENT)
+    lines = textwrap.wrap(
+        printable(text), max(1, width - len(indent)), break_long_words=False, break_on_hyphens=False
+    )
+    print_line(head + ("  " + (lines or [""])[0] if beside else ""))
+    for line in lines[1 if beside else 0 :]:
+        print_line(indent + line)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

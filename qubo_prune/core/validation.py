@@ -6,7 +6,9 @@ import difflib
 import math
 import numbers
 import operator
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +27,7 @@ MAX_MAGNITUDE = float(np.finfo(np.float64).max) / 16
 """Largest sum of all |H_ij| and |linear_i|; the factor leaves room for sums of partial energies."""
 
 _ROWS_AT_A_TIME = 256
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s?%")
 
 
 def as_count(
@@ -73,6 +76,36 @@ def as_remove(remove: int | Mapping[str, int]) -> int | dict[str, int]:
             kind: as_count(count, f"remove[{format_value(kind)}]") for kind, count in remove.items()
         }
     return as_count(remove, "remove")
+
+
+def as_share(remove: str, num_blocks: int) -> int:
+    """Return how many blocks a share of them is, as ``10%``; halves are rounded up.
+
+    Examples
+    --------
+    >>> as_share("10%", 80), as_share("12.5 %", 36)
+    (8, 5)
+    """
+    if not remove.endswith("%"):
+        return as_count(remove, "remove")  # says what it takes
+    match = _SHARE.fullmatch(remove)
+    if match is None or Fraction(match[1]) > 100:
+        raise InputError(
+            f"remove must be a whole number, or a share up to '100%', not {format_value(remove)};"
+            " write e.g. 8 or '10%'."
+        )
+    return math.floor(Fraction(match[1]) / 100 * num_blocks + Fraction(1, 2))
+
+
+def as_parameter_counts(counts: Iterable[int], num_blocks: int) -> tuple[int, ...]:
+    """Return the number of parameters of each block."""
+    found = tuple(as_count(each, "an entry of parameter_counts", least=0) for each in counts)
+    if len(found) != num_blocks:
+        raise InputError(
+            f"parameter_counts must have one entry per block, {num_blocks}, not {len(found)};"
+            " give one for each."
+        )
+    return found
 
 
 def as_finite_float(value: object, what: str) -> float:

@@ -123,7 +123,7 @@ class Diagnosis:
 def diagnose(
     file: HessianFile | str | os.PathLike[str],
     grads: ArrayLike | str | os.PathLike[str] | None = None,
-    remove: int | Mapping[str, int] | None = None,
+    remove: int | str | Mapping[str, int] | None = None,
     seed: int = 0,
     *,
     num_states: int = 100,
@@ -140,7 +140,7 @@ def diagnose(
     grads : (m, N) array_like, str or path, optional
         Its per-sample gradients; by default those that it was made from, or the file
         ``name.grads.npy`` beside ``name.npy``, if there is one.
-    remove : int or dict, optional
+    remove : int, str or dict, optional
         How many blocks to remove, in all or of each kind, as of `Problem`: solves that problem and
         gives the lowest states error bars. Needs per-sample gradients.
     seed : int

@@ -20,7 +20,7 @@ __all__ = ["problem_of"]
 
 def problem_of(
     gates: Gates,
-    remove: int | Mapping[str, int] | None,
+    remove: int | str | Mapping[str, int] | None,
     file: HessianFile | None = None,
     *,
     keep: Iterable[int | str] = (),
@@ -33,7 +33,7 @@ def problem_of(
     ----------
     gates : Gates
         The blocks of the model.
-    remove : int, mapping or None
+    remove : int, str, mapping or None
         As of `Problem`; what the Hessian's file says where it is None.
     file : HessianFile, optional
         The Hessian; refused if it is of another model.
@@ -53,4 +53,5 @@ def problem_of(
         keep=keep,
         force=force,
         only=only,
+        parameter_counts=[gate.num_parameters for gate in gates.gates],
     )

@@ -48,6 +48,8 @@ class Selection(SelectionData):
         How long this run took; what it took from a file of measurements was free.
     stop_reason : StopReason
         Why it ended.
+    parameter_counts : tuple of int, optional
+        Number of parameters of each block.
 
     Examples
     --------

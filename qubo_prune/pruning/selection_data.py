@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import StopReason
-from qubo_prune.core.validation import as_count, as_names, as_remove
+from qubo_prune.core.validation import as_count, as_names, as_parameter_counts, as_remove
 from qubo_prune.pruning.objective import Measurement
 
 TIE = 2.0
@@ -120,12 +120,16 @@ class SelectionData:
     seed: int = 0
     seconds: float = 0.0
     stop_reason: StopReason = StopReason.COMPLETED
+    parameter_counts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         values = self.__dict__  # a frozen dataclass refuses plain assignment
         values["names"] = as_names(self.names, len(tuple(self.names)))
         values["remove"] = as_remove(self.remove)
         values["removals"] = tuple(self.removals)
+        if self.parameter_counts is not None:
+            counts = as_parameter_counts(self.parameter_counts, self.num_blocks)
+            values["parameter_counts"] = counts
         values["singles"] = dict(sorted(self.singles.items()))
         values["stop_reason"] = StopReason(self.stop_reason)
         for what in ("num_evaluations", "num_held_out", "seed"):
@@ -184,6 +188,16 @@ class SelectionData:
     def removed_names(self, k: int = 0) -> list[str]:
         """Return the names of the blocks that removal k removes."""
         return [self.names[block] for block in self.removals[k].removed]
+
+    def parameters_removed(self, k: int = 0) -> tuple[int, float] | None:
+        """Return how many parameters removal k removes, and which share of those of all blocks that
+        is; None where `parameter_counts` is None.
+        """
+        counts = self.parameter_counts
+        if counts is None:
+            return None
+        removed = sum(counts[block] for block in self.removals[k].removed)
+        return removed, removed / (sum(counts) or 1)
 
     def state(self, k: int = 0) -> NDArray[np.bool_]:
         """Return removal k as a state, True where a block is removed."""

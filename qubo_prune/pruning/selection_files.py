@@ -32,6 +32,8 @@ _Selection = TypeVar("_Selection", bound=SelectionData)
 
 FORMAT_VERSION = 1
 
+_PARAMETERS = ("parameters_removed", "share_removed")
+
 _CANDIDATE: dict[str, Any] = {
     "objective": as_bound,
     "standard_error": as_bound,
@@ -74,8 +76,12 @@ def to_dict(selection: SelectionData) -> dict[str, Any]:
         "remove": selection.remove,
         "num_blocks": selection.num_blocks,
         "names": list(selection.names),
+        **_counts(selection.parameter_counts),
         "samples": selection.samples,
-        "removals": [_candidate(each) for each in selection],
+        "removals": [
+            _candidate(each) | _parameters(selection.parameters_removed(k))
+            for k, each in enumerate(selection)
+        ],
         "singles": [[block, from_bound(value)] for block, value in selection.singles.items()],
         "hessian_sha256": selection.hessian_sha256,
         "model_fingerprint": selection.model_fingerprint,
@@ -123,6 +129,9 @@ def load(path: str | os.PathLike[str], make: Callable[..., _Selection]) -> _Sele
             ),
             names=tuple(names),
             singles=singles,
+            parameter_counts=reader.get(fields, "parameter_counts", optional(as_integers))
+            if "parameter_counts" in fields
+            else None,
             samples=reader.as_object(fields.get("samples"), "samples"),
             **values,
         )
@@ -145,6 +154,15 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         key: from_bound(value) if isinstance(value, float) else value
         for key, value in values.items()
     }
+
+
+def _counts(parameter_counts: tuple[int, ...] | None) -> dict[str, list[int]]:
+    return {} if parameter_counts is None else {"parameter_counts": list(parameter_counts)}
+
+
+def _parameters(removed: tuple[int, float] | None) -> dict[str, float]:
+    """Return what follows from the numbers of parameters, for who reads the file."""
+    return {} if removed is None else dict(zip(_PARAMETERS, removed, strict=True))
 
 
 def _as_singles(value: Any) -> dict[int, float]:

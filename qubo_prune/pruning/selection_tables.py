@@ -127,7 +127,8 @@ def _columns(selection: SelectionData) -> list[str]:
         columns.remove("held out")
     if all(each.energy is None for each in selection):
         columns.remove("energy")
-    return [*columns, "proposed by", "removed blocks"]
+    parameters = [] if selection.parameter_counts is None else ["parameters"]
+    return [*columns, *parameters, "proposed by", "removed blocks"]
 
 
 def _row(selection: SelectionData, index: int, each: Candidate) -> list[str]:
@@ -135,8 +136,10 @@ def _row(selection: SelectionData, index: int, each: Candidate) -> list[str]:
     if each.energy is not None:
         rank = "" if each.rank_in_spectrum is None else f" (#{each.rank_in_spectrum})"
         energy = f"{each.energy:.4g}{rank}"
+    parameters = selection.parameters_removed(index)
     cells = {
         "#": str(index),
+        "parameters": "" if parameters is None else f"-{parameters[1]:.1%}",
         selection.objective: format_value_with_error(each.objective, each.standard_error),
         "held out": format_value_with_error(each.held_out, each.held_out_error),
         "above best": ""

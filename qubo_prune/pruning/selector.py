@@ -363,6 +363,7 @@ def _run(
         seed=int(seed),
         seconds=time.perf_counter() - begin,
         stop_reason=stop.reason or StopReason.COMPLETED,
+        parameter_counts=problem.parameter_counts,
     )
     return selection, result
 

@@ -105,6 +105,7 @@ def certified(
         native_status=raw.native_status,
         proof=proof,
         statistics=dict(raw.statistics),
+        parameter_counts=problem.parameter_counts,
     )
 
 

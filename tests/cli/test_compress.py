@@ -51,9 +51,14 @@ def test_a_smaller_model_in_one_command(run: Any, model: Path, tmp_path: Path) -
         " --hessian-samples 8 --evaluations 9 --samples 6 --evaluation-samples 4 --no-latency"
     )
     assert record["command"] == command
-    again = run(*arguments(model, out, "--remove", 2, "--keep", "0"))
+    assert found["removed_names"] == [f"layers.{block}" for block in found["removed"]]
+    assert found["num_parameters"] < found["num_parameters_before"]
+    share = arguments(model, out, "--remove", "40%", "--keep", "0", "--dry-run")
+    assert run(*share).code == 0
+    again = run(*arguments(model, out, "--remove", 2, "--keep", "0", "--names"))
     assert (again.code, again.err) == (0, "")
     assert "done before" in again.out
+    assert f"They are {', '.join(found['removed_names'])}." in " ".join(again.out.split())
     assert "against the original" in again.out
     assert found["evaluation"]["original"] == "original"
     assert "removed 2 of 5 layers" in " ".join(again.out.split())

@@ -49,6 +49,47 @@ def test_the_share_of_parameters_is_told(run: Run, hessian: Path, tmp_path: Path
     )
 
 
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_a_file_tells_parameters_too(suffix: str, run: Run, hessian: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"spectrum{suffix}"
+    solved = run("solve", hessian, "--remove", 2, "--states", 3, "--out", out, "--json")
+    assert "-30.0%" in run("show", out).out
+    shown = json.loads(run("show", out, "--json").out)
+    assert shown["parameters_removed"] == json.loads(solved.out)["parameters_removed"]
+    found = Spectrum.load(out)
+    assert found.parameter_counts == tuple(COUNTS)
+    assert found[1:].parameters_removed() == tuple(
+        each[1:] for each in found.parameters_removed() or ()
+    )
+    assert "parameters_removed" not in found.to_sampleset().info
+
+
+def test_a_file_with_wrong_parameters_is_refused(run: Run, hessian: Path, tmp_path: Path) -> None:
+    out = tmp_path / "spectrum.json"
+    fields = json.loads(run("solve", hessian, "--remove", 2, "--json").out)
+    for wrong in ([1, 2], "many", [1.5] * 6, [-1] * 6):
+        out.write_text(json.dumps(fields | {"parameter_counts": wrong}))
+        code, _, err = run("show", out)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "parameter_counts" in err
+
+
+def test_a_sweep_takes_shares_and_tells_parameters(run: Run, hessian: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "swept"
+    ran = run("sweep", hessian, "--remove", "1,50%", "--out", folder)
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["M", "1", "3"]
+    assert "parameters" in ran.out.splitlines()[0]
+    assert "-10.0%" in ran.out.splitlines()[1]
+    shown = run("show", folder, "--names").out.splitlines()
+    assert [line[:40] for line in shown[:3]] == [line[:40] for line in ran.out.splitlines()]
+    swept = json.loads(run("sweep", hessian, "--remove", "50%", "--json").out)["spectra"]
+    assert [each["remove"] for each in swept] == [3]
+    assert swept[0]["share_removed"][0] == 0.35
+    plain = run("sweep", "bytelm-40-block", "--remove", "5%").out
+    assert "parameters" not in plain
+    assert run("sweep", hessian, "--remove", "1,101%").code == 2
+
+
 @pytest.mark.parametrize(
     ("share", "count"), [("50%", 3), ("10%", 1), ("8%", 0), ("100%", 6), ("33.4 %", 2)]
 )

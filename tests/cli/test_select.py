@@ -83,6 +83,14 @@ def test_the_json_is_the_file_and_the_same_command_measures_nothing_again(
     assert (first.code, first.err) == (0, "")
     document = json.loads(first.out)
     assert document == json.loads(out.read_text())
+    best = document["removals"][0]
+    counts = document["parameter_counts"]
+    assert best["parameters_removed"] == sum(counts[block] for block in best["removed"])
+    assert best["share_removed"] == best["parameters_removed"] / sum(counts)
+    shown = run("show", out, "--names").out
+    assert f"-{best['share_removed']:.1%}" in shown
+    named = [f"layers.{block}" for block in best["removed"]]
+    assert ", ".join(named) in shown.split("━┛")[0].split("━┩")[-1]
     state = tmp_path / "s.measurements.jsonl"
     before = state.read_bytes()
     again = json.loads(run(*arguments(model, out, "--json")).out)

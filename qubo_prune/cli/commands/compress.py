@@ -48,7 +48,8 @@ Out = Annotated[
 Remove = Annotated[
     list[str],
     typer.Option(
-        metavar="M", help="How many blocks to remove; or KIND=COUNT for each kind, repeatable."
+        metavar="M",
+        help="How many blocks to remove, as 8 or 10%; or KIND=COUNT for each kind, repeatable.",
     ),
 ]
 HessianSamples = Annotated[
@@ -150,6 +151,7 @@ def compress(
     from_: From = None,
     dry_run: DryRun = False,
     time_limit: options.ResumableTimeLimit = None,
+    names: options.Names = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -213,7 +215,7 @@ def compress(
     if json:
         print_json(compressed.to_dict())
     elif not quiet:
-        _show(compressed)
+        _show(compressed, names)
     return exit_code(compressed.stop_reason)
 
 
@@ -258,7 +260,7 @@ def _settings(
     preset_name: str | None,
     source: ModelOptions,
     own: Mapping[str, Any],
-    remove: int | dict[str, int],
+    remove: int | str | dict[str, int],
     allowed: options.RemovalOptions,
 ) -> CompressSettings:
     """Return the settings: what the user wrote, else what the preset says, else the defaults."""
@@ -301,7 +303,7 @@ def _show_plan(steps: Sequence[Planned]) -> None:
         )
 
 
-def _show(compressed: Compressed) -> None:
+def _show(compressed: Compressed, names: bool) -> None:
     """Print what became of each step."""
     print_table(
         ("step", "file", "outcome", "time"),
@@ -318,6 +320,8 @@ def _show(compressed: Compressed) -> None:
     evaluation = compressed.evaluation
     if compressed.summary:
         print_text(compressed.summary)
+    if names and compressed.removed_names:
+        print_text(f"They are {', '.join(compressed.removed_names)}.", indent="  ")
     if evaluation is not None:
         stdout_console().print(evaluation.to_table())
     if not compressed.complete:

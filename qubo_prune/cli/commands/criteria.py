@@ -181,7 +181,7 @@ def _declare_files(source: ModelOptions, csv: Path | None, plot: Path | None) ->
 
 
 def _problem(
-    remove: int | dict[str, int],
+    remove: int | str | dict[str, int],
     names: Sequence[str],
     kinds: Sequence[str],
     allowed: options.RemovalOptions,

@@ -14,18 +14,18 @@ from qubo_prune.cli.commands.evaluate import show_evaluation
 from qubo_prune.cli.commands.hessians import diagnosis_to_dict, print_diagnosis
 from qubo_prune.cli.commands.select import show_selection
 from qubo_prune.cli.commands.solve import show_spectrum
-from qubo_prune.cli.commands.sweep import format_header, format_row
+from qubo_prune.cli.commands.sweep import header, row_of
 from qubo_prune.cli.output import (
     EXIT_DONE,
+    print_hanging,
     print_json,
     print_line,
     print_table,
     print_text,
 )
-from qubo_prune.cli.progress import format_duration
 from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_blocks, format_count, plural, printable
+from qubo_prune.core.text import format_blocks, format_count, format_duration, plural, printable
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.run.checkpoint import CheckpointFacts
@@ -134,9 +134,10 @@ def _sweep(sweep: Sweep) -> _Shown:
     spectra = list(sweep.values())
 
     def table(rows: int, names: bool) -> None:
-        print_line(format_header())
+        known = any(each.parameter_counts is not None for each in spectra)
+        print_hanging(*header(known))
         for spectrum in spectra[:rows]:
-            print_line(format_row(spectrum, names=names))
+            print_hanging(*row_of(spectrum, known, names=names))
         hidden = len(spectra) - rows
         print_line(
             f"{plural(len(spectra), 'spectrum', 'spectra')}"
@@ -220,7 +221,7 @@ def _compression(folder: CompressedFolder) -> _Shown:
     """Show the steps of a folder of `compress`, and what came of them."""
     steps = [(name, each.status, each.seconds) for name, each in folder.steps.items()]
 
-    def table(_rows: int, _names: bool) -> None:
+    def table(_rows: int, names: bool) -> None:
         print_table(
             ("step", "status", "time"),
             [
@@ -230,6 +231,8 @@ def _compression(folder: CompressedFolder) -> _Shown:
         )
         for model in folder.models:
             print_text(f"{model.name}: {model.summary}.", indent="  ")
+            if names and model.removed_names:
+                print_text(f"They are {', '.join(model.removed_names)}.", indent="  ")
         if folder.evaluation is not None:
             print_text(f"{folder.evaluation}.")
         print_text("`qubo-prune show` takes each file in it too.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +69,6 @@ def solve(
     """
     backend_options = search.of_backend(checkpoint=None if checkpoint is None else str(checkpoint))
 
-    from qubo_prune.core.files.hessian import parameter_counts
     from qubo_prune.solving.solve import solve as run
 
     files = Files()
@@ -93,11 +91,10 @@ def solve(
             _write(files, out, certificate, loaded, spectrum, problem.hessian)
     if not quiet:
         files.tell_written()
-    counts = parameter_counts(problem.hessian)
     if json:
-        print_json({**spectrum.to_dict(), **_parameters(spectrum, counts)})
+        print_json(spectrum.to_dict())
     elif not quiet or files.failed:
-        show_spectrum(spectrum, rows, names=names, counts=counts)
+        show_spectrum(spectrum, rows, names=names)
     return EXIT_OUTPUT if files.failed else exit_code(spectrum.stop_reason)
 
 
@@ -135,24 +132,13 @@ def _write(
         files.write(certificate, Certificate.of(problem, spectrum, hessian=hessian).save)
 
 
-def _parameters(spectrum: Spectrum, counts: Sequence[int] | None) -> dict[str, object]:
-    if counts is None:
-        return {}
-    from qubo_prune.core.spectrum.tables import parameters_removed
-
-    removed, shares = parameters_removed(spectrum, counts)
-    return {"parameters_removed": removed, "share_removed": shares}
-
-
-def show_spectrum(
-    spectrum: Spectrum, rows: int, *, names: bool = False, counts: Sequence[int] | None = None
-) -> None:
+def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None:
     """Print what was found, as a table, and a verdict."""
     from qubo_prune.core.text import format_count, format_facts
 
     print_text(spectrum.summary())
     if rows and len(spectrum):
-        table = spectrum.to_table(rows, names=names, parameter_counts=counts)
+        table = spectrum.to_table(rows, names=names)
         table.title = table.caption = None  # said above and below, where the table is no limit
         stdout_console().print(table)
     print_text(spectrum.advice)

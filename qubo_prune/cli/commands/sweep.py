@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -17,8 +17,8 @@ from qubo_prune.cli.output import (
     EXIT_OUTPUT,
     StdoutError,
     exit_code,
+    print_hanging,
     print_json,
-    print_line,
     tell,
 )
 from qubo_prune.cli.progress import watched
@@ -26,6 +26,8 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks, format_count, format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qubo_prune.core.problem.problem import Problem
     from qubo_prune.core.spectrum.spectrum import Spectrum
 
@@ -33,7 +35,9 @@ From = Annotated[int | None, typer.Option("--from", metavar="A", help="The first
 To = Annotated[int | None, typer.Option("--to", metavar="B", help="The last M.")]
 Remove = Annotated[
     list[str] | None,
-    typer.Option(metavar="LIST", help="The values of M, as 4,8,12-16; instead of --from and --to."),
+    typer.Option(
+        metavar="LIST", help="The values of M, as 4,8,12-16 or 10%; instead of --from and --to."
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -52,8 +56,15 @@ Certificates = Annotated[
     ),
 ]
 
-_ROW = "{:>5} {:>9} {:>12} {:>15} {:>15} {:>9}  {}"
-_HEADER = ("M", "states", "proven", "lowest energy", "above lowest", "time", "lowest state")
+_COLUMNS = (
+    ("M", 4),
+    ("states", 8),
+    ("proven", 11),
+    ("lowest energy", 14),
+    ("above lowest", 12),
+    ("time", 9),
+    ("parameters", 10),
+)
 
 
 @options.spread
@@ -78,7 +89,7 @@ def sweep(
     """
     if remove and not (first is None and last is None):
         raise InputError("--remove lists the values of M, so --from and --to go without it.")
-    counts = options.parse_counts(remove or ())
+    asked = options.parse_counts(remove or ())
     forced = options.parse_blocks(problem.force)
     backend_options = search.of_backend()
     if out is not None:
@@ -92,13 +103,14 @@ def sweep(
     solver = get_backend(search.backend, **backend_options)
     loaded = problem.load(len(forced))
     if not remove:
-        counts = _counts_between(loaded, first, last)
-    for count in counts:
-        loaded.with_remove(count)  # refuses a count before any time is spent on the others
+        asked = [*_counts_between(loaded, first, last)]
+    # Refuses a count before any time is spent on the others.
+    counts = [loaded.with_remove(count).num_removed for count in asked]
 
     files = Files()
     files.reads_hessian(problem.hessian)
     _declare_outputs(files, counts, out, certificate)
+    has_parameters = loaded.parameter_counts is not None
     printer = _Printer(silent=json or quiet, needed=out is None and certificate is None)
     if counts and not quiet:
         hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
@@ -116,11 +128,11 @@ def sweep(
                 files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
-            printer.print(format_row(spectrum, names=names))
+            printer.print(row_of(spectrum, has_parameters, names=names))
             course.pass_on()
             announce()
 
-        printer.print(format_header())
+        printer.print(header(has_parameters))
         announce()
         spectra = run(
             loaded,
@@ -186,11 +198,11 @@ class _Printer:
         self._needed = needed
         self._failure: StdoutError | None = None
 
-    def print(self, row: str) -> None:
+    def print(self, row: Row) -> None:
         if self._silent or self._failure is not None:
             return
         try:
-            print_line(row)
+            print_hanging(*row)
         except StdoutError as error:
             self._failure = error
             if self._needed:
@@ -263,12 +275,20 @@ def _is_possible(problem: Problem, count: int) -> bool:
     return True
 
 
-def format_header() -> str:
+class Row(NamedTuple):
+    """A row of the table of a sweep: its figures, and the list of blocks."""
+
+    head: str
+    tail: str
+
+
+def header(has_parameters: bool) -> Row:
     """Return the headings of the rows of a sweep."""
-    return _ROW.format(*_HEADER)
+    names = [name for name, _ in _COLUMNS]
+    return Row(_joined(names if has_parameters else names[:-1]), "lowest state")
 
 
-def format_row(spectrum: Spectrum, *, names: bool = False) -> str:
+def row_of(spectrum: Spectrum, has_parameters: bool, *, names: bool = False) -> Row:
     """Return the row of one M, marked where it was not solved to the end."""
     from qubo_prune.core.stopping import StopReason
 
@@ -279,12 +299,19 @@ def format_row(spectrum: Spectrum, *, names: bool = False) -> str:
         if names:
             lowest = ", ".join(spectrum.removed_names(0))
     stopped = spectrum.stop_reason is not StopReason.COMPLETED
-    return _ROW.format(
+    cells = [
         str(spectrum.remove),
         format_count(spectrum.num_states_total),
         f"{spectrum.num_proven} of {len(spectrum)}",
         f"{energies[0]:.9g}" if len(energies) else "-",
         f"{energies[-1] - energies[0]:.3g}" if len(energies) else "-",
         format_duration(spectrum.timings.get("total", 0.0)),
-        f"{lowest}  [{spectrum.stop_reason.value}]" if stopped else lowest,
-    )
+    ]
+    if has_parameters:
+        parameters = spectrum.parameters_removed()
+        cells.append(f"-{parameters[1][0]:.1%}" if parameters and len(energies) else "-")
+    return Row(_joined(cells), f"{lowest}  [{spectrum.stop_reason.value}]" if stopped else lowest)
+
+
+def _joined(cells: Sequence[str]) -> str:
+    return " ".join(cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=False))

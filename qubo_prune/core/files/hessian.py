@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -170,17 +169,6 @@ def files_of_hessian(
     """Return the files that `load_hessian` reads, or would read if they were there."""
     path = _find(source)
     return [path, _sidecar_path(path, format)]
-
-
-def parameter_counts(source: str | os.PathLike[str]) -> list[int] | None:
-    """Return how many parameters each block of a Hessian that was loaded has; None where its
-    sidecar does not say.
-    """
-    path = files_of_hessian(source)[1]
-    counts: list[int] | None = None
-    if path.exists():
-        counts = json.loads(read_file(path)).get("parameter_counts")
-    return counts
 
 
 def _holds_array(path: Path, format_name: str | None) -> bool:

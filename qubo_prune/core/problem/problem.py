@@ -24,7 +24,9 @@ from qubo_prune.core.validation import (
     as_hessian,
     as_labels,
     as_names,
+    as_parameter_counts,
     as_remove,
+    as_share,
     as_states,
     check_magnitude,
     frozen,
@@ -45,9 +47,9 @@ class Problem:
     ----------
     hessian : (N, N) array_like
         Real, finite and symmetric; copied to float64. It need not be positive semidefinite.
-    remove : int or mapping
-        How many blocks to remove in all, or of each kind (kinds not mentioned are kept). Blocks in
-        `force` count.
+    remove : int, str or mapping
+        How many blocks to remove in all, as a number or a share, ``"10%"``; or of each kind (kinds
+        not mentioned are kept). Blocks in `force` count.
     kinds : sequence of str, optional
         Kind of each block, such as ``attention`` or ``mlp``.
     names : sequence of str, optional
@@ -63,6 +65,8 @@ class Problem:
     symmetrize : bool
         Accept any asymmetry and use ``(H + H.T) / 2``, which has the same energies. Asymmetry up
         to 1e-8 of max |H| is averaged away in any case.
+    parameter_counts : sequence of int, optional
+        Number of parameters of each block, of which results tell how many a state removes.
 
     Attributes
     ----------
@@ -85,6 +89,8 @@ class Problem:
     >>> problem = Problem([[2.0, 1.0, 0.0], [1.0, 3.0, -2.0], [0.0, -2.0, 4.0]], remove=2)
     >>> problem
     Problem(num_blocks=3, remove=2, num_states=3)
+    >>> problem.with_remove("33%").remove
+    1
     >>> problem.energies([[1, 1, 0], [0, 1, 1]])
     array([7., 3.])
     """
@@ -98,13 +104,14 @@ class Problem:
     only: str | None
     gradient: NDArray[np.float64] | None
     beta: float
+    parameter_counts: tuple[int, ...] | None
     linear: NDArray[np.float64] = field(init=False)
     _constraint: Constraint = field(init=False)
 
     def __init__(
         self,
         hessian: ArrayLike,
-        remove: int | Mapping[str, int],
+        remove: int | str | Mapping[str, int],
         kinds: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
         keep: Iterable[int | str] = (),
@@ -114,6 +121,7 @@ class Problem:
         beta: float = 0.0,
         *,
         symmetrize: bool = False,
+        parameter_counts: Sequence[int] | None = None,
     ) -> None:
         matrix = as_hessian(hessian, symmetrize)
         num_blocks = len(matrix)
@@ -124,6 +132,9 @@ class Problem:
         values["only"] = only
         values["gradient"] = None if gradient is None else as_gradient(gradient, num_blocks)
         values["beta"] = as_finite_float(beta, "beta")
+        values["parameter_counts"] = (
+            None if parameter_counts is None else as_parameter_counts(parameter_counts, num_blocks)
+        )
         values["linear"] = self._linear_terms()
         values["keep"] = tuple(self._blocks(keep, "keep").tolist())
         values["force"] = tuple(self._blocks(force, "force").tolist())
@@ -133,7 +144,7 @@ class Problem:
     def load(
         cls,
         source: str | os.PathLike[str],
-        remove: int | Mapping[str, int] | None = None,
+        remove: int | str | Mapping[str, int] | None = None,
         *,
         kinds: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
@@ -151,10 +162,11 @@ class Problem:
         ----------
         source : str or path
             A ``.npy`` or ``.pt`` file or one of another format, or the name of a bundled Hessian.
-        remove : int or mapping, optional
+        remove : int, str or mapping, optional
             As for `Problem`; what the file or its sidecar says unless given.
         kinds, names, keep, force, only, gradient, beta, symmetrize : as for Problem
-            Kinds, names and the gradient come from the sidecar unless given.
+            Kinds, names and the gradient come from the sidecar unless given, and the numbers of
+            parameters if it has them.
         gradients : bool
             Take the file for per-sample gradients A, from which ``H = A'A/m``; see `load_hessian`.
 
@@ -188,16 +200,17 @@ class Problem:
                 gradient=file.mean_gradient if gradient is None else gradient,
                 beta=beta,
                 symmetrize=symmetrize,
+                parameter_counts=file.metadata.get("parameter_counts"),
             )
         except InputError as error:
             raise InputError(f"{source}: {error}") from error
 
-    def with_remove(self, remove: int | Mapping[str, int]) -> Problem:
+    def with_remove(self, remove: int | str | Mapping[str, int]) -> Problem:
         """Return the same problem with another count; the matrix is shared, not copied.
 
         Parameters
         ----------
-        remove : int or mapping
+        remove : int, str or mapping
             As for `Problem`.
 
         Examples
@@ -393,7 +406,9 @@ class Problem:
             f"num_states={format_count(self.num_states)})"
         )
 
-    def _set_remove(self, remove: int | Mapping[str, int]) -> None:
+    def _set_remove(self, remove: int | str | Mapping[str, int]) -> None:
+        if isinstance(remove, str):
+            remove = as_share(remove, self.num_blocks)
         self.__dict__["remove"] = as_remove(remove)
         self.__dict__["_constraint"] = make_constraint(
             self.remove,

@@ -27,6 +27,7 @@ from qubo_prune.core.files.strict_json import (
     as_floats,
     as_index_lists,
     as_integer,
+    as_integers,
     as_large_integer,
     as_lower_bound,
     as_string,
@@ -37,6 +38,7 @@ from qubo_prune.core.files.strict_json import (
     optional,
 )
 from qubo_prune.core.spectrum.status import Status
+from qubo_prune.core.spectrum.tables import parameters_removed
 from qubo_prune.core.spectrum.view import SpectrumView
 from qubo_prune.core.stopping import StopReason
 
@@ -47,6 +49,7 @@ FORMAT_VERSION = 1
 SUFFIXES = (".json", ".npz")
 
 _ARRAYS = {"states": "uint8", "energies": "float64"}
+_PARAMETERS = ("parameters_removed", "share_removed")
 _FACTS = ("proof", "statistics")
 """Keys whose values are objects of facts; left out where there are none."""
 
@@ -57,6 +60,7 @@ def to_dict(spectrum: SpectrumView) -> dict[str, Any]:
         **_header(spectrum),
         "energies": spectrum.energies.tolist(),
         "removed": [spectrum.removed(k) for k in range(len(spectrum))],
+        **_parameters(spectrum),
     }
 
 
@@ -141,6 +145,8 @@ def _build(
         "native_status": reader.get(fields, "native_status", as_string),
         **{key: reader.get(fields, key, as_facts) for key in _FACTS if key in fields},
     }
+    if "parameter_counts" in fields:
+        values["parameter_counts"] = reader.get(fields, "parameter_counts", as_integers)
     try:
         return make(**values)
     except InputError as error:
@@ -166,8 +172,18 @@ def _header(spectrum: SpectrumView) -> dict[str, Any]:
         "seed": spectrum.seed,
         "hessian_sha256": spectrum.hessian_sha256,
     }
+    if spectrum.parameter_counts is not None:
+        header["parameter_counts"] = list(spectrum.parameter_counts)
     header.update({key: dict(getattr(spectrum, key)) for key in _FACTS if getattr(spectrum, key)})
     return header
+
+
+def _parameters(spectrum: SpectrumView) -> dict[str, Any]:
+    """Return what follows from the numbers of parameters, for who reads the file; it is computed
+    again when it is loaded.
+    """
+    found = parameters_removed(spectrum)
+    return {} if found is None else dict(zip(_PARAMETERS, found, strict=True))
 
 
 def _most_bytes(fields: dict[str, Any], reader: Reader) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -15,7 +15,14 @@ from qubo_prune.core.defaults import BACKEND, OUT_OF_REACH
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import REASONS, Status
 from qubo_prune.core.stopping import StopReason
-from qubo_prune.core.validation import as_count, as_names, as_real_array, as_remove, as_states
+from qubo_prune.core.validation import (
+    as_count,
+    as_names,
+    as_parameter_counts,
+    as_real_array,
+    as_remove,
+    as_states,
+)
 
 if TYPE_CHECKING:
     import dimod
@@ -93,6 +100,8 @@ class Spectrum:
     statistics : dict
         Figures of the run, such as the fraction of an outside solver's samples that were feasible
         before repair.
+    parameter_counts : tuple of int, optional
+        Number of parameters of each block.
 
     Raises
     ------
@@ -135,6 +144,7 @@ class Spectrum:
     native_status: str = ""
     proof: dict[str, float | int | str] = field(default_factory=dict)
     statistics: dict[str, float | int | str] = field(default_factory=dict)
+    parameter_counts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         values = self.__dict__  # a frozen dataclass refuses plain assignment
@@ -153,6 +163,9 @@ class Spectrum:
         values.update(states=states, energies=energies)
         values["names"] = as_names(self.names, self.num_blocks)
         values["remove"] = as_remove(self.remove)
+        if self.parameter_counts is not None:
+            counts = as_parameter_counts(self.parameter_counts, self.num_blocks)
+            values["parameter_counts"] = counts
         for what in ("num_proven", "num_evaluated", "num_states_total"):
             values[what] = as_count(values[what], what, least=0, remedy="count up")
         if self.num_proven > len(states):
@@ -319,7 +332,8 @@ class Spectrum:
 
         A lower bound of which nothing is known is None; one of which no state is missing is the
         string "Infinity", which strict JSON has no number for. `removed` lists the block
-        indices that each state removes.
+        indices that each state removes; `parameters_removed` and `share_removed` are there where
+        `parameter_counts` is.
         """
         from qubo_prune.core.spectrum.files import to_dict
 
@@ -330,7 +344,8 @@ class Spectrum:
         import dimod
 
         info = self.to_dict()
-        del info["energies"], info["removed"]
+        for key in ("energies", "removed", "parameters_removed", "share_removed"):
+            info.pop(key, None)
         samples: dimod.SampleSet = dimod.SampleSet.from_samples(  # type: ignore[no-untyped-call]
             (self.states.astype(np.int8), range(self.num_blocks)),
             vartype=dimod.BINARY,
@@ -339,21 +354,23 @@ class Spectrum:
         )
         return samples
 
-    def to_table(
-        self,
-        max_rows: int = 20,
-        *,
-        names: bool = False,
-        parameter_counts: Sequence[int] | None = None,
-    ) -> Table:
+    def parameters_removed(self) -> tuple[list[int], list[float]] | None:
+        """Return how many parameters each state removes, and which share of those of all blocks
+        that is; None where `parameter_counts` is None.
+        """
+        from qubo_prune.core.spectrum.tables import parameters_removed
+
+        return parameters_removed(self)
+
+    def to_table(self, max_rows: int = 20, *, names: bool = False) -> Table:
         """Return a rich table of the first `max_rows` states, for the terminal.
 
-        With `names`, removed blocks are shown by name instead of by index; with `parameter_counts`,
-        a number for each block, also the share of the parameters of all blocks that is removed.
+        With `names`, removed blocks are shown by name instead of by index. Where the parameters of
+        the blocks are known, it has their share that is removed.
         """
         from qubo_prune.core.spectrum.tables import terminal_table
 
-        return terminal_table(self, max_rows, names=names, counts=parameter_counts)
+        return terminal_table(self, max_rows, names=names)
 
     def to_csv(self) -> str:
         """Return all states as comma-separated values, a line each, with all digits.

@@ -97,33 +97,28 @@ def spectrum_csv(spectrum: SpectrumView) -> str:
     )
 
 
-def parameters_removed(
-    spectrum: SpectrumView, counts: Sequence[int]
-) -> tuple[list[int], list[float]]:
+def parameters_removed(spectrum: SpectrumView) -> tuple[list[int], list[float]] | None:
     """Return for each state how many parameters its blocks have, and which share of those of all
-    blocks that is; `counts` has a number for each block.
+    blocks that is; None where nobody knows.
     """
+    counts = spectrum.parameter_counts
+    if counts is None:
+        return None
     removed = [sum(counts[block] for block in spectrum.removed(k)) for k in range(len(spectrum))]
     total = sum(counts)
     return removed, [count / total if total else 0.0 for count in removed]
 
 
-def terminal_table(
-    spectrum: SpectrumView,
-    max_rows: int,
-    *,
-    names: bool = False,
-    counts: Sequence[int] | None = None,
-) -> Table:
+def terminal_table(spectrum: SpectrumView, max_rows: int, *, names: bool = False) -> Table:
     """Return a rich table of the first `max_rows` states, with the names of the blocks if asked,
-    and the share of parameters where their counts are known.
+    and the share of parameters where their numbers are known.
     """
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(summary(spectrum)), caption=escape(_caption(spectrum, max_rows)))
-    columns = _COLUMNS if counts is None else (*_COLUMNS, "parameters")
-    shares = [] if counts is None else parameters_removed(spectrum, counts)[1]
+    parameters = parameters_removed(spectrum)
+    columns = _COLUMNS if parameters is None else (*_COLUMNS, "parameters")
     for column in columns:
         table.add_column(
             column,
@@ -132,7 +127,7 @@ def terminal_table(
             no_wrap=column != "removed blocks",
         )
     for index, row in enumerate(_rows(spectrum, max_rows, names)):
-        share = [] if counts is None else [f"-{shares[index]:.1%}"]
+        share = [] if parameters is None else [f"-{parameters[1][index]:.1%}"]
         table.add_row(*map(escape, row), *share)
     return table
 

@@ -54,6 +54,8 @@ class SpectrumView(Protocol):
     @property
     def statistics(self) -> Mapping[str, float | int | str]: ...  # noqa: D102
     @property
+    def parameter_counts(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    @property
     def advice(self) -> str: ...  # noqa: D102
     def __len__(self) -> int: ...
     def removed(self, k: SupportsIndex) -> list[int]: ...  # noqa: D102

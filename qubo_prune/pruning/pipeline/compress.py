@@ -74,6 +74,10 @@ class Compressed:
         What the smaller model lacks, once it is there.
     summary : str
         What it is, in a sentence.
+    removed_names : tuple of str
+        The names of those layers.
+    num_parameters, num_parameters_before : int, optional
+        Of the smaller model and of the original.
     evaluation : Evaluation, optional
         How good it is, beside the original.
     """
@@ -83,6 +87,9 @@ class Compressed:
     stop_reason: StopReason
     removed: tuple[int, ...] = ()
     summary: str = ""
+    removed_names: tuple[str, ...] = ()
+    num_parameters: int | None = None
+    num_parameters_before: int | None = None
     evaluation: Evaluation | None = None
 
     @property
@@ -97,6 +104,9 @@ class Compressed:
             "complete": self.complete,
             "stop_reason": self.stop_reason.value,
             "removed": list(self.removed),
+            "removed_names": list(self.removed_names),
+            "num_parameters": self.num_parameters,
+            "num_parameters_before": self.num_parameters_before,
             "summary": self.summary,
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
             "steps": [{**vars(step), "output": str(step.output)} for step in self.steps],
@@ -229,17 +239,18 @@ def _run(
         job.folder,
         tuple(reports),
         StopReason.COMPLETED,
-        *_what_was_made(job.folder / MODEL),
-        evaluation,
+        **_what_was_made(job.folder / MODEL),
+        evaluation=evaluation,
     )
 
 
-def _what_was_made(model: Path) -> tuple[tuple[int, ...], str]:
+def _what_was_made(model: Path) -> dict[str, Any]:
     """Return what a folder says of the layers that it lacks; nothing if it came by hand."""
     if not (model / RECORD).exists():
-        return (), ""
+        return {}
     made = read_model(model)
-    return made.removed, made.summary
+    names = ("removed", "removed_names", "num_parameters", "num_parameters_before", "summary")
+    return {name: getattr(made, name) for name in names}
 
 
 def check_doable(job: Job, ledger: Ledger) -> None:

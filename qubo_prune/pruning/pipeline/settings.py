@@ -26,8 +26,8 @@ class CompressSettings:
 
     Attributes
     ----------
-    remove : int or mapping
-        How many blocks, in all or of each kind.
+    remove : int, str or mapping
+        How many blocks, in all, as a share such as ``"10%"``, or of each kind.
     only, keep, force
         As of `qubo_prune.Problem`.
     granularity : {"block"}
@@ -89,7 +89,7 @@ class CompressSettings:
     2048
     """
 
-    remove: int | Mapping[str, int]
+    remove: int | str | Mapping[str, int]
     only: str | None = None
     keep: tuple[int | str, ...] = ()
     force: tuple[int | str, ...] = ()
