@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from qubo_prune.cli.output import tell
-from qubo_prune.core.defaults import BACKEND, EXECUTORS, OUT_OF_REACH
+from qubo_prune.core.defaults import BACKEND, EXECUTORS, OUT_OF_REACH, SHARED_EXECUTORS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_duration
 
@@ -108,7 +108,8 @@ ExecutorName = Annotated[
     typer.Option(
         metavar="WHO",
         help=(
-            f"Of `--backend enumeration`: who does the work: {', '.join(EXECUTORS)}.  [default:"
+            f"Who does the work: {', '.join(SHARED_EXECUTORS)}; of `--backend enumeration` also"
+            f" {', '.join(each for each in EXECUTORS if each not in SHARED_EXECUTORS)}.  [default:"
             f" {EXECUTORS[0]}]"
         ),
     ),

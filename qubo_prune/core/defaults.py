@@ -8,6 +8,9 @@ BACKEND = "branch-and-bound"
 EXECUTORS = ("threads", "processes", "dask", "cuda")
 """Who can do the work of the backend ``enumeration``; the first is the default."""
 
+SHARED_EXECUTORS = ("threads", "dask")
+"""Those of them that can do the work of ``branch-and-bound`` too."""
+
 MAX_STATES = 3e10
 """Problems of up to so many states are enumerated to verify a certificate, by default."""
 

@@ -18,6 +18,7 @@ from qubo_prune.core.files.torch_file import is_torch_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
     from qubo_prune.backends.enumeration.run.checkpoint import CheckpointFacts
     from qubo_prune.bench.results import Results
     from qubo_prune.core.spectrum.spectrum import Spectrum
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         | Evaluation
         | Certificate
         | CheckpointFacts
+        | ProofCheckpointFacts
         | CompressedFolder
         | Diagnosis
         | Results
@@ -179,9 +181,13 @@ def _certificate(path: Path, name: str) -> Saved:
 
 
 def _checkpoint(path: Path, name: str) -> Saved:
-    from qubo_prune.backends.enumeration.run.checkpoint import read_checkpoint
+    from qubo_prune.backends.branch_and_bound import checkpoint as proofs
+    from qubo_prune.backends.common.checkpoint_file import read_checkpoint_file
+    from qubo_prune.backends.enumeration.run import checkpoint as enumerations
 
-    return Saved(name, "checkpoint", read_checkpoint(path))
+    fields, _ = read_checkpoint_file(path)
+    owner = proofs if "open" in fields else enumerations
+    return Saved(name, "checkpoint", owner.read_checkpoint(path))
 
 
 def _selection(path: Path, name: str) -> Saved:

@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import TypeVar
 
 from qubo_prune.core.validation import as_count
 
 _POLL_SECONDS = 0.02
+
+_Entry = TypeVar("_Entry")
 
 
 def num_threads(requested: object) -> int:
@@ -44,3 +49,13 @@ def run_workers(
         except BaseException:
             abort()
             raise
+
+
+def take(entries: queue.SimpleQueue[_Entry], timeout: float) -> list[_Entry]:
+    """Return all that is in a queue, waiting for the first entry, `timeout` seconds at most."""
+    taken: list[_Entry] = []
+    with suppress(queue.Empty):
+        taken.append(entries.get(timeout=timeout))
+        while True:
+            taken.append(entries.get_nowait())
+    return taken

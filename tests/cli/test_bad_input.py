@@ -161,8 +161,12 @@ BAD_ARGUMENTS = {
         "leave one of them out",
     ),
     "executor of another backend": (
-        ["solve", BRANCH, "--remove", "2", "--executor", "threads"],
-        "'branch-and-bound' has no option 'executor'; its options are: threads,",
+        ["solve", BRANCH, "--remove", "2", "--backend", "tabu", "--executor", "threads"],
+        "'tabu' has no option 'executor'; its options are: threads,",
+    ),
+    "executor that branch and bound has not": (
+        ["solve", BRANCH, "--remove", "2", "--executor", "processes"],
+        "executor must be one of threads, dask, not 'processes'",
     ),
     "unknown executor": (
         ["solve", BRANCH, "--remove", "2", "--backend", "enumeration", "--executor", "slurm"],
@@ -173,7 +177,7 @@ BAD_ARGUMENTS = {
         "goes with executor='dask', not 'threads'",
     ),
     "sweep with an executor of another backend": (
-        ["sweep", BRANCH, "--remove", "2", "--executor", "threads"],
+        ["sweep", BRANCH, "--remove", "2", "--backend", "tabu", "--executor", "threads"],
         "has no option 'executor'",
     ),
     "plan with a scheduler without Dask": (

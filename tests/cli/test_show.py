@@ -108,6 +108,18 @@ def test_a_checkpoint(run: Run, tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
+def test_a_checkpoint_of_a_proof(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.checkpoint"
+    solve(PROBLEM, num_states=3, options={"checkpoint": str(path)})
+    out = " ".join(run("show", path).out.split())
+    assert "A proof by branch and bound that has visited" in out
+    assert "0 nodes open." in out
+    assert "1, 3" in out
+    shown = json.loads(run("show", path, "--json").out)
+    assert (shown["kind"], shown["num_open"], shown["lower_bound"]) == ("checkpoint", 0, None)
+    assert table_of(run("show", path, "--csv").out)[0]["removed"] == "1 3"
+
+
 def test_a_selection(run: Run, tmp_path: Path) -> None:
     measured = [Measurement.of([1, 3], [0.5, 0.7, 0.6]), Measurement.of([0, 2], [0.9, 1.0, 1.2])]
     selection = Selection(

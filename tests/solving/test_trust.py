@@ -12,7 +12,7 @@ import pytest
 
 from qubo_prune import Backend, BackendError, Capability, Problem, RawResult, Status, solve
 from qubo_prune.backends import Enumeration
-from qubo_prune.backends.enumeration.run.checkpoint import _digest
+from qubo_prune.backends.common.checkpoint_file import digest
 from qubo_prune.cli.main import main
 
 PROBLEM = Problem.load("bytelm-40-block", remove=5)
@@ -99,7 +99,7 @@ def checkpointed(path: Path) -> dict[str, Any]:
 
 def sign(path: Path, fields: dict[str, Any]) -> None:
     body = {k: v for k, v in fields.items() if k not in ("format_version", "sha256")}
-    path.write_text(json.dumps({**fields, "sha256": _digest(body)}))
+    path.write_text(json.dumps({**fields, "sha256": digest(body)}))
 
 
 @pytest.mark.parametrize("keep", [slice(1, None), slice(3, None), slice(0, 3)])

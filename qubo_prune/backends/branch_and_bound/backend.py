@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.backends.common.preparation import warm_up
+from qubo_prune.backends.common.sharing import check_sharing
+from qubo_prune.core.defaults import SHARED_EXECUTORS
 from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads
 
@@ -38,11 +41,20 @@ class BranchAndBound(Backend):
     anchor_interval : int
         Local fields are recomputed from scratch after this many incremental updates. The answer
         does not depend on it.
+    executor : str
+        Who does the work: ``threads`` of this process, or the workers of a ``dask`` cluster.
+    scheduler : str, optional
+        Address of the Dask scheduler, as ``tcp://host:8786``; by default a cluster in this process.
+    checkpoint : path, optional
+        File to save the run to every few seconds, and to go on from.
     """
 
     threads: int | None = None
     max_steps: int = 40
     anchor_interval: int = 512
+    executor: str = "threads"
+    scheduler: str | None = None
+    checkpoint: str | os.PathLike[str] | None = None
 
     name: ClassVar[str] = "branch-and-bound"
     summary: ClassVar[str] = "proves the K lowest states for every M; the default"
@@ -59,6 +71,7 @@ class BranchAndBound(Backend):
         num_threads(self.threads)
         as_count(self.max_steps, "max_steps", least=1)
         as_count(self.anchor_interval, "anchor_interval", least=1)
+        check_sharing(SHARED_EXECUTORS, self.executor, self.scheduler, self.checkpoint)
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""
@@ -81,6 +94,9 @@ class BranchAndBound(Backend):
             stop,
             seed,
             warm_start,
+            executor=self.executor,
+            scheduler=self.scheduler,
+            checkpoint=self.checkpoint,
             threads=num_threads(self.threads),
             max_steps=self.max_steps,
             anchor_interval=self.anchor_interval,

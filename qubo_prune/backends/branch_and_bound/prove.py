@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,8 @@ from qubo_prune.backends.branch_and_bound.arrays import (
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables
 from qubo_prune.backends.branch_and_bound.search import search
+from qubo_prune.backends.branch_and_bound.shared_search import Found, Sharing, search_by_tasks
+from qubo_prune.backends.branch_and_bound.subtrees import Job
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.order import lexicographic_order
@@ -34,6 +38,9 @@ def prove(
     seed: int,
     warm_start: NDArray[np.bool_] | None,
     *,
+    executor: str,
+    scheduler: str | None,
+    checkpoint: str | os.PathLike[str] | None,
     threads: int,
     max_steps: int,
     anchor_interval: int,
@@ -59,43 +66,81 @@ def prove(
     if len(start) == wanted:
         threshold[0] = problem.energies(start[-1:])[0]
         cut_word = pack(start[-1:])[0]
-    shared = Shared(threshold, np.zeros(1, np.bool_))
-    workspaces = [make_workspace(tables, wanted, problem.num_blocks) for _ in range(threads)]
     clock.begin("search")
-
-    def refine(tables: Tables) -> Tables:
-        return refine_tables(tables, problem, lambda: bool(shared.stop[0]))
-
     best = float(problem.energies(start[:1]).min(initial=np.inf))
     known = Standing(best, float(threshold[0]), -np.inf, 0, num_states)
+    sharing = Sharing(executor, scheduler, checkpoint, threads)
+    job = Job(problem, wanted, max_steps, anchor_interval)
+    look = _search_at_once if sharing.is_plain else search_by_tasks
+    found = look(job, tables, sharing, cut_word, stop, known)
+    complete = found.bounds.open == np.inf
+    words = found.words
+    if not complete:
+        words = np.unique(np.concatenate([words, pack(start)]), axis=0)
+    before = f", {found.num_before} of them before this run" if found.num_before else ""
+    ended = "tree finished" if complete else "tree open"
+    return RawResult(
+        states=unpack(words, problem.num_blocks),
+        num_complete=wanted if complete else 0,
+        lower_bound=-np.inf if complete else found.bounds.open - found.epsilon,
+        num_evaluated=found.num_nodes,
+        native_status=f"{found.num_nodes} nodes{before}, {ended}",
+        timings=clock.timings(),
+        proof=_facts(found, tables, sharing),
+    )
+
+
+def _search_at_once(
+    job: Job,
+    tables: Tables,
+    sharing: Sharing,
+    cut_word: NDArray[np.uint64],
+    stop: Stop,
+    known: Standing,
+) -> Found:
+    """Search the tree by threads that share all they have; see `search_by_tasks`."""
+    shared = Shared(np.full(1, known.last), np.zeros(1, np.bool_))
+    workspaces = [
+        make_workspace(tables, job.num_states, job.problem.num_blocks)
+        for _ in range(sharing.threads)
+    ]
+
+    def refine(tables: Tables) -> Tables:
+        return refine_tables(tables, job.problem, lambda: bool(shared.stop[0]))
+
     bounds, tables = search(
         tables, workspaces, shared, make_root(tables), cut_word, stop, refine, known
     )
-    words = np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces])
-    complete = bounds.open == np.inf
-    if not complete:
-        words = np.unique(np.concatenate([words, pack(start)]), axis=0)
-    states = unpack(words, problem.num_blocks)
-    nodes = sum(int(w.nodes[0]) for w in workspaces)
-    proof: dict[str, float | int | str] = {
-        "nodes": nodes,
-        "epsilon": float(tables.epsilon),
-        "quantum": float(tables.quantum),
-        "max_steps": max_steps,
-        "anchor_interval": anchor_interval,
-        "threads": threads,
-    }
-    if np.isfinite(bounds.root):
-        proof["root_bound"] = bounds.root
-    return RawResult(
-        states=states,
-        num_complete=wanted if complete else 0,
-        lower_bound=-np.inf if complete else bounds.open - tables.epsilon,
-        num_evaluated=nodes,
-        native_status=f"{nodes} nodes, " + ("tree finished" if complete else "tree open"),
-        timings=clock.timings(),
-        proof=proof,
+    return Found(
+        bounds,
+        np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces]),
+        sum(int(w.nodes[0]) for w in workspaces),
+        0,
+        float(tables.epsilon),
+        None,
     )
+
+
+def _facts(found: Found, tables: Tables, sharing: Sharing) -> dict[str, float | int | str]:
+    """Return what a reader of a certificate should know."""
+    facts: dict[str, float | int | str] = {
+        "nodes": found.num_nodes,
+        "epsilon": found.epsilon,
+        "quantum": float(tables.quantum),
+        "max_steps": tables.max_steps,
+        "anchor_interval": tables.anchor_interval,
+    }
+    if not sharing.is_plain:
+        facts["executor"] = sharing.executor
+        facts["visited_before"] = found.num_before
+    if sharing.scheduler is None:
+        facts["threads"] = sharing.threads
+    if found.checkpoint is not None:
+        # Its checksum finds damage, not malice: whoever can write the file can sign it.
+        facts["rests_on"] = f"the checkpoint {found.checkpoint}"
+    if np.isfinite(found.bounds.root):
+        facts["root_bound"] = found.bounds.root
+    return facts
 
 
 def _is_shallow(problem: Problem) -> bool:

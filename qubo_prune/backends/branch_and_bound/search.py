@@ -25,7 +25,7 @@ from qubo_prune.search.threads import run_workers
 
 _FIRST_BUDGET = 200
 _LAST_BUDGET = 20_000
-_REFINE_AFTER = 8
+REFINE_AFTER = 8
 """Finer tables are made after this many nodes times n^2: about when they cost no more than the
 search did so far.
 """
@@ -155,7 +155,7 @@ def search(
         while (taken := frontier.take(workspace)) is not None:
             node, budget = taken
             count = 0
-            if count_nodes() > _REFINE_AFTER * n**2 and refining.acquire(blocking=False):
+            if count_nodes() > REFINE_AFTER * n**2 and refining.acquire(blocking=False):
                 tables = refine(tables)  # once: the lock is kept
             if node.bound <= shared.threshold[0] + tables.epsilon:
                 workspace.bound[0] = node.bound

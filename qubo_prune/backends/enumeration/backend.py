@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.backends.common.preparation import warm_up
+from qubo_prune.backends.common.sharing import check_sharing
 from qubo_prune.backends.enumeration.cuda.device import check_devices
 from qubo_prune.core.defaults import EXECUTORS
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
 from qubo_prune.search.threads import num_threads
 
@@ -92,16 +92,7 @@ class Enumeration(Backend):
                     f"tile_size must be an even number of at least 0, not {tile_size}; leave it out"
                     " to have it chosen."
                 )
-        if self.executor not in EXECUTORS:
-            raise InputError(
-                f"executor must be one of {', '.join(EXECUTORS)}, not"
-                f" {format_value(self.executor)}."
-            )
-        if self.scheduler is not None and self.executor != "dask":
-            raise InputError(
-                f"scheduler goes with executor='dask', not {self.executor!r}; ask for that, or"
-                " leave the scheduler out."
-            )
+        check_sharing(EXECUTORS, self.executor, self.scheduler, self.checkpoint)
         if self.devices is not None:
             if self.executor != "cuda":
                 raise InputError(
@@ -109,10 +100,6 @@ class Enumeration(Backend):
                     " leave devices out."
                 )
             check_devices(self.devices)
-        for what, kinds in (("scheduler", str | None), ("checkpoint", str | os.PathLike | None)):
-            value = getattr(self, what)
-            if not isinstance(value, kinds) or value == "":
-                raise InputError(f"{what} must be a text, not {format_value(value)}.")
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from qubo_prune.backends.common.checkpoint_file import INTERVAL_SECONDS
 from qubo_prune.backends.enumeration import assembly
 from qubo_prune.backends.enumeration.backend import Enumeration
 from qubo_prune.backends.enumeration.cuda.device import HOST
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job
 from qubo_prune.backends.enumeration.executors.base import Executor
-from qubo_prune.backends.enumeration.run.checkpoint import INTERVAL_SECONDS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop

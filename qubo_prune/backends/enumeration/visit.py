@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from qubo_prune.backends.base import RawResult
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.backends.enumeration import assembly
-from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.cuda.device import HOST
 from qubo_prune.backends.enumeration.engine import Engine, Job
 from qubo_prune.backends.enumeration.run.checkpoint import Checkpoint
@@ -18,6 +17,7 @@ from qubo_prune.backends.enumeration.run.coordinator import Coordinator
 from qubo_prune.backends.enumeration.run.progress import Ledger
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
+from qubo_prune.search.best_states import Best
 from qubo_prune.search.kernels.pool import distinct
 from qubo_prune.search.starting_states import starting_states
 from qubo_prune.search.threads import num_threads

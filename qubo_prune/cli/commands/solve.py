@@ -41,7 +41,8 @@ CheckpointFile = Annotated[
     typer.Option(
         metavar="FILE",
         help=(
-            "Of `--backend enumeration`: save the run to FILE every few seconds, and go on from it."
+            "Of branch and bound and enumeration: save the run to FILE every few seconds, and go"
+            " on from it."
         ),
     ),
 ]

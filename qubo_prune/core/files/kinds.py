@@ -62,7 +62,7 @@ class Kind(enum.Enum):
 _KEYS = {
     Kind.SPECTRUM: {"energies", "removed", "num_states_total"},
     Kind.CERTIFICATE: {"problem", "spectrum"},
-    Kind.CHECKPOINT: {"run", "finished"},
+    Kind.CHECKPOINT: {"run", "sha256"},
     Kind.SELECTION: {"removals"},
     Kind.EVALUATION: {"models", "metrics"},
 }
@@ -202,6 +202,7 @@ def _kind_of_markdown(path: Path) -> Kind:
 
 
 _READERS: dict[str, Callable[[Path], Kind]] = {
+    ".checkpoint": _kind_of_json,
     ".json": _kind_of_json,
     ".npz": _kind_of_npz,
     ".npy": _kind_of_npy,

@@ -18,8 +18,8 @@ from unittest import mock
 import pytest
 
 from qubo_prune import InputError, Problem, Status, solve
+from qubo_prune.backends.common import checkpoint_file as module
 from qubo_prune.backends.enumeration.engine import Engine
-from qubo_prune.backends.enumeration.run import checkpoint as module
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import StopReason
 
@@ -100,7 +100,7 @@ def test_sigkill_of_the_whole_run(executor: str, tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     # Checkpoints as often as possible, and tasks so small that there are many.
     code = (
-        "from qubo_prune.backends.enumeration.run import checkpoint; checkpoint.INTERVAL_SECONDS ="
+        "from qubo_prune.backends.common import checkpoint_file; checkpoint_file.INTERVAL_SECONDS ="
         " 0.01; from qubo_prune import Problem, solve; solve(Problem.load('bytelm-40-branch',"
         " remove=7), num_states=20, backend='enumeration', options=dict(task_states=300_000,"
         f" threads=2, executor={executor!r}, checkpoint={str(path)!r}))"
@@ -165,7 +165,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], byte
         change(document)
         del document["sha256"], document["format_version"]
         return json.dumps(
-            {"format_version": 1, "sha256": module._digest(document), **document}
+            {"format_version": 1, "sha256": module.digest(document), **document}
         ).encode()
 
     return edit

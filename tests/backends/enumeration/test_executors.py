@@ -29,7 +29,6 @@ from qubo_prune import (
     solve,
 )
 from qubo_prune.backends.enumeration.backend import Enumeration
-from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, Result, nothing_done
 from qubo_prune.backends.enumeration.executors import processes
 from qubo_prune.backends.enumeration.executors.dask_cluster import Dask
@@ -41,6 +40,7 @@ from qubo_prune.core.defaults import EXECUTORS
 from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
+from qubo_prune.search.best_states import Best
 from qubo_prune.search.kernels.pool import pack
 
 BLOCK = "bytelm-40-block"
@@ -234,7 +234,7 @@ def test_workers_that_keep_dying_end_the_run(
 def test_an_error_in_a_worker_is_reported(
     workers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qubo_prune.backends.enumeration.executors.messages.__version__", "0.0.0")
+    monkeypatch.setattr("qubo_prune.backends.common.problem_bytes.__version__", "0.0.0")
     with pytest.raises(BackendError, match="install the same version everywhere"):
         enumerate_all(Problem.load(BLOCK, remove=5), executor="processes", threads=1)
 
@@ -386,9 +386,7 @@ def test_a_killed_dask_worker_is_replaced(workers: int) -> None:
 
 @needs_dask
 def test_a_cluster_that_stays_empty_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "qubo_prune.backends.enumeration.executors.dask_cluster._REJOIN_SECONDS", 1.0
-    )
+    monkeypatch.setattr("qubo_prune.backends.common.dask_workers._REJOIN_SECONDS", 1.0)
     problem = Problem.load("bytelm-40-branch", remove=7)
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
@@ -452,9 +450,7 @@ def test_batches_lost_together_are_one_loss() -> None:
 
 @needs_dask
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "qubo_prune.backends.enumeration.executors.dask_cluster._CONNECT_SECONDS", 1
-    )
+    monkeypatch.setattr("qubo_prune.backends.common.dask_workers._CONNECT_SECONDS", 1)
     with pytest.raises(BackendUnavailableError, match="no Dask scheduler answers at 'tcp://127"):
         enumerate_all(Problem.load(BLOCK, remove=5), executor="dask", scheduler="tcp://127.0.0.1:9")
 
@@ -468,9 +464,7 @@ def test_an_address_that_is_none(address: str) -> None:
 
 @needs_dask
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "qubo_prune.backends.enumeration.executors.dask_cluster._CONNECT_SECONDS", 1
-    )
+    monkeypatch.setattr("qubo_prune.backends.common.dask_workers._CONNECT_SECONDS", 1)
     with (
         distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
         pytest.raises(BackendUnavailableError, match="has no workers; start some"),

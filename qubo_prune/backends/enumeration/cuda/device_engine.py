@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.enumeration.arrays import make_workspace
-from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.cuda.device import MAX_PICKS, Device
 from qubo_prune.backends.enumeration.cuda.source import LAUNCHES
 from qubo_prune.backends.enumeration.cuda.tables import WARP, make_tables
@@ -23,6 +22,7 @@ from qubo_prune.backends.enumeration.cuda.work_queue import Feed, Part
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, Result
 from qubo_prune.backends.enumeration.kernels.walk import Shared, Workspace, screen_level
 from qubo_prune.core.errors import InputError
+from qubo_prune.search.best_states import Best
 from qubo_prune.search.kernels.pool import pack, unpack
 
 CAPACITY = 1 << 20

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import queue
-from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from qubo_prune.backends.enumeration.engine import Batch, Result
 
 Done = tuple[Batch, Result]
-
-_Entry = TypeVar("_Entry")
 
 
 class Executor(Protocol):
@@ -42,13 +38,3 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End at once; may be called at any time, once."""
-
-
-def take(entries: queue.SimpleQueue[_Entry], timeout: float) -> list[_Entry]:
-    """Return all that is in a queue, waiting for the first entry, `timeout` seconds at most."""
-    taken: list[_Entry] = []
-    with suppress(queue.Empty):
-        taken.append(entries.get(timeout=timeout))
-        while True:
-            taken.append(entries.get_nowait())
-    return taken

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import queue
 import threading
-import time
-from concurrent.futures import CancelledError
-from contextlib import suppress
 from functools import lru_cache
-from typing import Any
 
+from qubo_prune.backends.common.dask_workers import DaskWorkers
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, Result, nothing_done
 from qubo_prune.backends.enumeration.executors import messages as wire
-from qubo_prune.backends.enumeration.executors.base import Done, take
-from qubo_prune.core.errors import BackendError, BackendUnavailableError
+from qubo_prune.backends.enumeration.executors.base import Done
 
-_CONNECT_SECONDS = 10
-_COUNT_SECONDS = 1.0
-"""Workers come and go; they are counted again after this time."""
-
-_MOST_LOSSES = 3
-"""So many times in a row, batches may be lost without any result between them."""
-
-_REJOIN_SECONDS = 60.0
-"""So long a run waits for a worker once the last one has gone."""
+Task = tuple[Batch, float]
+"""A batch, and the threshold that goes with it."""
 
 _engine_lock = threading.Lock()
 
 
-class Dask:
+class Dask(DaskWorkers[Task, Result]):
     """A cluster, or threads of this process behind the same interface where no scheduler is named.
 
     Parameters
@@ -43,136 +30,22 @@ class Dask:
     """
 
     def __init__(self, engine: Engine, scheduler: str | None, threads: int) -> None:
-        try:
-            # Not an import statement: its functions carry no types.
-            distributed = importlib.import_module("distributed")
-        except ImportError:
-            raise BackendUnavailableError(
-                "executor='dask' needs dask.distributed, which is not installed; "
-                "install it with: pip install 'qubo-prune[dask]'"
-            ) from None
         job = engine.job
         data = wire.encode_job(
             Job(job.problem, job.capacity, job.task_states, engine.layout.tile_size)
         )
-        self._cluster: Any = None
-        if scheduler is None:
-            engine.compile()
-            # Kernels release the GIL, so threads do, and no script is run again by new processes.
-            self._cluster = distributed.LocalCluster(
-                n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
-            )
-        try:
-            if scheduler is not None and not scheduler.startswith("inproc://"):
-                # A client takes 20 seconds to give up on an address that is none, and says so at
-                # length.
-                distributed.comm.get_address_host_port(scheduler, strict=True)
-            self._client = distributed.Client(
-                self._cluster or scheduler, timeout=_CONNECT_SECONDS, set_as_default=False
-            )
-        except (OSError, ValueError, TypeError, OverflowError) as error:
-            raise BackendUnavailableError(
-                f"no Dask scheduler answers at {scheduler!r} ({' '.join(str(error).split())}); "
-                "check the address, as tcp://host:8786, and that it runs."
-            ) from None
-        try:
-            self._client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
-        except TimeoutError:
-            self._client.close()
-            raise BackendUnavailableError(
-                f"the Dask scheduler at {scheduler!r} has no workers; start some, as: dask worker"
-                f" {scheduler}"
-            ) from None
-        self._data = data
-        self._job: Any = None
-        self._scatter()
-        self._held_back: list[tuple[Batch, float]] = []
-        self._alone_since: float | None = None
-        self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._futures: dict[Any, Batch] = {}
-        self._losses = 0
-        self._count = 0
-        self._counted = -_COUNT_SECONDS
-
-    def num_workers(self) -> int:
-        """See `Executor`."""
-        if time.monotonic() - self._counted > _COUNT_SECONDS:
-            self._counted = time.monotonic()
-            self._count = sum(self._client.nthreads().values())
-        return self._count
+        super().__init__(data, run_remotely, scheduler, threads, engine.compile)
 
     def submit(self, batch: Batch, threshold: float) -> None:
         """See `Executor`."""
-        if self._alone_since is not None:
-            self._held_back.append((batch, threshold))
-            return
-        future = self._client.submit(run_remotely, self._job, batch, threshold, pure=False)
-        self._futures[future] = batch
-        future.add_done_callback(self._results.put)
+        self.put((batch, threshold))
 
     def results(self, timeout: float) -> list[Done]:
         """See `Executor`."""
-        if self._alone_since is not None:
-            self._rejoin(self._alone_since, timeout)
-        done: list[Done] = []
-        lost: list[Any] = []
-        for future in take(self._results, timeout):
-            batch = self._futures.pop(future)
-            result = self._fetched(future)
-            if result is None:
-                lost.append(future)
-                result = nothing_done(batch)
-            else:
-                self._losses = 0
-            done.append((batch, result))
-        if lost:
-            self._look_into(lost)
-        return done
-
-    def _fetched(self, future: Any) -> Result | None:
-        """Return the result of a batch that came back, None if it was lost."""
-        if future.status != "finished":
-            return None
-        try:
-            result: Result = future.result()
-        except (CancelledError, OSError):  # its worker died before the result was fetched
-            return None
-        return result
-
-    def _look_into(self, lost: list[Any]) -> None:
-        """Find out why batches came back undone; those of one moment are one loss."""
-        errors = [each.exception() for each in lost if each.status == "error"]
-        reason = next((each for each in errors if isinstance(each, BackendError)), None)
-        if reason is None and self._client.nthreads() and self._job.status == "finished":
-            self._losses += 1
-            if self._losses <= _MOST_LOSSES:
-                return
-            reason = errors[0] if errors else lost[0].status
-        if reason is not None:
-            raise BackendError(f"the Dask workers failed: {reason}")
-        # The problem went with the last worker that had it.
-        self._alone_since = time.monotonic()
-
-    def _rejoin(self, since: float, timeout: float) -> None:
-        """Go on as soon as there is a worker again."""
-        if not self._client.nthreads():
-            waited = time.monotonic() - since
-            if waited > _REJOIN_SECONDS:
-                raise BackendError(
-                    "the last Dask worker has gone, and none came in its place for"
-                    f" {_REJOIN_SECONDS:g} s; start some and run again, with --checkpoint to go on"
-                    " from where it was."
-                )
-            time.sleep(min(timeout, _COUNT_SECONDS))
-            return
-        self._scatter()
-        self._alone_since = None
-        held_back, self._held_back = self._held_back, []
-        for batch, threshold in held_back:
-            self.submit(batch, threshold)
-
-    def _scatter(self) -> None:
-        self._job = self._client.scatter(self._data, broadcast=True, hash=False)
+        return [
+            (batch, nothing_done(batch) if result is None else result)
+            for (batch, _), result in self.come_back(timeout)
+        ]
 
     def visited(self) -> int:
         """See `Executor`."""
@@ -181,20 +54,12 @@ class Dask:
     def stop(self) -> None:
         """Nothing to do: batches are short, and those under way come back by themselves."""
 
-    def close(self) -> None:
-        """See `Executor`."""
-        with suppress(Exception):  # the run is over; a scheduler that has gone must not spoil it
-            self._client.cancel(list(self._futures))
-        for each in (self._client, self._cluster):
-            if each is not None:
-                each.close()
 
-
-def run_remotely(job: bytes, batch: Batch, threshold: float) -> Result:
+def run_remotely(job: bytes, task: Task) -> Result:
     """Run a batch in a worker of the cluster, which keeps the tables of the last few problems."""
     with _engine_lock:
         engine = _engine(job)
-    return engine.run_alone(batch, threshold)
+    return engine.run_alone(*task)
 
 
 @lru_cache(maxsize=2)

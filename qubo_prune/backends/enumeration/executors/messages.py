@@ -5,18 +5,14 @@ Sizes come first: 4 bytes for the header, 8 for the bytes after it, big-endian.
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qubo_prune.backends.common.problem_bytes import decode_problem, encode_problem
 from qubo_prune.backends.enumeration.engine import Batch, Job, Result
-from qubo_prune.core.errors import BackendError
-from qubo_prune.core.problem.problem import Problem
-from qubo_prune.core.version import __version__
 from qubo_prune.search.kernels.pool import num_words
 
 _SIZES = struct.Struct(">IQ")
@@ -86,29 +82,12 @@ def decode_result(message: Message, num_blocks: int) -> Result:
 
 def encode_job(job: Job) -> bytes:
     """Return a job as bytes, the same ones for the same job."""
-    problem = job.problem
-    header = {
-        "version": __version__,
-        "hessian_sha256": problem.hessian_sha256,
-        "remove": problem.remove,
-        "kinds": problem.kinds,
-        "keep": problem.keep,
-        "force": problem.force,
-        "only": problem.only,
-        "beta": problem.beta,
+    facts = {
         "capacity": job.capacity,
         "task_states": job.task_states,
         "tile_size": job.tile_size,
     }
-    arrays: dict[str, NDArray[Any]] = {
-        "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
-        "hessian": problem.hessian,
-    }
-    if problem.gradient is not None:
-        arrays["gradient"] = problem.gradient
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)
-    return stream.getvalue()
+    return encode_problem(job.problem, facts)
 
 
 def decode_job(data: bytes) -> Job:
@@ -119,23 +98,5 @@ def decode_job(data: bytes) -> Job:
     BackendError
         If it comes from another version of this package, or is not what was sent.
     """
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        header = json.loads(arrays["header"].tobytes())
-        if header["version"] != __version__:
-            raise BackendError(
-                f"a worker has qubo-prune {__version__}, but the run was started by"
-                f" {header['version']}; install the same version everywhere."
-            )
-        problem = Problem(
-            arrays["hessian"],
-            header["remove"],
-            kinds=header["kinds"],
-            keep=header["keep"],
-            force=header["force"],
-            only=header["only"],
-            gradient=arrays.get("gradient"),
-            beta=header["beta"],
-        )
-    if problem.hessian_sha256 != header["hessian_sha256"]:
-        raise BackendError("a worker received another matrix than was sent; please report this.")
-    return Job(problem, header["capacity"], header["task_states"], header["tile_size"])
+    problem, facts = decode_problem(data)
+    return Job(problem, facts["capacity"], facts["task_states"], facts["tile_size"])

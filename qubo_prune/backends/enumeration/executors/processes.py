@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from qubo_prune.backends.enumeration.engine import Batch, Engine, Job, nothing_done
 from qubo_prune.backends.enumeration.executors import messages as wire
-from qubo_prune.backends.enumeration.executors.base import Done, take
+from qubo_prune.backends.enumeration.executors.base import Done
 from qubo_prune.core.errors import BackendError
+from qubo_prune.search.threads import take
 
 if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.cuda.device import DeviceId

@@ -8,8 +8,9 @@ import threading
 import numpy as np
 
 from qubo_prune.backends.enumeration.engine import Batch, Engine, nothing_done
-from qubo_prune.backends.enumeration.executors.base import Done, take
+from qubo_prune.backends.enumeration.executors.base import Done
 from qubo_prune.backends.enumeration.kernels.walk import Shared
+from qubo_prune.search.threads import take
 
 
 class Threads:

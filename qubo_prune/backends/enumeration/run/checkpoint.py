@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import time
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,29 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from qubo_prune.backends.enumeration.best_states import Best
+from qubo_prune.backends.common.checkpoint_file import (
+    CheckpointFile,
+    digest,
+    identity_of,
+    read_checkpoint_file,
+)
 from qubo_prune.backends.enumeration.engine import Engine
 from qubo_prune.backends.enumeration.run.progress import Ledger, Range, Ranges
-from qubo_prune.core.errors import InputError
-from qubo_prune.core.files.disk import read_file, write_atomically
-from qubo_prune.core.files.kinds import require_no_sidecar
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_index_lists,
     as_large_integer,
-    as_string,
     from_large_integer,
 )
-from qubo_prune.core.problem.problem import Problem
-from qubo_prune.core.text import format_value
-from qubo_prune.core.version import __version__
+from qubo_prune.search.best_states import Best
 from qubo_prune.search.kernels.pool import pack
-
-FORMAT_VERSION = 1
-INTERVAL_SECONDS = 3.0
-"""Time between two checkpoints, unless writing one takes more than a twentieth of that."""
-
-_LARGEST_DUTY = 0.05
 
 
 class Checkpoint:
@@ -56,16 +45,12 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], engine: Engine) -> None:
-        self._path = Path(path)
-        require_no_sidecar(self._path)
+        self._file = CheckpointFile(path, _identity(engine))
         self._problem = engine.job.problem
         self._partition = engine.partition
-        self._run = _identity(engine)
-        self._due = 0.0
-        self._warned = False
         self._ledger = Ledger(Best(engine.job.capacity, self._problem.num_blocks))
-        if self._path.exists():
-            self._load()
+        if (found := self._file.load()) is not None:
+            self._take_up(*found)
 
     def ledger(self) -> Ledger:
         """Return what the file holds; an empty account if there is none."""
@@ -79,43 +64,19 @@ class Checkpoint:
         InputError
             If that is impossible.
         """
-        begin = time.monotonic()
-        body = {
-            "run": self._run,
-            "finished": [list(pair) for pair in ledger.finished],
-            "num_finished": from_large_integer(ledger.num_finished),
-            "removed": [np.flatnonzero(state).tolist() for state in ledger.best.states()],
-        }
-        document = {"format_version": FORMAT_VERSION, "sha256": _digest(body), **body}
-        data = json.dumps(document).encode() + b"\n"
-        write_atomically({self._path: lambda stream: stream.write(data)})
-        end = time.monotonic()
-        self._due = end + max(INTERVAL_SECONDS, (end - begin) / _LARGEST_DUTY)
+        self._file.save(_fields(ledger))
 
     def save_if_due(self, ledger: Ledger) -> None:
         """Write the file now and then; a failure, as on a full disk, is a warning and no reason to
         lose the run.
         """
-        if time.monotonic() < self._due:
-            return
-        try:
-            self.save(ledger)
-        except InputError as error:
-            self._due = time.monotonic() + INTERVAL_SECONDS
-            if not self._warned:
-                self._warned = True
-                warnings.warn(
-                    f"the checkpoint is out of date: {error}", RuntimeWarning, stacklevel=2
-                )
+        self._file.save_if_due(lambda: _fields(ledger))
 
     def save_last(self, ledger: Ledger) -> None:
         """Write the file at the end of a run, as `save_if_due` does."""
-        self._due = 0.0
-        self.save_if_due(ledger)
+        self._file.save_last(lambda: _fields(ledger))
 
-    def _load(self) -> None:
-        fields, reader = _read(self._path)
-        self._compare(reader.as_object(fields.get("run"), "run"))
+    def _take_up(self, fields: dict[str, Any], reader: Reader) -> None:
         finished = _ranges(reader.get(fields, "finished", as_index_lists), reader)
         if finished and finished[-1][1] > self._partition.num_tasks:
             reader.fail(f"it has more than {self._partition.num_tasks} tasks")
@@ -130,15 +91,6 @@ class Checkpoint:
         self._ledger.finished = Ranges(finished)
         self._ledger.num_finished = num_finished
         self._ledger.best.add(self._problem.energies(states), pack(states))
-
-    def _compare(self, run: dict[str, Any]) -> None:
-        for key, value in self._run.items():
-            if run.get(key) != value:
-                raise InputError(
-                    f"{self._path} is the checkpoint of another run, with"
-                    f" {key}={format_value(run.get(key))} in place of {format_value(value)}; name"
-                    " another file, or repeat that run as it was."
-                )
 
 
 @dataclass(frozen=True)
@@ -172,7 +124,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFacts:
     InputError
         If it cannot be read or is damaged.
     """
-    fields, reader = _read(Path(path))
+    fields, reader = read_checkpoint_file(Path(path))
     run = reader.as_object(fields.get("run"), "run")
     finished = _ranges(reader.get(fields, "finished", as_index_lists), reader)
     return CheckpointFacts(
@@ -184,47 +136,26 @@ def read_checkpoint(path: str | os.PathLike[str]) -> CheckpointFacts:
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Reader]:
-    """Return the contents of a checkpoint that is whole."""
-    reader = Reader(path, "checkpoint", "delete it, or name another file, to start afresh")
-    fields = reader.parse(read_file(path))
-    reader.check_version(fields, FORMAT_VERSION)
-    digest = reader.get(fields, "sha256", as_string)
-    if digest != _digest(
-        {k: v for k, v in fields.items() if k not in ("format_version", "sha256")}
-    ):
-        reader.fail("its contents do not match its sha256")
-    return fields, reader
+def _fields(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "finished": [list(pair) for pair in ledger.finished],
+        "num_finished": from_large_integer(ledger.num_finished),
+        "removed": [np.flatnonzero(state).tolist() for state in ledger.best.states()],
+    }
 
 
 def _identity(engine: Engine) -> dict[str, Any]:
     """Return what has to be the same for a run to be taken up: the problem, and how it is cut into
     tasks.
     """
-    job, problem, layout = engine.job, engine.job.problem, engine.layout
-    little_endian = np.ascontiguousarray(problem.linear, "<f8")
+    job, layout = engine.job, engine.layout
     order = [layout.block_of, layout.floor, layout.ceiling, layout.remaining]
-    return {
-        "package_version": __version__,
-        "hessian_sha256": problem.hessian_sha256,
-        "linear_sha256": hashlib.sha256(little_endian.data).hexdigest(),
-        "constraint_sha256": _constraint_digest(problem),
-        "num_removed": problem.num_removed,
-        "num_states": job.capacity,
+    return identity_of(job.problem, job.capacity) | {
         "task_states": job.task_states,
         "tile_size": layout.tile_size,
         "num_tasks": from_large_integer(engine.partition.num_tasks),
-        "order_sha256": _digest([array.tolist() for array in order]),
+        "order_sha256": digest([array.tolist() for array in order]),
     }
-
-
-def _constraint_digest(problem: Problem) -> str:
-    groups = [[group.indices.tolist(), group.count] for group in problem.groups]
-    return _digest([groups, problem.fixed_removed.tolist(), problem.num_blocks])
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _ranges(pairs: list[list[int]], reader: Reader) -> list[Range]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.engine import Result
+from qubo_prune.search.best_states import Best
 
 Range = tuple[int, int]
 

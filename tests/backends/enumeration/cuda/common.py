@@ -11,13 +11,13 @@ import pytest
 from hypothesis import strategies as st
 
 from qubo_prune import Problem, Status, solve
-from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.cuda.device_engine import CAPACITY, DeviceEngine
 from qubo_prune.backends.enumeration.cuda.host import Host, compiler
 from qubo_prune.backends.enumeration.engine import Batch, Job
 from qubo_prune.backends.enumeration.kernels.walk import Shared
 from qubo_prune.backends.enumeration.space import layout as layout_module
 from qubo_prune.core.spectrum.spectrum import Spectrum
+from qubo_prune.search.best_states import Best
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler")
 

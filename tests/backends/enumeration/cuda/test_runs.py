@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qubo_prune import InputError, Problem, get_backend, solve
-from qubo_prune.backends.enumeration.best_states import Best
 from qubo_prune.backends.enumeration.cuda.device import MAX_PICKS
 from qubo_prune.backends.enumeration.cuda.device_engine import DeviceEngine
 from qubo_prune.backends.enumeration.engine import Job
@@ -22,6 +21,7 @@ from qubo_prune.backends.enumeration.executors.processes import Processes
 from qubo_prune.backends.enumeration.run.coordinator import Coordinator
 from qubo_prune.backends.enumeration.run.progress import Ledger
 from qubo_prune.core.stopping import Progress, Stop, StopReason
+from qubo_prune.search.best_states import Best
 from qubo_prune.testing import CHECKS
 from tests.backends.enumeration.cuda.common import (
     BLOCK,

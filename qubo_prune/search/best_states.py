@@ -1,4 +1,4 @@
-"""The best states that an enumeration has seen."""
+"""The best states that a search has seen."""
 
 from __future__ import annotations
 
@@ -42,6 +42,18 @@ class Best:
         """Return an upper bound on the energy of the last state wanted."""
         energies = self._energies[0]
         return float(energies[-1]) if len(energies) == self._capacity else np.inf
+
+    def last(self) -> tuple[float, NDArray[np.uint64]] | None:
+        """Return the last of the wanted states and its energy, once there are so many."""
+        self._settle()
+        if len(self._energies[0]) < self._capacity:
+            return None
+        return float(self._energies[0][-1]), self._words[0][-1]
+
+    def energies(self) -> NDArray[np.float64]:
+        """Return the energies of the best states, ascending."""
+        self._settle()
+        return self._energies[0]
 
     def words(self) -> NDArray[np.uint64]:
         """Return the best states, packed, in the order of a spectrum."""
