@@ -116,7 +116,7 @@ class Coordinator:
                     return
             elif stop.should_stop(visited):
                 deadline = time.monotonic() + max(_GRACE_SECONDS, 2 * self._seconds)
-            stop.report(visited, standing=self._standing)
+            stop.report(visited, message="proving", standing=self._standing)
             if checkpoint is not None:
                 checkpoint.save_if_due(ledger, self._all_flying())
 

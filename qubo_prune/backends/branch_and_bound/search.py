@@ -178,7 +178,7 @@ def search(
         nodes = count_nodes()
         if stop.should_stop(nodes):
             abort()
-        stop.report(nodes, standing=standing)
+        stop.report(nodes, message="proving", standing=standing)
 
     def standing() -> Standing:
         bound = frontier.undecided_above() - float(tables.epsilon)
