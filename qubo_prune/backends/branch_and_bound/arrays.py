@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables, Workspace
+from qubo_prune.backends.branch_and_bound.orders import by_diagonal
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.backends.branch_and_bound.search import OpenNode
 from qubo_prune.core.kernels.energy import read_only, rounding_bound
@@ -25,11 +26,18 @@ _REFINED_DEPTHS = 80
 
 
 def make_tables(
-    problem: Problem, max_steps: int, anchor_interval: int, should_stop: Callable[[], bool]
+    problem: Problem,
+    max_steps: int,
+    anchor_interval: int,
+    should_stop: Callable[[], bool],
+    order: NDArray[np.int64] | None = None,
 ) -> Tables:
-    """Order the variables by descending diagonal and prepare the shifts."""
+    """Put the variables into the order of branching, by descending diagonal unless told otherwise,
+    and prepare the shifts.
+    """
     reduced = problem.reduced()
-    order = np.argsort(-np.diagonal(reduced.matrix), kind="stable")
+    if order is None:
+        order = by_diagonal(reduced)
     check_memory(reduced.matrix.nbytes, f"sorting the matrix of {len(order):,} free blocks")
     matrix = np.ascontiguousarray(reduced.matrix[np.ix_(order, order)])
     group_of = np.ascontiguousarray(reduced.group_of[order])

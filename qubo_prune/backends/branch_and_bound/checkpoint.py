@@ -12,6 +12,7 @@ import numpy as np
 
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
+from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
 from qubo_prune.backends.branch_and_bound.search import OpenNode
 from qubo_prune.backends.branch_and_bound.subtrees import Explorer
 from qubo_prune.backends.common.checkpoint_file import (
@@ -46,6 +47,8 @@ class Checkpoint:
         Written again and again, each time completely or not at all.
     explorer : Explorer
         What is being proven.
+    order : str
+        In which blocks are decided.
 
     Raises
     ------
@@ -53,10 +56,11 @@ class Checkpoint:
         If the file is there but damaged, or of another run.
     """
 
-    def __init__(self, path: str | os.PathLike[str], explorer: Explorer) -> None:
+    def __init__(self, path: str | os.PathLike[str], explorer: Explorer, order: str) -> None:
         job = explorer.job
         run = identity_of(job.problem, job.num_states) | {
             "backend": _BACKEND,
+            "order": order,
             "order_sha256": digest(explorer.tables.block_of.tolist()),
         }
         self._file = CheckpointFile(path, run)
@@ -119,6 +123,22 @@ class Checkpoint:
             fixed = np.array([*map(int, digits)], np.int8)
             nodes.append(OpenNode(bound, serial, fixed, self._explorer.start(fixed)))
         return nodes
+
+
+def order_of(path: str | os.PathLike[str]) -> str | None:
+    """Return in which order a run decides that was saved; None if there is no file, or none of a
+    proof.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is damaged.
+    """
+    if not Path(path).exists():
+        return None
+    fields, reader = read_checkpoint_file(Path(path))
+    order = reader.as_object(fields.get("run"), "run").get("order")
+    return order if order in (DIAGONAL, DECISIVE) else None
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,16 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     make_workspace,
     refine_tables,
 )
-from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables
-from qubo_prune.backends.branch_and_bound.search import search
-from qubo_prune.backends.branch_and_bound.shared_search import Found, Sharing, search_by_tasks
+from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables, Workspace
+from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
+from qubo_prune.backends.branch_and_bound.race import RACE_AFTER, other_tables, promises_more
+from qubo_prune.backends.branch_and_bound.search import Frontier, Refinement, search
+from qubo_prune.backends.branch_and_bound.shared_search import (
+    Bounds,
+    Found,
+    Sharing,
+    search_by_tasks,
+)
 from qubo_prune.backends.branch_and_bound.subtrees import Job
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
@@ -70,7 +77,7 @@ def prove(
     best = float(problem.energies(start[:1]).min(initial=np.inf))
     known = Standing(best, float(threshold[0]), -np.inf, 0, num_states)
     sharing = Sharing(executor, scheduler, checkpoint, threads)
-    job = Job(problem, wanted, max_steps, anchor_interval)
+    job = Job(problem, wanted, max_steps, anchor_interval, tables.block_of)
     look = _search_at_once if sharing.is_plain else search_by_tasks
     found = look(job, tables, sharing, cut_word, stop, known)
     complete = found.bounds.open == np.inf
@@ -104,21 +111,35 @@ def _search_at_once(
         make_workspace(tables, job.num_states, job.problem.num_blocks)
         for _ in range(sharing.threads)
     ]
-
-    def refine(tables: Tables) -> Tables:
-        return refine_tables(tables, job.problem, lambda: bool(shared.stop[0]))
-
-    bounds, tables = search(
-        tables, workspaces, shared, make_root(tables), cut_word, stop, refine, known
+    frontier = Frontier(make_root(tables), shared.threshold, cut_word)
+    refine = Refinement(
+        lambda tables: refine_tables(tables, job.problem, lambda: bool(shared.stop[0]))
     )
+    race_after = RACE_AFTER * len(tables.matrix) ** 2
+    tables = search(tables, workspaces, shared, frontier, stop, refine, known, race_after)
+    order, given_up = DIAGONAL, [np.zeros((0, len(cut_word)), np.uint64)]
+    if not frontier.is_done and not shared.stop[0]:
+        other = other_tables(job.problem, tables, stop.should_stop)
+        if promises_more(other, tables, frontier.cut, stop):
+            tables, order = other, DECISIVE
+            given_up = [_take_pool(each) for each in workspaces]
+            frontier = Frontier(make_root(tables), *frontier.cut)
+        tables = search(tables, workspaces, shared, frontier, stop, refine, known)
+    pools = [each.pool_words[: each.pool_size[0]] for each in workspaces]
     return Found(
-        bounds,
-        np.concatenate([w.pool_words[: w.pool_size[0]] for w in workspaces]),
-        sum(int(w.nodes[0]) for w in workspaces),
-        0,
-        float(tables.epsilon),
-        None,
+        bounds=Bounds(np.inf if frontier.is_done else frontier.lowest_bound(), frontier.root_bound),
+        words=np.concatenate(pools if frontier.is_done else [*pools, *given_up]),
+        num_nodes=sum(int(each.nodes[0]) for each in workspaces),
+        epsilon=float(tables.epsilon),
+        order=order,
     )
+
+
+def _take_pool(workspace: Workspace) -> NDArray[np.uint64]:
+    """Empty a worker's pool; return its states, packed."""
+    words = workspace.pool_words[: workspace.pool_size[0]].copy()
+    workspace.pool_size[0] = 0
+    return words
 
 
 def _facts(found: Found, tables: Tables, sharing: Sharing) -> dict[str, float | int | str]:
@@ -129,6 +150,7 @@ def _facts(found: Found, tables: Tables, sharing: Sharing) -> dict[str, float | 
         "quantum": float(tables.quantum),
         "max_steps": tables.max_steps,
         "anchor_interval": tables.anchor_interval,
+        "order": found.order,
     }
     if not sharing.is_plain:
         facts["executor"] = sharing.executor

@@ -5,10 +5,10 @@ bound and search below it for a while.
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,24 +43,32 @@ class OpenNode:
     x: NDArray[np.float64] = field(compare=False)
 
 
-class Bounds(NamedTuple):
-    """What a search leaves: the lowest bound of an open node, inf if it is complete; and the bound
-    of the root.
-    """
-
-    open: float
-    root: float
-
-
 class Frontier:
     """The open nodes and the lowest known upper bound on the last wanted state, shared by the
     workers.
+
+    Parameters
+    ----------
+    root : OpenNode
+        Where the search begins.
+    cut_energy : (1,) float64
+        Energy of `cut_word`; inf if there is no such state.
+    cut_word : (W,) uint64
+        A state at or after the last wanted one, packed; anything if `cut_energy` is inf.
+
+    Attributes
+    ----------
+    cut : tuple of (1,) float64 and (W,) uint64
+        The lowest such state that is known.
+    root_bound : float
+        Bound of the root once it was searched; -inf before.
     """
 
     def __init__(
         self, root: OpenNode, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]
     ) -> None:
-        self._cut = cut_energy, cut_word
+        self.cut = cut_energy.copy(), cut_word.copy()
+        self.root_bound = -math.inf
         self._heap = [root]
         self._running: list[float] = []
         self._serial = 1
@@ -80,8 +88,8 @@ class Frontier:
             if self._closed or not self._heap:
                 return None
             self._tasks += 1
-            lower_cut(*self._cut, work.cut_energy[0], work.cut_word)
-            lower_cut(work.cut_energy, work.cut_word, self._cut[0][0], self._cut[1])
+            lower_cut(*self.cut, work.cut_energy[0], work.cut_word)
+            lower_cut(work.cut_energy, work.cut_word, self.cut[0][0], self.cut[1])
             node = heapq.heappop(self._heap)
             self._running.append(node.bound)
             return node, min(_LAST_BUDGET, _FIRST_BUDGET * self._tasks)
@@ -108,6 +116,16 @@ class Frontier:
             self._closed = True
             self._changed.notify_all()
 
+    def reopen(self) -> None:
+        """Let nodes be taken again."""
+        with self._changed:
+            self._closed = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no node is left."""
+        return not self._heap
+
     def lowest_bound(self) -> float:
         """Return the lowest bound of an open node; inf if there is none."""
         with self._changed:
@@ -121,33 +139,44 @@ class Frontier:
             return min([*self._running, *(node.bound for node in self._heap[:1])], default=np.inf)
 
 
+class Refinement:
+    """Finer tables for a search that takes long, made once by the worker that notices."""
+
+    def __init__(self, make: Callable[[Tables], Tables]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+
+    def applied_to(self, tables: Tables, num_nodes: int) -> Tables:
+        """Return `tables`, or finer ones if `num_nodes` are many and nobody made them yet."""
+        many = num_nodes > REFINE_AFTER * len(tables.matrix) ** 2
+        if many and self._lock.acquire(blocking=False):  # once: the lock is kept
+            return self._make(tables)
+        return tables
+
+
 def search(
     tables: Tables,
     workspaces: list[Workspace],
     shared: Shared,
-    root: OpenNode,
-    cut_word: NDArray[np.uint64],
+    frontier: Frontier,
     stop: Stop,
-    refine: Callable[[Tables], Tables],
+    refine: Refinement,
     start: Standing,
-) -> tuple[Bounds, Tables]:
-    """Search below `root`; a search that takes long goes on with ``refine(tables)``, which keep the
-    order of the variables.
+    pause_after: float = math.inf,
+) -> Tables:
+    """Search below the open nodes of `frontier` until none is left, `stop` says so, or about
+    `pause_after` nodes are visited in all; what is left stays in `frontier`.
 
-    Returns what it leaves and the last tables. `cut_word` is a state whose energy is
-    ``shared.threshold[0]``, at or after the last wanted one (anything if that is inf); `start` is
-    what is known before, for those who watch.
+    Returns the last tables: a search that takes long goes on with those of `refine`, which keep the
+    order of the variables. `start` is what is known before, for those who watch.
     """
-    frontier = Frontier(root, shared.threshold.copy(), cut_word)
-    n = len(root.fixed)
-    root_bound = -np.inf
-    refining = threading.Lock()
+    n = len(tables.matrix)
 
     def count_nodes() -> int:
         return sum(int(w.nodes[0]) for w in workspaces)
 
     def work(index: int) -> None:
-        nonlocal root_bound, tables
+        nonlocal tables
         workspace = workspaces[index]
         out_fixed = np.empty((2 * n + 2, n), np.int8)
         out_x = np.empty((2 * n + 2, n))
@@ -155,8 +184,7 @@ def search(
         while (taken := frontier.take(workspace)) is not None:
             node, budget = taken
             count = 0
-            if count_nodes() > REFINE_AFTER * n**2 and refining.acquire(blocking=False):
-                tables = refine(tables)  # once: the lock is kept
+            tables = refine.applied_to(tables, count_nodes())
             if node.bound <= shared.threshold[0] + tables.epsilon:
                 workspace.bound[0] = node.bound
                 count = explore(
@@ -170,9 +198,11 @@ def search(
                     out_x,
                     out_bound,
                 )
-                if node is root:
-                    root_bound = float(workspace.bound[0])
+                if node.serial == 0:
+                    frontier.root_bound = float(workspace.bound[0])
             frontier.give_back(node, out_fixed[:count], out_x[:count], out_bound[:count])
+            if count_nodes() >= pause_after:
+                frontier.close()
 
     def poll() -> None:
         nodes = count_nodes()
@@ -194,5 +224,6 @@ def search(
         shared.stop[0] = True
         frontier.close()
 
+    frontier.reopen()
     run_workers(work, len(workspaces), poll, abort)
-    return Bounds(frontier.lowest_bound(), root_bound), tables
+    return tables

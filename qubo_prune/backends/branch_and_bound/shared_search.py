@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.checkpoint import Checkpoint
+from qubo_prune.backends.branch_and_bound.checkpoint import Checkpoint, order_of
 from qubo_prune.backends.branch_and_bound.coordinator import Coordinator, Workers
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
-from qubo_prune.backends.branch_and_bound.search import Bounds
+from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
+from qubo_prune.backends.branch_and_bound.race import other_tables, promises_more
 from qubo_prune.backends.branch_and_bound.subtrees import Explorer, Job
 from qubo_prune.backends.branch_and_bound.task_workers import Threads, encode_job, run_remotely
 from qubo_prune.backends.common.dask_workers import DaskWorkers
@@ -47,9 +49,18 @@ class Sharing:
         return self.executor == "threads" and self.checkpoint is None
 
 
-@dataclass(frozen=True)
+class Bounds(NamedTuple):
+    """What a search leaves: the lowest bound of an open node, inf if it is complete; and the bound
+    of the root.
+    """
+
+    open: float
+    root: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search by tasks leaves.
+    """What a search leaves.
 
     Attributes
     ----------
@@ -61,6 +72,8 @@ class Found:
         Nodes visited in all, and those of earlier runs.
     epsilon : float
         The rounding that the bounds allow for.
+    order : str
+        In which blocks are decided.
     checkpoint : str, optional
         Name of the file that earlier runs left, on whose word the rest hangs.
     """
@@ -68,9 +81,10 @@ class Found:
     bounds: Bounds
     words: NDArray[np.uint64]
     num_nodes: int
-    num_before: int
     epsilon: float
-    checkpoint: str | None
+    order: str
+    num_before: int = 0
+    checkpoint: str | None = None
 
 
 def search_by_tasks(
@@ -96,8 +110,18 @@ def search_by_tasks(
     known
         What is known before; ``known.last`` is the energy of that state, inf if there is none.
     """
+    order = None if sharing.checkpoint is None else order_of(sharing.checkpoint)
+    if order != DIAGONAL:
+        other = other_tables(job.problem, tables, stop.should_stop)
+        cut = np.full(1, known.last), cut_word
+        if order == DECISIVE or promises_more(other, tables, cut, stop):
+            order, tables = DECISIVE, other
+            job = replace(job, order=tables.block_of)
+    order = order or DIAGONAL
     explorer = Explorer(job, tables)
-    checkpoint = None if sharing.checkpoint is None else Checkpoint(sharing.checkpoint, explorer)
+    checkpoint = (
+        None if sharing.checkpoint is None else Checkpoint(sharing.checkpoint, explorer, order)
+    )
     earlier = None if checkpoint is None else checkpoint.ledger()
     ledger = earlier or Ledger(Best(job.num_states, job.problem.num_blocks), [explorer.root()])
     ledger.epsilon = max(ledger.epsilon, float(tables.epsilon))
@@ -114,12 +138,13 @@ def search_by_tasks(
         if checkpoint is not None:
             checkpoint.save_last(ledger)
     return Found(
-        Bounds(ledger.lowest_bound(), ledger.root_bound),
-        ledger.best.words(),
-        ledger.num_before + ledger.num_nodes,
-        ledger.num_before,
-        ledger.epsilon,
-        checkpoint.name if checkpoint is not None and ledger.num_before else None,
+        bounds=Bounds(ledger.lowest_bound(), ledger.root_bound),
+        words=ledger.best.words(),
+        num_nodes=ledger.num_before + ledger.num_nodes,
+        epsilon=ledger.epsilon,
+        order=order,
+        num_before=ledger.num_before,
+        checkpoint=checkpoint.name if checkpoint is not None and ledger.num_before else None,
     )
 
 

@@ -45,12 +45,15 @@ class Job:
         How many of its lowest states are wanted.
     max_steps, anchor_interval : int
         Options of `BranchAndBound`.
+    order : ndarray of int64, shape (n,)
+        The free blocks in branching order. It travels, as no machine has to find the same.
     """
 
     problem: Problem
     num_states: int
     max_steps: int
     anchor_interval: int
+    order: NDArray[np.int64]
 
 
 class Nodes(NamedTuple):
@@ -142,9 +145,7 @@ class Explorer:
 
     def __init__(self, job: Job, tables: Tables | None = None) -> None:
         self.job = job
-        self.tables = tables or make_tables(
-            job.problem, job.max_steps, job.anchor_interval, lambda: False
-        )
+        self.tables = tables or _make_tables(job)
         self._refined: Tables | None = None
         self._idle: list[Workspace] = []
         self._lock = threading.Lock()
@@ -182,6 +183,11 @@ class Explorer:
             if self._refined is None:
                 self._refined = refine_tables(self.tables, self.job.problem, lambda: False)
             return self._refined
+
+
+def _make_tables(job: Job) -> Tables:
+    positions = np.searchsorted(job.problem.reduced().variables, job.order)
+    return make_tables(job.problem, job.max_steps, job.anchor_interval, lambda: False, positions)
 
 
 def nodes_of(nodes: list[OpenNode], n: int) -> Nodes:

@@ -6,6 +6,8 @@ import queue
 import threading
 from functools import lru_cache
 
+import numpy as np
+
 from qubo_prune.backends.branch_and_bound.subtrees import Explored, Explorer, Job, Subtrees
 from qubo_prune.backends.common.problem_bytes import decode_problem, encode_problem
 from qubo_prune.search.threads import take
@@ -69,6 +71,7 @@ def encode_job(job: Job) -> bytes:
             "num_states": job.num_states,
             "max_steps": job.max_steps,
             "anchor_interval": job.anchor_interval,
+            "order": job.order.tolist(),
         },
     )
 
@@ -83,4 +86,7 @@ def run_remotely(job: bytes, task: Subtrees) -> Explored:
 @lru_cache(maxsize=2)
 def _explorer(data: bytes) -> Explorer:
     problem, facts = decode_problem(data)
-    return Explorer(Job(problem, facts["num_states"], facts["max_steps"], facts["anchor_interval"]))
+    order = np.array(facts["order"], np.int64)
+    return Explorer(
+        Job(problem, facts["num_states"], facts["max_steps"], facts["anchor_interval"], order)
+    )

@@ -99,8 +99,8 @@ def test_tasks_prove_what_a_search_at_once_proves(
     wanted = min(num_states, problem.num_states)
     if not len(problem.groups):
         return
-    job = Job(problem, wanted, 40, 512)
-    explorer = Explorer(job, make_tables(problem, 40, 512, lambda: False))
+    tables = make_tables(problem, 40, 512, lambda: False)
+    explorer = Explorer(Job(problem, wanted, 40, 512, tables.block_of))
     ledger = Ledger(Best(wanted, problem.num_blocks), [explorer.root()])
     known = Standing(np.inf, np.inf, -np.inf, 0, wanted)
     coordinator = Coordinator(explorer, ledger, known, explorer.tables.base_word)

@@ -128,21 +128,28 @@ def explore(
         if work.bound[level] > shared.threshold[0] + tables.epsilon:
             work.pending[level] = -1
             continue
-        # Branch on the first free position: the shifts are prepared for this order.
-        branch = work.first[level]
-        work.fixed[level + 1, :] = work.fixed[level]
-        work.x[level + 1, :] = work.x[level]
-        work.fields[level + 1, branch:] = work.fields[level, branch:]
-        work.energy[level + 1] = work.energy[level]
-        work.first[level + 1] = branch
-        work.updates[level + 1] = work.updates[level]
-        work.fixed[level + 1, branch] = value
+        branch(work, level, value)
         if not begin_node(tables, work, level + 1):
             continue
         if evaluate(tables, work, shared, level + 1) == OPEN:
             level += 1
             work.pending[level] = 1
     return 0
+
+
+@kernel
+def branch(work: Workspace, level: int, value: int) -> None:
+    """Make the child one level below that decides the first free position: the shifts are prepared
+    for this order.
+    """
+    first = work.first[level]
+    work.fixed[level + 1, :] = work.fixed[level]
+    work.x[level + 1, :] = work.x[level]
+    work.fields[level + 1, first:] = work.fields[level, first:]
+    work.energy[level + 1] = work.energy[level]
+    work.first[level + 1] = first
+    work.updates[level + 1] = work.updates[level]
+    work.fixed[level + 1, first] = value
 
 
 @kernel

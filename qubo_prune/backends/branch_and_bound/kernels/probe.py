@@ -1,0 +1,83 @@
+"""How large a tree is, from a sample of its nodes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.branch_and_bound.kernels.explore import (
+    OPEN,
+    Shared,
+    Tables,
+    Workspace,
+    anchor,
+    begin_node,
+    branch,
+    evaluate,
+)
+from qubo_prune.core.kernels.borrow import borrowed
+from qubo_prune.core.kernels.jit import kernel
+from qubo_prune.search.kernels.landscape import below
+
+
+class Generation(NamedTuple):
+    """Open nodes that took equally many decisions; room for the children of a full sample."""
+
+    fixed: NDArray[np.int8]
+    x: NDArray[np.float64]
+    bound: NDArray[np.float64]
+
+
+@kernel
+def estimate_nodes(
+    tables: Tables,
+    work: Workspace,
+    shared: Shared,
+    now: Generation,
+    after: Generation,
+    width: int,
+    random: NDArray[np.uint64],
+) -> float:
+    """Return an unbiased estimate of the nodes below the root, which is the first of `now`.
+
+    All nodes of a generation are kept up to `width`, beyond that a random sample of so many, each
+    of which stands for more (stratified sampling: Chen 1992).
+    """
+    tables = borrowed(tables)
+    work = borrowed(work)
+    shared = borrowed(shared)
+    count, weight, total = 1, 1.0, 1.0
+    while count > 0 and not shared.stop[0]:
+        children = 0
+        nodes = work.nodes[0]
+        for i in range(count):
+            work.fixed[0, :] = now.fixed[i]
+            work.x[0, :] = now.x[i]
+            work.first[0] = 0
+            work.bound[0] = now.bound[i]
+            anchor(tables, work, 0)
+            if not begin_node(tables, work, 0):
+                continue
+            for value in range(2):
+                branch(work, 0, value)
+                if begin_node(tables, work, 1) and evaluate(tables, work, shared, 1) == OPEN:
+                    after.fixed[children] = work.fixed[1]
+                    after.x[children] = work.x[1]
+                    after.bound[children] = work.bound[1]
+                    children += 1
+        total += weight * (work.nodes[0] - nodes)
+        kept = min(children, width)
+        for i in range(kept):
+            chosen = i + below(random, children - i) if children > width else i
+            now.fixed[i] = after.fixed[chosen]
+            now.x[i] = after.x[chosen]
+            now.bound[i] = after.bound[chosen]
+            after.fixed[chosen] = after.fixed[i]
+            after.x[chosen] = after.x[i]
+            after.bound[chosen] = after.bound[i]
+        if children > width:
+            weight *= children / width
+        count = kept
+    return total

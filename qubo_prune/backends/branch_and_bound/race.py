@@ -1,0 +1,85 @@
+"""The choice between two orders of branching, from a sample of the nodes of either tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.branch_and_bound.arrays import make_root, make_tables, make_workspace
+from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables, lower_cut
+from qubo_prune.backends.branch_and_bound.kernels.probe import Generation, estimate_nodes
+from qubo_prune.backends.branch_and_bound.orders import by_decisiveness
+from qubo_prune.core.problem.problem import Problem
+from qubo_prune.core.stopping import Stop
+from qubo_prune.search.threads import run_workers
+
+RACE_AFTER = 1
+"""Orders are compared after this many nodes times n^2: about when the tables of another order cost
+no more than the search did so far.
+"""
+_WIDTH = 64
+_SEED = 1
+_MARGIN = 1.5
+"""The other order has to promise so many times fewer nodes: an estimate scatters, and what is
+searched already is lost.
+"""
+
+
+def other_tables(problem: Problem, tables: Tables, should_stop: Callable[[], bool]) -> Tables:
+    """Return tables for the order by decisiveness; `tables` are those of the order at hand."""
+    reduced = problem.reduced()
+    shift = np.empty(len(tables.matrix))
+    shift[np.searchsorted(reduced.variables, tables.block_of)] = tables.shifts[0]
+    order = by_decisiveness(reduced, shift)
+    return make_tables(
+        problem, int(tables.max_steps), int(tables.anchor_interval), should_stop, order
+    )
+
+
+def promises_more(
+    other: Tables, tables: Tables, cut: tuple[NDArray[np.float64], NDArray[np.uint64]], stop: Stop
+) -> bool:
+    """Whether the tree in the order of `other` has clearly fewer nodes, by estimate, that may hold
+    states up to `cut`, an energy and a packed state; False once `stop` says so.
+    """
+    halt = np.zeros(1, np.bool_)
+    sizes: list[float] = []
+
+    def work(_index: int) -> None:
+        sizes.extend(_tree_size(each, cut, halt) for each in (tables, other))
+
+    def abort() -> None:
+        halt[0] = True
+
+    def poll() -> None:
+        if stop.should_stop():
+            abort()
+
+    run_workers(work, 1, poll, abort)
+    return not halt[0] and sizes[1] * _MARGIN < sizes[0]
+
+
+def _tree_size(
+    tables: Tables, cut: tuple[NDArray[np.float64], NDArray[np.uint64]], halt: NDArray[np.bool_]
+) -> float:
+    """Estimate the nodes of a whole tree."""
+    n = len(tables.matrix)
+    work = make_workspace(tables, 1, len(tables.hessian))
+    lower_cut(work.cut_energy, work.cut_word, cut[0][0], cut[1])
+    # What is met by chance is of no use here, as the search will meet it again: -inf keeps the
+    # pool shut, and so the threshold in place.
+    work.pool_energies[0] = -np.inf
+    work.pool_size[0] = 1
+    root = make_root(tables)
+    now, after = (
+        Generation(
+            np.empty((2 * _WIDTH, n), np.int8), np.empty((2 * _WIDTH, n)), np.empty(2 * _WIDTH)
+        )
+        for _ in range(2)
+    )
+    now.fixed[0], now.x[0], now.bound[0] = root.fixed, root.x, root.bound
+    shared = Shared(cut[0].copy(), halt)
+    random = np.full(1, _SEED, np.uint64)
+    return float(estimate_nodes(tables, work, shared, now, after, _WIDTH, random))

@@ -1,0 +1,139 @@
+"""The order of branching: what it is, how two of them are compared, and that it decides nothing
+about the answer.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from qubo_prune import Problem, Status, Stop, solve
+from qubo_prune.backends.branch_and_bound import prove, race, search
+from qubo_prune.backends.branch_and_bound.arrays import make_tables
+from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.orders import by_decisiveness, by_diagonal
+from qubo_prune.search.kernels.pool import pack
+from qubo_prune.testing import brute_force
+from qubo_prune.testing.harness import ranked
+from tests.strategies import problems, symmetric
+
+Cut = tuple[NDArray[np.float64], NDArray[np.uint64]]
+
+
+def graph(n: int, remove: int, seed: int = 0) -> Problem:
+    """The densest subgraph of a random graph: a zero diagonal and integers."""
+    edges = np.tril(np.random.default_rng(seed).random((n, n)) < 0.4, -1).astype(float)
+    return Problem(-symmetric(edges), remove)
+
+
+def tables_and_cut(problem: Problem) -> tuple[Tables, Cut]:
+    """Tables by the diagonal, and the cut of a search for the lowest state: the second one."""
+    best = solve(problem, num_states=2).states[1:]
+    return make_tables(problem, 40, 512, lambda: False), (problem.energies(best), pack(best)[0])
+
+
+@settings(max_examples=60)
+@given(
+    problem=problems(),
+    num_states=st.integers(1, 300),
+    threads=st.integers(1, 3),
+    switches=st.booleans(),
+)
+def test_a_race_changes_no_state(
+    problem: Problem, num_states: int, threads: int, switches: bool
+) -> None:
+    expected = brute_force(problem)
+    with (
+        mock.patch.object(prove, "RACE_AFTER", 0),
+        mock.patch.object(search, "_FIRST_BUDGET", 2),
+        mock.patch.object(race, "_MARGIN", 0.0 if switches else np.inf),
+    ):
+        spectrum = solve(problem, num_states=num_states, options={"threads": threads})
+    assert ranked(spectrum) == expected[:num_states]
+    assert spectrum.status is Status.PROVEN
+
+
+def test_a_hard_graph_is_decided_in_the_better_order() -> None:
+    problem = graph(48, 24)
+    nodes = {}
+    for race_after in (0.25, np.inf):
+        with mock.patch.object(prove, "RACE_AFTER", race_after):
+            spectrum = solve(problem, num_states=5, options={"threads": 1})
+        assert spectrum.proof is not None
+        nodes[spectrum.proof["order"]] = spectrum.num_evaluated
+    assert nodes["decisive"] < 0.8 * nodes["diagonal"]
+
+
+def test_a_stop_during_the_race_keeps_what_was_found() -> None:
+    problem = graph(48, 24)
+    tables, cut = tables_and_cut(problem)
+    stop = Stop()
+    stop.cancel()
+    assert not race.promises_more(tables, tables, cut, stop)
+    other = race.other_tables(problem, tables, stop.should_stop)
+    with mock.patch.object(race, "_MARGIN", 0.0):
+        assert not race.promises_more(other, tables, cut, stop)
+        assert race.promises_more(other, tables, cut, Stop())
+
+
+def test_found_states_survive_a_change_of_order() -> None:
+    """What the first order found is in the answer, also where the second one is stopped."""
+    problem = graph(40, 20)
+    with (
+        mock.patch.object(prove, "RACE_AFTER", 0.05),
+        mock.patch.object(race, "_MARGIN", 0.0),
+    ):
+        spectrum = solve(problem, num_states=2000, max_evaluations=1, options={"threads": 1})
+    assert len(spectrum) == 2000
+    spectrum.check(problem)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_estimate_without_sampling_is_the_number_of_nodes(seed: int) -> None:
+    problem = graph(26, 9, seed)
+    tables, cut = tables_and_cut(problem)
+    halt = np.zeros(1, np.bool_)
+    with mock.patch.object(race, "_WIDTH", 10_000):
+        exact = race._tree_size(tables, cut, halt)
+    with mock.patch.object(prove, "RACE_AFTER", np.inf):
+        spectrum = solve(problem, num_states=1, options={"threads": 1})
+    # Up to the steps that the search takes at the root, from where its nodes go on.
+    assert exact == pytest.approx(spectrum.num_evaluated, rel=0.1)
+    with mock.patch.object(race, "_WIDTH", 12):
+        sampled = []
+        for stream in range(200):
+            with mock.patch.object(race, "_SEED", stream):
+                sampled.append(race._tree_size(tables, cut, halt))
+    error = np.std(sampled) / np.sqrt(len(sampled))
+    assert abs(np.mean(sampled) - exact) < 4 * error + 1e-9 * exact
+
+
+def test_decisiveness_is_what_its_formula_says() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(12, 12))
+    problem = Problem(symmetric(np.tril(a)), {"a": 2, "b": 4}, kinds=["a", "b", "b"] * 4)
+    reduced = problem.reduced()
+    shift = rng.normal(size=12)
+    q, group = reduced.matrix, reduced.group_of
+    same = (group[:, None] == group).astype(float)
+    p = np.eye(12) - same / same.sum(axis=1)
+    x = np.where(group == 0, 2 / 4, 4 / 8)
+    rates = np.diagonal(q) + 2 * (q - np.diag(np.diagonal(q))) @ x
+    scores = np.empty(12)
+    for j in range(12):
+        ranked_rates = np.sort(rates[group == group[j]])
+        r = reduced.counts[group[j]]
+        cut = (ranked_rates[r - 1] + ranked_rates[r]) / 2
+        scores[j] = abs(rates[j] - cut) + 2 * ((p @ q @ p)[j, j] - shift[j])
+    assert by_decisiveness(reduced, shift).tolist() == np.argsort(-scores).tolist()
+
+
+def test_ties_are_decided_in_the_order_of_the_file() -> None:
+    reduced = Problem(np.ones((6, 6)), 3).reduced()
+    assert by_diagonal(reduced).tolist() == [*range(6)]
+    assert by_decisiveness(reduced, np.zeros(6)).tolist() == [*range(6)]
