@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 from collections.abc import Callable
 from statistics import median
@@ -36,7 +37,7 @@ def found(rows: list[Row]) -> str:
         body.append(
             [
                 _task(row),
-                row["backend"],
+                row["backend"] + _options(row),
                 "yes" if row["ground_state"] == "1.0" else "no",
                 bare,
                 repaired if repaired != bare else "",
@@ -108,13 +109,22 @@ STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "everyday": by_count,
     "recall": found,
     "hard": found,
+    "lqa": found,
     "every-m": at_every_m,
 }
 _EXACT = "branch-and-bound"
+_NOT_SAID = ("num_reads", "threads")
 
 
 def _task(row: Row) -> str:
     return f"{row['instance']} ({row['num_blocks']}, {row['remove']})"
+
+
+def _options(row: Row) -> str:
+    """Return the options of a solver but how often it samples, such as `` (levels=1)``."""
+    options = json.loads(row["options"])
+    others = [f"{name}={value}" for name, value in options.items() if name not in _NOT_SAID]
+    return f" ({', '.join(others)})" if others else ""
 
 
 def _percent(share: str) -> str:

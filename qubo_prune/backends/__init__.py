@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qubo_prune.backends.enumeration.backend import Enumeration as Enumeration
     from qubo_prune.backends.gurobi.backend import Gurobi as Gurobi
     from qubo_prune.backends.ising import IsingBackend as IsingBackend
+    from qubo_prune.backends.lqa.backend import LocalQuantumAnnealing as LocalQuantumAnnealing
     from qubo_prune.backends.ocean.backend import OceanAnnealing as OceanAnnealing
     from qubo_prune.backends.ocean.backend import OceanBackend as OceanBackend
     from qubo_prune.backends.ocean.backend import OceanDescent as OceanDescent
@@ -50,6 +51,7 @@ _HOMES = {
     "Greedy": "qubo_prune.backends.controls",
     "Gurobi": "qubo_prune.backends.gurobi.backend",
     "IsingBackend": "qubo_prune.backends.ising",
+    "LocalQuantumAnnealing": "qubo_prune.backends.lqa.backend",
     "OceanAnnealing": "qubo_prune.backends.ocean.backend",
     "OceanBackend": "qubo_prune.backends.ocean.backend",
     "OceanDescent": "qubo_prune.backends.ocean.backend",

@@ -27,6 +27,7 @@ _BUILT_INS = (
     ("ocean-tree", "qubo_prune.backends.ocean.backend", "OceanTree"),
     ("ocean-exact", "qubo_prune.backends.ocean.backend", "OceanExact"),
     ("qaoa", "qubo_prune.backends.qaoa.backend", "QAOA"),
+    ("lqa", "qubo_prune.backends.lqa.backend", "LocalQuantumAnnealing"),
     ("scip", "qubo_prune.backends.scip.backend", "Scip"),
     ("greedy", "qubo_prune.backends.controls", "Greedy"),
     ("random", "qubo_prune.backends.controls", "RandomStates"),

@@ -27,11 +27,18 @@ _FEWEST_SECONDS = 0.1
 
 _MANY_STATES = 20_000
 _SAMPLED_STATES = 4096
+_MANY_TERMS = 10**8
+_SAMPLED_TERMS = 10**7
+"""Of the sums that energies are: from so many on they take their time, and so many are tried."""
+_MANY_BYTES = 1 << 24
+_SAMPLED_BYTES = 1 << 22
+"""The same of a matrix that is hashed."""
 _HANDLING = 4.0
 _HANDLING_TWICE = 7.0
 """Time from the end of a search to a spectrum, in terms of that of its checks: backends unpack
 states too, and exact ones sort those that they start from.
 """
+_CHECKING = 1.5
 
 ROUNDING = 1e-6
 """What a solver's own energies may be off by, relative to the sum of the magnitudes of all terms:
@@ -128,19 +135,29 @@ def check_untouched(problem: Problem, name: str, before: tuple[object, ...]) -> 
 
 
 def finishing_seconds(problem: Problem, num_states: int, solver: Backend) -> float:
-    """Return about how long it takes a backend to hand over so many states, and to check them, by
-    the speed of this machine now; 0 where they are few.
+    """Return about how long it takes a backend to hand over so many states, and to check them and
+    that the problem is what it was, by the speed of this machine now; 0 where that is little.
     """
-    if num_states < _MANY_STATES:
-        return 0.0
-    states = next(random_states(problem, _SAMPLED_STATES, np.random.default_rng(0)))
+    size = sum(group.count for group in problem.groups) + len(problem.fixed_removed)
+    seconds = 0.0
+    if problem.hessian.nbytes >= _MANY_BYTES:
+        rows = problem.hessian[: max(1, _SAMPLED_BYTES // problem.hessian[0].nbytes)]
+        begin = time.perf_counter()
+        digest(rows)
+        seconds += (time.perf_counter() - begin) * len(problem.hessian) / len(rows)
+    if num_states < _MANY_STATES and num_states * size**2 < _MANY_TERMS:
+        return seconds
+    sampled = max(1, min(_SAMPLED_STATES, num_states, _SAMPLED_TERMS // max(1, size**2)))
+    states = next(random_states(problem, sampled, np.random.default_rng(0)))
     problem.energies(states[:1])  # loads the kernel
     begin = time.perf_counter()
     problem.is_feasible(states)
     order = lexicographic_order(states, problem.energies(states))
     _has_repetition(states[order])
     times = _HANDLING_TWICE if Capability.PROVES in solver.capabilities else _HANDLING
-    return times * (time.perf_counter() - begin) * num_states / _SAMPLED_STATES
+    if num_states < _MANY_STATES:
+        times = _CHECKING  # all the time goes to energies, which backends do not compute
+    return seconds + times * (time.perf_counter() - begin) * num_states / len(states)
 
 
 def check_fields(name: str, raw: object) -> None:

@@ -1,0 +1,1 @@
+"""Local quantum annealing: product states on an annealing schedule, aimed at excited levels."""
