@@ -59,8 +59,9 @@ def diagnosis_figure(diagnosis: Diagnosis, *, dark: bool = False) -> Figure:
     Examples
     --------
     >>> from qubo_prune.hessians import diagnose
-    >>> [axes.get_title() for axes in diagnosis_figure(diagnose("llama-32-block")).axes[:2]]
-    ['correlations between blocks', 'eigenvalues, effective rank 1.5 of 32']
+    >>> figure = diagnosis_figure(diagnose("llama-32-block"))
+    >>> figure.axes[0].get_title(), figure.get_suptitle()
+    ('correlations between blocks', 'llama-32-block: 32 blocks')
     """
     has_stability = diagnosis.stability is not None
     with drawing(11, 8.5 if has_stability else 5, dark=dark) as (figure, theme):
