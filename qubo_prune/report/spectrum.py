@@ -39,6 +39,8 @@ _MARGINS = 1.4
 _LARGEST, _SMALLEST = 8.0, 5.0
 """Points of a name above a block."""
 _POINTS = 72.0
+_LETTERS = 13.0
+"""Of a title, that fit into an inch."""
 
 
 def plot_spectrum(
@@ -112,7 +114,7 @@ def spectrum_figure(
         _name_blocks(shown, top, _POINTS * ratios[0] / spectrum.num_blocks)
         more = len(spectrum) - len(shown)
         said = spectrum.summary() + (f"; the lowest {len(shown)} are drawn" if more else "")
-        figure.suptitle("\n".join(textwrap.wrap(said, int(11.5 * width))), **LEFT)
+        figure.suptitle("\n".join(textwrap.wrap(said, int(_LETTERS * width))), **LEFT)
         handles, labels = energies.get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside lower right", ncols=3, fontsize="small")

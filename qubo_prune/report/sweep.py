@@ -57,9 +57,9 @@ class Knee(NamedTuple):
 def find_knee(removes: Sequence[int], energies: Sequence[float]) -> Knee | None:
     """Return where removal starts to hurt.
 
-    That is where the lowest energy lies deepest below the straight line from the first to the last
-    M. Until there a block costs less than the average of the sweep, from there on more. There is
-    none among less than five M, or where a block costs less than 1.25 times as much after as
+    That is where the lowest energy lies deepest below the straight line from the first M to that of
+    the highest energy. Until there a block costs less than the average, from there on more. There
+    is none among less than five M, or where a block costs less than 1.25 times as much after as
     before.
 
     Parameters
@@ -75,9 +75,11 @@ def find_knee(removes: Sequence[int], energies: Sequence[float]) -> Knee | None:
     Knee(remove=4, before=1.0, after=5.0)
     >>> find_knee([1, 2, 3, 4, 5, 6], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     """
-    if len(removes) < _FEWEST:
+    end = int(np.argmax(energies)) + 1 if len(energies) else 0
+    if end < _FEWEST:
         return None
-    places, heights = np.asarray(removes, np.float64), np.asarray(energies, np.float64)
+    places = np.asarray(removes[:end], np.float64)
+    heights = np.asarray(energies[:end], np.float64)
     slope = (heights[-1] - heights[0]) / (places[-1] - places[0])
     sag = heights[0] + slope * (places - places[0]) - heights
     at = int(sag.argmax())
@@ -85,7 +87,7 @@ def find_knee(removes: Sequence[int], energies: Sequence[float]) -> Knee | None:
         return None
     before = float((heights[at] - heights[0]) / (places[at] - places[0]))
     after = float((heights[-1] - heights[at]) / (places[-1] - places[at]))
-    if after <= 0 or after < _STEEPER * before:
+    if after < _STEEPER * before:
         return None
     return Knee(int(removes[at]), before, after)
 
@@ -258,10 +260,8 @@ def _title(found: Sequence[Spectrum]) -> str:
 def _about(knee: Knee | None) -> str:
     """Explain the mark, or why there is none."""
     if knee is None:
-        return (
-            "Nowhere in it does removal start to hurt: no M from which a block costs clearly more."
-        )
+        return "There is no M beyond which a block costs clearly more than before."
     return (
-        f"Removal starts to hurt at M = {knee.remove}: a block costs {knee.after:.2g} on average"
-        f" from there on, {knee.before:.2g} before."
+        f"Removal starts to hurt at M = {knee.remove}: beyond, a block costs {knee.after:.2g}"
+        f" on average, before {knee.before:.2g}."
     )

@@ -233,7 +233,7 @@ def test_where_removal_starts_to_hurt_is_marked_and_explained(swept: list[Spectr
         line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"
     ] == [4]  # type: ignore[index]
     assert (
-        "starts to hurt at M = 4: a block costs 9 on average from there on, 1.2 before."
+        "starts to hurt at M = 4: beyond, a block costs 9 on average, before 1.2."
         in figure.get_suptitle()
     )
     assert [each.get_text() for each in figure.axes[0].texts] == ["M = 4"]
