@@ -5,22 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import check_suffix, write_atomically
 from qubo_prune.core.files.kinds import Kind, require_replaceable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "require_format", "save_figure"]
+__all__ = ["FORMATS", "require_format", "require_matplotlib", "save_figure"]
 
 FORMATS = (".png", ".pdf", ".svg")
 
 
+def require_matplotlib() -> None:
+    """Raise InputError unless figures can be drawn."""
+    try:
+        import matplotlib  # noqa: F401 - whether it is there
+    except ImportError as error:
+        raise InputError(
+            "a plot needs matplotlib, which is not installed; install it with: pip install"
+            " matplotlib."
+        ) from error
+
+
 def require_format(path: Path) -> str:
     """Return the format that a file name asks for; refuse a name that no figure can be written to,
-    before hours of work.
+    and a machine that draws none, before hours of work.
     """
-    return check_suffix(path, FORMATS, "a plot")
+    suffix = check_suffix(path, FORMATS, "a plot")
+    require_matplotlib()
+    return suffix
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -48,7 +62,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata = {date: None} if date else {}
 
     def write(stream: IO[bytes]) -> None:
-        with rc_context({"svg.hashsalt": path.stem}):
+        with rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "none"}):
             figure.savefig(stream, format=suffix[1:], dpi=150, metadata=metadata)
 
     write_atomically({path: write})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from qubo_prune.cli.output import (
     print_table,
     print_text,
 )
+from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks
@@ -56,10 +58,6 @@ Csv = Annotated[
     Path | None,
     typer.Option("--csv", metavar="FILE", help="Write the scores to FILE, a line a block."),
 ]
-Plot = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Draw a heat map of them into FILE, a .png, .pdf or .svg."),
-]
 TimeLimit = Annotated[
     float | None,
     typer.Option(metavar="S", help="Stop after S seconds and show the criteria finished by then."),
@@ -75,7 +73,7 @@ def criteria(
     option: Switches = [],  # noqa: B006
     remove: Removal = [],  # noqa: B006
     csv: Csv = None,
-    plot: Plot = None,
+    picture: PlotOptions,
     samples: Samples = 64,
     sequence_length: SequenceLength = 512,
     time_limit: TimeLimit = None,
@@ -95,7 +93,7 @@ def criteria(
             "--keep, --force and --only say what may be removed, but nothing is to be; "
             "add --remove M."
         )
-    files = _declare_files(source, csv, plot)
+    files = _declare_files(source, csv, picture)
 
     from qubo_prune.core.stopping import Stop, StopReason
     from qubo_prune.pruning.criteria import score_table
@@ -127,10 +125,10 @@ def criteria(
         stop.raise_failure()
     if csv is not None:
         files.write(csv, table.save_csv)
-    if plot is not None and table.criteria:
+    if picture.plot is not None and table.criteria:
         from qubo_prune.report.criteria import plot_criteria
 
-        files.write(plot, lambda path: plot_criteria(table, path))
+        picture.write(files, partial(plot_criteria, table))
     if not quiet:
         files.tell_written()
     if json:
@@ -165,18 +163,15 @@ def _criteria(names: Sequence[str], switches: Sequence[str]) -> list[Criterion]:
     return [get_criterion(name, **arguments[name]) for name in chosen]
 
 
-def _declare_files(source: ModelOptions, csv: Path | None, plot: Path | None) -> Files:
+def _declare_files(source: ModelOptions, csv: Path | None, picture: PlotOptions) -> Files:
     """Compare what is written with the data that are read, and with what is there."""
     from qubo_prune.core.files.kinds import Kind
-    from qubo_prune.report.figures import require_format
 
     files = Files()
     source.read_by(files)
     if csv is not None:
         files.writes(csv, "--csv", Kind.TABLE)
-    if plot is not None:
-        require_format(plot)
-        files.writes(plot, "--plot", Kind.PLOT)
+    picture.declare(files)
     return files
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,7 @@ from qubo_prune.cli.output import (
     print_text,
     stdout_console,
 )
+from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
@@ -115,20 +117,18 @@ Out = Annotated[
         ),
     ),
 ]
-Plot = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Draw the result into FILE, a .png, .pdf or .svg."),
-]
 
 
+@options.spread
 def evaluate(
+    *,
     models: Models,
     original: OriginalModel = None,
     data: Data = [],  # noqa: B006 - typer copies it
     text: TextFiles = [],  # noqa: B006
     tasks: Tasks = [],  # noqa: B006
     out: Out = None,
-    plot: Plot = None,
+    picture: PlotOptions,
     samples: Samples = 64,
     sequence_length: SequenceLength = 512,
     seed: Seed = 0,
@@ -164,7 +164,7 @@ def evaluate(
     last two cases what was measured is printed and written all the same.
     """
     named = _named(models, original)
-    files = _declare_files([*map(Path, data), *text], out, plot)
+    files = _declare_files([*map(Path, data), *text], out, picture)
     sources = [
         ModelOptions(
             model=model,
@@ -215,7 +215,7 @@ def evaluate(
             state=None if out is None else state_path(out),
             stop=Stop(time_limit, progress=watch.progress),
         )
-    _write(evaluation, files, out, plot)
+    _write(evaluation, files, out, picture)
     if not quiet:
         files.tell_written()
     if json:
@@ -247,12 +247,11 @@ def _named(models: Sequence[str], original: str | None) -> dict[str, str]:
     }
 
 
-def _declare_files(read: Sequence[Path], out: Path | None, plot: Path | None) -> Files:
+def _declare_files(read: Sequence[Path], out: Path | None, picture: PlotOptions) -> Files:
     """Compare what is written with what is read and what is there, before hours of work."""
     from qubo_prune.core.files.disk import check_suffix
     from qubo_prune.core.files.kinds import Kind
     from qubo_prune.pruning.evaluation.evaluation import SUFFIXES
-    from qubo_prune.report.figures import require_format
 
     files = Files()
     files.reads(*(path for path in read if path.exists()))
@@ -260,19 +259,17 @@ def _declare_files(read: Sequence[Path], out: Path | None, plot: Path | None) ->
         check_suffix(out, SUFFIXES, "an evaluation")
         files.writes(out, "--out", Kind.EVALUATION)
         files.writes(state_path(out), "--out")
-    if plot is not None:
-        require_format(plot)
-        files.writes(plot, "--plot", Kind.PLOT)
+    picture.declare(files)
     return files
 
 
-def _write(evaluation: Evaluation, files: Files, out: Path | None, plot: Path | None) -> None:
+def _write(evaluation: Evaluation, files: Files, out: Path | None, picture: PlotOptions) -> None:
     if out is not None:
         files.write(out, evaluation.save)
-    if plot is not None and len(evaluation):
+    if picture.plot is not None and len(evaluation):
         from qubo_prune.report.evaluation import plot_evaluation
 
-        files.write(plot, lambda path: plot_evaluation(evaluation, path))
+        picture.write(files, partial(plot_evaluation, evaluation))
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

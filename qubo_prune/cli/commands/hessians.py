@@ -13,6 +13,7 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import EXIT_DONE, EXIT_OUTPUT, print_json, print_table, print_text
+from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.core.text import format_blocks
 
 if TYPE_CHECKING:
@@ -37,10 +38,6 @@ Removal = Annotated[
             "repeatable. Needs per-sample gradients."
         ),
     ),
-]
-Plot = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Draw it all into FILE, a .png, .pdf or .svg."),
 ]
 
 hessians = typer.Typer(invoke_without_command=True, help="List the bundled Hessians, or show one.")
@@ -89,13 +86,15 @@ def _list(context: typer.Context, json: options.Json = False) -> int:
 
 
 @hessians.command()
+@options.spread
 def show(
+    *,
     hessian: options.HessianArgument,
     samples: Gradients = None,
     remove: Removal = None,
     time_limit: options.TimeLimit = None,
     seed: options.Seed = 0,
-    plot: Plot = None,
+    picture: PlotOptions,
     json: options.Json = False,
 ) -> int:
     """Show the facts of one Hessian, and what may be wrong with it.
@@ -106,19 +105,18 @@ def show(
     counts = options.parse_removal(remove or ())
 
     from qubo_prune.core.files.gradients import gradients_path
-    from qubo_prune.core.files.kinds import Kind
     from qubo_prune.hessians.diagnostics import diagnose
 
     files = Files()
-    if plot is not None:
+    if picture.plot is not None:
         files.reads_hessian(hessian)
         files.reads(gradients_path(hessian) if samples is None else samples)
-        files.writes(plot, "--plot", Kind.PLOT)
+    picture.declare(files)
     diagnosis = diagnose(hessian, samples, counts, seed, time_limit=time_limit)
-    if plot is not None:
+    if picture.plot is not None:
         from qubo_prune.report.diagnosis import plot_diagnosis
 
-        files.write(plot, partial(plot_diagnosis, diagnosis))
+        picture.write(files, partial(plot_diagnosis, diagnosis))
     if json:
         print_json(diagnosis_to_dict(diagnosis))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from qubo_prune.cli.output import (
     print_text,
     stdout_console,
 )
+from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_duration
@@ -91,10 +93,6 @@ HessianOut = Annotated[
         metavar="FILE", help="Write what was learned as a Hessian, a .npy, that `solve` takes."
     ),
 ]
-Plot = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Draw the measurements into FILE, a .png, .pdf or .svg."),
-]
 Rows = Annotated[
     int, typer.Option(metavar="COUNT", help="How many removals the table shows.", min=0)
 ]
@@ -117,7 +115,7 @@ def select(
     sequence_length: SequenceLength = 512,
     proposals: Batch = 1,
     hessian_out: HessianOut = None,
-    plot: Plot = None,
+    picture: PlotOptions,
     time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -131,7 +129,7 @@ def select(
     the last two cases what was found is printed and written all the same.
     """
     counts = options.parse_removal(allowed.remove)
-    files = _declare_files(source, hessian, [spectrum, *propose], out, hessian_out, plot)
+    files = _declare_files(source, hessian, [spectrum, *propose], out, hessian_out, picture)
     chosen = _criteria(criteria)
     if objective not in {"loss", "kl"}:
         raise InputError(f"--objective takes loss or kl, not {objective!r}; choose one.")
@@ -185,10 +183,10 @@ def select(
             stop=Stop(time_limit, progress=watch.progress),
         )
     files.write(out, selection.save)
-    if plot is not None:
+    if picture.plot is not None:
         from qubo_prune.report.selection import plot_selection
 
-        files.write(plot, lambda path: plot_selection(selection, path))
+        picture.write(files, partial(plot_selection, selection))
     if not quiet:
         files.tell_written()
     if json:
@@ -220,12 +218,11 @@ def _declare_files(
     read: Sequence[Path | None],
     out: Path,
     hessian_out: Path | None,
-    plot: Path | None,
+    picture: PlotOptions,
 ) -> Files:
     """Compare what is written with what is read and what is there, before hours of work."""
     from qubo_prune.core.files.kinds import Kind
     from qubo_prune.pruning.selection_files import check_suffix
-    from qubo_prune.report.figures import require_format
 
     files = Files()
     source.read_by(files)
@@ -237,9 +234,7 @@ def _declare_files(
     files.writes(state_path(out), "--out")
     if hessian_out is not None:
         declare_hessian(files, hessian_out, option="--hessian-out")
-    if plot is not None:
-        require_format(plot)
-        files.writes(plot, "--plot", Kind.PLOT)
+    picture.declare(files)
     return files
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,14 +16,17 @@ from qubo_prune.cli.commands.hessians import diagnosis_to_dict, print_diagnosis
 from qubo_prune.cli.commands.select import show_selection
 from qubo_prune.cli.commands.solve import show_spectrum
 from qubo_prune.cli.commands.sweep import header, row_of
+from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import (
     EXIT_DONE,
+    EXIT_OUTPUT,
     print_hanging,
     print_json,
     print_line,
     print_table,
     print_text,
 )
+from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks, format_count, format_duration, plural, printable
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from qubo_prune.pruning.evaluation.evaluation import Evaluation
     from qubo_prune.pruning.pipeline.folder import CompressedFolder
     from qubo_prune.pruning.selection import Selection
-    from qubo_prune.report.saved import GradientTable
+    from qubo_prune.report.saved import GradientTable, Saved
     from qubo_prune.solving.proof.certificate import Certificate
     from qubo_prune.solving.sweeps import Sweep
 
@@ -82,36 +86,49 @@ class _Shown:
         return csv_text(self.columns, self.rows) if self.csv is None else self.csv()
 
 
+@options.spread
 def show(
+    *,
     file: File,
     rows: Rows = 10,
     names: options.Names = False,
     csv: Csv = False,
+    picture: PlotOptions,
     json: options.Json = False,
 ) -> int:
     """Show a file that this package wrote; what it is is found out."""
     if csv and json:
         raise InputError("--csv and --json are two ways to print the same; leave one of them out.")
-    shown = _find(file)
+
+    from qubo_prune.report.saved import read_saved
+
+    files = Files()
+    picture.declare(files)
+    saved = read_saved(file)
+    if picture.plot is not None:
+        from qubo_prune.report.figures import save_figure
+        from qubo_prune.report.pictures import saved_figure
+
+        figure = saved_figure(saved, dark=picture.dark)
+        files.write(picture.plot, partial(save_figure, figure))
+        files.tell_written()
+    shown = _shown(saved)
     if json:
         print_json({"file": file, "kind": shown.what, **shown.json()})
     elif csv:
         print(shown.to_csv(), end="")
     else:
         shown.table(rows, names)
-    return EXIT_DONE
+    return EXIT_OUTPUT if files.failed else EXIT_DONE
 
 
-def _find(source: str) -> _Shown:
-    from qubo_prune.report.saved import read_saved
-
-    saved = read_saved(source)
+def _shown(saved: Saved) -> _Shown:
     shown_by: dict[str, Callable[[Any], _Shown]] = {
         "spectrum": _spectrum,
         "sweep": _sweep,
         "selection": _selection,
         "evaluation": _evaluation,
-        "certificate": lambda content: _certificate(content, source),
+        "certificate": lambda content: _certificate(content, saved.source),
         "checkpoint": _checkpoint,
         "compression": _compression,
         "benchmark": _benchmark,

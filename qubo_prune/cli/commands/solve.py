@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from qubo_prune.cli.output import (
     print_text,
     stdout_console,
 )
+from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.text import format_duration
 
@@ -57,6 +59,7 @@ def solve(
     out: Out = None,
     certificate: CertificateFile = None,
     checkpoint: CheckpointFile = None,
+    picture: PlotOptions,
     json: options.Json = False,
     rows: Rows = 10,
     names: options.Names = False,
@@ -75,6 +78,7 @@ def solve(
     files = Files()
     files.reads_hessian(problem.hessian)
     _declare_outputs(files, out, certificate, backend_options.get("checkpoint"))
+    picture.declare(files)
     loaded = problem.load()
     if not quiet:
         search.warn(loaded)
@@ -90,6 +94,7 @@ def solve(
             )
             watch.hide()
             _write(files, out, certificate, loaded, spectrum, problem.hessian)
+            _draw(files, picture, loaded, spectrum)
     if not quiet:
         files.tell_written()
     if json:
@@ -131,6 +136,13 @@ def _write(
         from qubo_prune.solving.proof.certificate import Certificate
 
         files.write(certificate, Certificate.of(problem, spectrum, hessian=hessian).save)
+
+
+def _draw(files: Files, picture: PlotOptions, problem: Problem, spectrum: Spectrum) -> None:
+    if picture.plot is not None:
+        from qubo_prune.report.spectrum import plot_spectrum
+
+        picture.write(files, partial(plot_spectrum, spectrum, kinds=problem.kinds))
 
 
 def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None:

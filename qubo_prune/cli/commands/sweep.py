@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -21,6 +22,7 @@ from qubo_prune.cli.output import (
     print_json,
     tell,
 )
+from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks, format_count, format_duration
@@ -77,6 +79,7 @@ def sweep(
     search: options.SearchOptions,
     out: Out = None,
     certificate: Certificates = None,
+    picture: PlotOptions,
     names: options.Names = False,
     json: options.Json = False,
     verbose: options.Verbose = 0,
@@ -110,6 +113,7 @@ def sweep(
     files = Files()
     files.reads_hessian(problem.hessian)
     _declare_outputs(files, counts, out, certificate)
+    picture.declare(files)
     has_parameters = loaded.parameter_counts is not None
     printer = _Printer(silent=json or quiet, needed=out is None and certificate is None)
     if counts and not quiet:
@@ -142,6 +146,10 @@ def sweep(
             stop=search.when_to_stop(watch.progress),
             **search.of_solve(),
         )
+    if spectra and picture.plot is not None:
+        from qubo_prune.report.sweep import plot_sweep
+
+        picture.write(files, partial(plot_sweep, spectra.values()))
     if not quiet:
         files.tell_written()
     missing = [count for count in counts if count not in spectra]

@@ -32,7 +32,7 @@ def summary(spectrum: SpectrumView) -> str:
     lowest = f"; lowest energy {spectrum.energies[0]:.9g}" if len(spectrum) else ""
     return printable(
         f"{len(spectrum)} states by {spectrum.backend}, {proof}, "
-        f"of {format_count(spectrum.num_states_total)} that remove {_removal(spectrum)} "
+        f"of {format_count(spectrum.num_states_total)} that remove {removal(spectrum)} "
         f"of {spectrum.num_blocks} blocks{lowest}"
     )
 
@@ -147,7 +147,8 @@ def notebook_table(spectrum: SpectrumView, max_rows: int) -> str:
     )
 
 
-def _removal(spectrum: SpectrumView) -> str:
+def removal(spectrum: SpectrumView) -> str:
+    """Return what was asked to be removed, as ``8`` or ``2 attention + 3 mlp``."""
     if isinstance(spectrum.remove, int):
         return str(spectrum.remove)
     return " + ".join(f"{count} {kind}" for kind, count in spectrum.remove.items()) or "0"
