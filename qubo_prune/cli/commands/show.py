@@ -11,7 +11,7 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.commands.bench_report import board_document, print_board
 from qubo_prune.cli.commands.evaluate import show_evaluation
-from qubo_prune.cli.commands.hessians import diagnosis_to_dict, print_diagnosis
+from qubo_prune.cli.commands.hessians import print_diagnosis
 from qubo_prune.cli.commands.select import show_selection
 from qubo_prune.cli.commands.solve import show_spectrum
 from qubo_prune.cli.commands.sweep import header, row_of
@@ -26,6 +26,7 @@ from qubo_prune.cli.output import (
 from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks, format_count, format_duration, plural, printable
+from qubo_prune.hessians.findings import diagnosis_to_dict
 
 if TYPE_CHECKING:
     from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
