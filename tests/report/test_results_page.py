@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from qubo_prune import Problem, Spectrum, solve
+from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.stopping import StopReason
@@ -340,6 +341,16 @@ def test_a_certificate_is_a_claim_and_a_checkpoint_not_done(tmp_path: Path) -> N
     assert claim.advice == f"Check it: `qubo-prune verify {tmp_path / 'c.json'}`."
     assert "The Hessian is h.npy." in claim.asked
     assert begun.answer == "The best so far removes 1, 3."
+    assert begun.proof.startswith("Nothing yet. An enumeration that has finished ")
+    facts = ProofCheckpointFacts({}, 3, 4.5, 7, [[1, 3], [0, 1]])
+    saved = Saved("p.checkpoint", "checkpoint", facts)
+    [(_, proof)] = answers_of([saved])
+    assert proof.proof == (
+        "Nothing yet. A proof by branch and bound that has visited 7 nodes: 3 nodes open, the"
+        " lowest bound 4.5."
+    )
+    parsed = Parsed(results_page([saved]).to_html())
+    assert parsed.files["p-states"][1:] == [["0", "1, 3"], ["1", "0, 1"]]
 
 
 def test_a_selection_and_an_evaluation_say_that_a_measurement_is_no_proof() -> None:

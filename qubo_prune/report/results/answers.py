@@ -13,6 +13,7 @@ from qubo_prune.core.text import format_blocks, format_count, plural
 from qubo_prune.report.results.blocks import Blocks
 
 if TYPE_CHECKING:
+    from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
     from qubo_prune.backends.enumeration.run.checkpoint import CheckpointFacts
     from qubo_prune.bench.results import Results
     from qubo_prune.core.spectrum.spectrum import Spectrum
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "checkpoint_standing",
     "of_benchmark",
     "of_certificate",
     "of_checkpoint",
@@ -166,17 +168,33 @@ def of_certificate(certificate: Certificate, blocks: Blocks, source: str) -> Ans
     )
 
 
-def of_checkpoint(found: CheckpointFacts) -> Answer:
-    """Return what the checkpoint of an enumeration says."""
+def checkpoint_standing(found: CheckpointFacts | ProofCheckpointFacts) -> str:
+    """Return how far a run had come, in a sentence."""
+    from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
+
+    if isinstance(found, ProofCheckpointFacts):
+        bound = "" if found.lower_bound is None else f", the lowest bound {found.lower_bound:.9g}"
+        return (
+            f"A proof by branch and bound that has visited {plural(found.num_nodes, 'node')}:"
+            f" {plural(found.num_open, 'node')} open{bound}."
+        )
     share = found.tasks_finished / found.num_tasks if found.num_tasks else 1.0
+    return (
+        f"An enumeration that has finished {format_count(found.tasks_finished)} of"
+        f" {plural(found.num_tasks, 'task')} ({share:.1%}), and visited"
+        f" {plural(found.states_visited, 'state')}."
+    )
+
+
+def of_checkpoint(found: CheckpointFacts | ProofCheckpointFacts) -> Answer:
+    """Return what the checkpoint of a run says."""
     answer = "No state was found yet."
     if found.removed:
         answer = f"The best so far removes {format_blocks(found.removed[0]) or 'nothing'}."
     return Answer(
-        "An enumeration that visits every state, and is not done.",
+        "The lowest states of a problem, by a run that is not done.",
         answer,
-        f"Nothing yet: {format_count(found.tasks_finished)} of {plural(found.num_tasks, 'task')}"
-        f" ({share:.1%}) are finished.",
+        f"Nothing yet. {checkpoint_standing(found)}",
         "",
         "The same `solve` with --checkpoint goes on with it.",
     )

@@ -90,6 +90,6 @@ def slug(text: str) -> str:
     ('lowest-8', 'script', 'file')
     """
     stem = text.rstrip("/").rpartition("/")[2]
-    for suffix in (".json", ".npz", ".npy", ".jsonl", ".pt"):
+    for suffix in (".json", ".npz", ".npy", ".jsonl", ".pt", ".checkpoint"):
         stem = stem.removesuffix(suffix)
     return plain_name(stem) or "file"

@@ -27,6 +27,7 @@ from qubo_prune.report.saved import Saved, read_saved
 from qubo_prune.report.tables import Cell, Table
 
 if TYPE_CHECKING:
+    from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
     from qubo_prune.backends.enumeration.run.checkpoint import CheckpointFacts
     from qubo_prune.bench.results import Results
     from qubo_prune.core.spectrum.spectrum import Spectrum
@@ -316,11 +317,11 @@ def _certificate(certificate: Certificate, place: Place) -> str:
     )
 
 
-def _checkpoint(found: CheckpointFacts, place: Place) -> str:
+def _checkpoint(found: CheckpointFacts | ProofCheckpointFacts, place: Place) -> str:
     facts = {
         name.replace("_", " "): str(value)
         for name, value in asdict(found).items()
-        if isinstance(value, int)
+        if isinstance(value, int | float)
     }
     rows: tuple[list[Cell], ...] = tuple(
         [k, format_blocks(each)] for k, each in enumerate(found.removed[: place.detail.rows])
