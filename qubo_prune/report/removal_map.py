@@ -21,6 +21,9 @@ _BAND = 10.0
 _ROOM_OF_TEXT = 15.0
 """Between lines; where a page is narrow, every other line is left out."""
 
+_THINNEST = 1.5
+"""So that what is removed of very many blocks can be seen."""
+
 _MOST_IN_A_LINE = 16
 _GAP = 4.0
 
@@ -93,9 +96,10 @@ def removal_map(
     for place, row in enumerate(rows):
         top = _TOP + place * height
         marks = "".join(
-            f"M{_number(_LEFT + first * cell)},{_number(top)}h{_number(count * cell)}"
-            f"v{_number(height)}h{_number(-count * cell)}z"
+            f"M{_number(_LEFT + first * cell)},{_number(top)}h{_number(width)}"
+            f"v{_number(height)}h{_number(-width)}z"
             for first, count in _runs(row.removed)
+            for width in [max(_THINNEST, count * cell)]
         )
         middle = f'y="{_number(top + height / 2)}" dy="0.35em"'
         texts = ""

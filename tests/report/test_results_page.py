@@ -115,6 +115,13 @@ def test_a_hessian_is_shown_with_its_correlations_and_warnings(tmp_path: Path) -
         assert warning in text
 
 
+def test_what_is_left_out_of_a_large_hessian_is_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "h.npy", np.eye(201) * np.arange(1, 202))
+    text = page_of(tmp_path / "h.npy")
+    assert "The correlations of 201 blocks are not drawn, to keep the page small." in text
+    assert "h-correlations" not in Parsed(text).files
+
+
 def test_a_sweep_says_what_each_block_costs(tmp_path: Path) -> None:
     folder = saved_files.write_sweep(tmp_path / "swept")
     spectra = [Spectrum.load(folder / f"remove-{count}.json") for count in range(1, 5)]

@@ -72,10 +72,11 @@ class Answer(NamedTuple):
 def of_spectrum(spectrum: Spectrum, blocks: Blocks, source: str) -> Answer:
     """Return what a spectrum says."""
     what = _removal(spectrum.remove)
+    count = len(spectrum)
+    lowest = "the state" if count == 1 else f"the {count:,} states"
     asked = (
-        f"Which {what} of {spectrum.num_blocks} blocks to remove: the"
-        f" {plural(len(spectrum), 'state')} of lowest energy, out of"
-        f" {format_count(spectrum.num_states_total)}."
+        f"Which {what} of {plural(spectrum.num_blocks, 'block')} to remove: {lowest} of lowest"
+        f" energy, out of {format_count(spectrum.num_states_total)}."
     )
     if not len(spectrum):
         return Answer(asked, "No state was found.", "", "", spectrum.advice)
@@ -101,10 +102,12 @@ def _removal(remove: int | dict[str, int]) -> str:
 
 def _proof(spectrum: Spectrum) -> str:
     if spectrum.status is Status.PROVEN:
-        text = (
-            f"Yes, by {spectrum.backend}: all {plural(len(spectrum), 'state')} are the lowest, and"
-            " none between them is missing."
-        )
+        text = f"Yes, by {spectrum.backend}: no state is lower."
+        if len(spectrum) > 1:
+            text = (
+                f"Yes, by {spectrum.backend}: all {len(spectrum)} states are the lowest, and none"
+                " between them is missing."
+            )
     elif spectrum.num_proven:
         text = (
             f"In part, by {spectrum.backend}: the first {spectrum.num_proven} of {len(spectrum)}"
@@ -260,13 +263,13 @@ def of_hessian(diagnosis: Diagnosis, source: str) -> Answer:
     """Return what a Hessian says of itself."""
     size = len(diagnosis.names)
     samples = diagnosis.file.metadata.get("samples") or diagnosis.samples
-    of = "" if samples is None else f", from {plural(int(samples), 'sample')}"
+    of = "" if samples is None else f", from {plural(int(samples), 'sample')},"
     warnings = diagnosis.warnings
     first = "Nothing speaks against it." if not warnings else " ".join(warnings)
     return Answer(
-        f"Whether a Hessian of {plural(size, 'block')}{of}, is worth solving.",
+        f"Whether a Hessian of {plural(size, 'block')}{of} is worth solving.",
         f"Its rank is {diagnosis.rank} of {size}, its effective rank"
-        f" {diagnosis.effective_rank:.3g}; {plural(len(warnings), 'warning')}.",
+        f" {diagnosis.effective_rank:.4g}; {plural(len(warnings), 'warning')}.",
         "",
         "",
         f"{first} Solve it: `qubo-prune solve {shlex.quote(source)} --remove M --out lowest.json`.",

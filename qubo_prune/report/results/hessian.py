@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qubo_prune.core.text import format_blocks, printable
+from qubo_prune.core.text import format_blocks, plural, printable
 from qubo_prune.hessians.findings import facts_of, format_fact
 from qubo_prune.report.heat_map import heat_map
 from qubo_prune.report.html import Figure, description_list, figure_grid
@@ -44,9 +44,16 @@ def hessian_body(diagnosis: Diagnosis, place: Place) -> str:
         _convergence(diagnosis, place),
         _states(diagnosis, place),
     )
+    missing = ""
+    if len(blocks) > place.detail.cells:
+        missing = (
+            f'<p class="note">The correlations of {plural(len(blocks), "block")} are not drawn, to'
+            " keep the page small.</p>"
+        )
     return (
         _warnings(diagnosis)
         + figure_grid(figures)
+        + missing
         + _pairs(diagnosis, place).to_html()
         + _blocks(diagnosis, blocks, place).to_html()
         + "<h3>Facts</h3>"
@@ -126,7 +133,7 @@ def _eigenvalues(diagnosis: Diagnosis, place: Place) -> Figure:
     )
     plot.dots(shown, 0, [f"{rank}: {value:.4g}" for rank, value in shown])
     lost = len(values) - len(shown)
-    caption = f"Effective rank {diagnosis.effective_rank:.3g} of {len(values)}." + (
+    caption = f"Effective rank {diagnosis.effective_rank:.4g} of {len(values)}." + (
         f" {lost} that are zero or negative not drawn." if lost else ""
     )
     rows: tuple[list[Cell], ...] = tuple([rank, value] for rank, value in enumerate(values, 1))
@@ -201,10 +208,13 @@ def _blocks(diagnosis: Diagnosis, blocks: Blocks, place: Place) -> Figure:
         "with all others": (hessian.sum(axis=1) - hessian.diagonal()).tolist(),
     }
     known = {name: cells for name, cells in columns.items() if cells is not None}
-    rows = tuple(list(cells) for cells in zip(*known.values(), strict=True))
+    rows = tuple(list(cells) for cells in zip(*known.values(), strict=True))[: place.detail.rows]
     about = {"with all others": "the sum of H_ij over the other blocks j"}
     table = Table(tuple(known), rows, about=about, exact=True)
     filters = ("kind",)
     body = table.to_html("Blocks", identifier=place.name("blocks"), filters=filters)
-    caption = "Every block; its numbers are rounded here, and whole in the CSV."
+    caption = (
+        place.rest(size, "blocks")
+        or "Every block; its numbers are rounded here, and whole in the CSV."
+    )
     return Figure(place.name("blocks"), "Blocks", body, caption, table)
