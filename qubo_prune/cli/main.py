@@ -27,6 +27,7 @@ from qubo_prune.cli.commands.hessians import show as show_hessian
 from qubo_prune.cli.commands.merge import merge
 from qubo_prune.cli.commands.plan import plan
 from qubo_prune.cli.commands.prune import prune
+from qubo_prune.cli.commands.report import report
 from qubo_prune.cli.commands.select import select
 from qubo_prune.cli.commands.show import show
 from qubo_prune.cli.commands.solve import solve
@@ -54,7 +55,7 @@ _app = typer.Typer(
     rich_markup_mode=None,
 )
 _COMMANDS = (
-    *(solve, sweep, show, plan, verify, backends),
+    *(solve, sweep, show, report, plan, verify, backends),
     *(extract, merge, export, criteria, select, prune, evaluate, heal, compress),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}

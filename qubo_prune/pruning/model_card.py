@@ -119,7 +119,7 @@ def model_card(
         ),
     ]
     if record["choice"]:
-        sections += ["## Why these", _table(("what", "value"), _evidence(record["choice"]))]
+        sections += ["## Why these", _table(("what", "value"), evidence(record["choice"]))]
     sections += [
         "## What was checked",
         _checked(record, "The pruned model" if healing else "This folder")
@@ -236,7 +236,8 @@ def _checked(record: Mapping[str, Any], subject: str) -> str:
     return " ".join(text)
 
 
-def _evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+def evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return why a removal was chosen, as ``prune.json`` has it, in words: names and values."""
     rows = [("taken from", f"state {facts['state']} of a {facts['source']}")]
     if "objective" in facts:
         name = {"loss": "increase of the loss", "kl": "KL divergence from the original"}.get(

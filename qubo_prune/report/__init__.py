@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from qubo_prune.report.evaluation import plot_evaluation as plot_evaluation
     from qubo_prune.report.html import save_page as save_page
     from qubo_prune.report.pictures import saved_figure as saved_figure
+    from qubo_prune.report.results.page import results_page as results_page
+    from qubo_prune.report.saved import Saved as Saved
     from qubo_prune.report.saved import read_saved as read_saved
     from qubo_prune.report.selection import plot_selection as plot_selection
     from qubo_prune.report.selection import selection_figure as selection_figure
@@ -47,6 +49,8 @@ _HOMES = {
     "selection_figure": "qubo_prune.report.selection",
     "spectrum_figure": "qubo_prune.report.spectrum",
     "sweep_figure": "qubo_prune.report.sweep",
+    "results_page": "qubo_prune.report.results.page",
+    "Saved": "qubo_prune.report.saved",
 }
 
 __all__ = [*_HOMES]  # noqa: PLE0604 - every key is a string

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
@@ -29,6 +29,8 @@ __all__ = [
     "Section",
     "choose",
     "description_list",
+    "figure_grid",
+    "plain_name",
     "require_page",
     "save_page",
 ]
@@ -242,3 +244,19 @@ def description_list(facts: Mapping[str, str]) -> str:
     '<dl><dt>cores<dd>2</dl>'
     """
     return "<dl>" + "".join(f"<dt>{escape(k)}<dd>{escape(v)}" for k, v in facts.items()) + "</dl>"
+
+
+def figure_grid(figures: Iterable[Figure | None]) -> str:
+    """Return figures side by side where there is room; nothing if there is none."""
+    shown = "".join(figure.to_html() for figure in figures if figure)
+    return f'<div class="grid-of-figures">{shown}</div>' if shown else ""
+
+
+def plain_name(text: str) -> str:
+    """Return a text in the letters that file names have everywhere.
+
+    >>> plain_name("a task, M = 8")
+    'a-task-M-8'
+    """
+    kept = "".join(each if each.isascii() and each.isalnum() else "-" for each in text)
+    return "-".join(part for part in kept.split("-") if part)

@@ -8,13 +8,13 @@ from html import escape
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-__all__ = ["Axis", "Plot", "axis_of", "looks", "ticks"]
+__all__ = ["Axis", "Plot", "axis_of", "looks", "short", "ticks"]
 
 COLOURS = 8
 """How many colours series have; from there on they come again, with other dashes and marks."""
 
 _WIDTH, _HEIGHT = 640.0, 360.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 22.0, 12.0, 54.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 22.0, 30.0, 54.0
 _NAMES = 70.0
 """How much higher a plot with names below it is."""
 _LONGEST_NAME = 20
@@ -37,6 +37,8 @@ class Axis(NamedTuple):
         Whether equal ratios are equally long.
     names : tuple of str
         What is at 0, 1, 2..., where the axis is not one of numbers.
+    whole : bool
+        Whether it counts, so that only whole numbers are marked.
     """
 
     label: str
@@ -44,6 +46,7 @@ class Axis(NamedTuple):
     high: float
     logarithmic: bool = False
     names: tuple[str, ...] = ()
+    whole: bool = False
 
     def place(self, value: float) -> float:
         """Return where a value is, from 0 to 1; one outside is at the nearer end."""
@@ -66,9 +69,9 @@ def axis_of(
     Examples
     --------
     >>> axis_of("seconds", [0.02, 7.0], logarithmic=True)
-    Axis(label='seconds', low=0.01, high=10.0, logarithmic=True, names=())
+    Axis(label='seconds', low=0.01, high=10.0, logarithmic=True, names=(), whole=False)
     >>> axis_of("blocks", [32, 80], low=0)
-    Axis(label='blocks', low=0, high=80, logarithmic=False, names=())
+    Axis(label='blocks', low=0, high=80, logarithmic=False, names=(), whole=False)
     """
     finite = [value for value in values if math.isfinite(value)]
     if logarithmic:
@@ -90,6 +93,8 @@ def ticks(axis: Axis) -> list[float]:
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     >>> ticks(Axis("seconds", 0.1, 100, logarithmic=True))
     [0.1, 1.0, 10.0, 100.0]
+    >>> ticks(Axis("blocks", 1, 3, whole=True))
+    [1.0, 2.0, 3.0]
     """
     if axis.names:
         return [float(place) for place in range(len(axis.names))]
@@ -99,6 +104,8 @@ def ticks(axis: Axis) -> list[float]:
         powers = [10.0**power for power in range(first, last + 1, apart)]
         return [each for each in powers if axis.low * 0.999 <= each <= axis.high * 1.001]
     rough = (axis.high - axis.low) / 6
+    if axis.whole:
+        rough = max(1.0, rough)
     scale = 10.0 ** math.floor(math.log10(rough))
     step = next(each * scale for each in (1.0, 2.0, 5.0, 10.0) if each * scale >= rough)
     first = math.ceil(axis.low / step - 1e-9)
@@ -166,6 +173,22 @@ class Plot:
         classes = "reference" if series is None else _series(series)
         self._parts.append(f'<path class="level {classes}" d="{path}"/>')
 
+    def errors(self, points: Sequence[Point], errors: Sequence[float], series: int) -> None:
+        """Draw how sure the heights of points are: a line as far up and down as an error says."""
+        lines = [
+            f"M{self._across(x)},{self._down(y - error)}V{self._down(y + error)}"
+            for (x, y), error in zip(points, errors, strict=True)
+            if error > 0 and math.isfinite(error)
+        ]
+        if lines:
+            self._parts.append(f'<path class="level {_series(series)}" d="{"".join(lines)}"/>')
+
+    def rule(self, y: float) -> None:
+        """Draw a line at a height, from side to side."""
+        at = self._down(y)
+        ends = f"M{_number(_LEFT)},{at}H{_number(_WIDTH - _RIGHT)}"
+        self._parts.append(f'<path class="guide" d="{ends}"/>')
+
     def diagonal(self) -> None:
         """Draw where both axes are equal."""
         low, high = max(self.x.low, self.y.low), min(self.x.high, self.y.high)
@@ -200,7 +223,7 @@ class Plot:
             at = self._down(value)
             parts.append(
                 f'<path class="grid" d="M{left},{at}H{right}"/>'
-                f'<text x="{_LEFT - 6:.0f}" y="{at}" dy="0.35em" class="end">{_tick(value)}</text>'
+                f'<text x="{_LEFT - 6:.0f}" y="{at}" dy="0.35em" class="end">{short(value)}</text>'
             )
         for value in ticks(self.x):
             at = self._across(value)
@@ -208,19 +231,18 @@ class Plot:
             below = _HEIGHT - _BOTTOM + 22
             if self.x.names:
                 name = self.x.names[int(value)]
-                short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "\u2026"
+                fits = len(name) <= _LONGEST_NAME
+                text = name if fits else name[: _LONGEST_NAME - 1] + "\u2026"
                 place = f'transform="translate({at},{below - 4:.0f})rotate(-32)" class="end"'
-                parts.append(f"<text {place}>{escape(short)}</text>")
+                parts.append(f"<text {place}>{escape(text)}</text>")
             else:
                 place = f'x="{at}" y="{below:.0f}" class="middle"'
-                parts.append(f"<text {place}>{_tick(value)}</text>")
-        middle = _TOP + (_HEIGHT - _TOP - _BOTTOM) / 2
+                parts.append(f"<text {place}>{short(value)}</text>")
         parts.append(
             f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{self._height - 8:.0f}"'
             ' class="middle">'
             f"{escape(self.x.label)}</text>"
-            f'<text transform="translate(16,{middle:.0f})rotate(-90)" class="middle">'
-            f"{escape(self.y.label)}</text>"
+            f'<text x="0" y="16">{escape(self.y.label)}</text>'
         )
         return "".join(parts)
 
@@ -266,8 +288,13 @@ def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _tick(value: float) -> str:
+def short(value: float) -> str:
+    """Return a number with three digits in as few characters as there is room for.
+
+    >>> [short(value) for value in (0.00025, 1.5e-7, 0.0025, 12.0, 1234567.0)]
+    ['2.5e-4', '1.5e-7', '0.0025', '12', '1.23e6']
+    """
     if value and not 1e-3 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.0e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:g}"
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.3g}" if abs(value) < 1e3 else f"{value:g}"

@@ -19,8 +19,8 @@ Cell = str | float | int | None
 _DIGITS = 4
 
 
-def format_cell(cell: Cell) -> str:
-    """Return a cell as the page and its CSV have it; nothing for what is not known.
+def format_cell(cell: Cell, digits: int = _DIGITS) -> str:
+    """Return a cell as a page has it; nothing for what is not known.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def format_cell(cell: Cell) -> str:
     if isinstance(cell, float):
         if math.isinf(cell):
             return "never"
-        return "" if math.isnan(cell) else f"{cell:.{_DIGITS}g}"
+        return "" if math.isnan(cell) else f"{cell:.{digits}g}"
     return str(cell)
 
 
@@ -50,8 +50,12 @@ class Table:
         CSS classes of some cells, by row and column.
     hints : mapping of (int, int) to str
         What shows where the pointer rests on a cell.
-    about : tuple of str
+    about : dict of str to str
         What each heading means, where its words do not say it.
+    digits : dict of str to int
+        How many digits numbers of a column have on the page, where 4 are not enough.
+    exact : bool
+        Whether the CSV has all digits; else it has those of the page.
     """
 
     columns: tuple[str, ...]
@@ -59,6 +63,8 @@ class Table:
     classes: dict[tuple[int, int], str] = field(default_factory=dict)
     hints: dict[tuple[int, int], str] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
+    digits: dict[str, int] = field(default_factory=dict)
+    exact: bool = False
 
     def to_csv(self) -> str:
         """Return it as comma-separated values.
@@ -68,8 +74,13 @@ class Table:
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(map(_harmless, self.columns))
-        writer.writerows([_harmless(cell) for cell in row] for row in self.rows)
+        writer.writerows([self._plain(cell) for cell in row] for row in self.rows)
         return stream.getvalue()
+
+    def _plain(self, cell: Cell) -> str:
+        if self.exact and isinstance(cell, float) and math.isfinite(cell):
+            return repr(float(cell))
+        return _harmless(cell)
 
     def to_json(self) -> list[list[str | float | int | None]]:
         """Return the rows as JSON has them: exact numbers, an infinite one as the page says it."""
@@ -145,7 +156,8 @@ class Table:
             )
         if hint := self.hints.get((row, column)):
             attributes += f' title="{escape(hint)}"'
-        return f"<td{attributes}>{escape(format_cell(self.rows[row][column]))}"
+        digits = self.digits.get(self.columns[column], _DIGITS)
+        return f"<td{attributes}>{escape(format_cell(self.rows[row][column], digits))}"
 
 
 def _harmless(cell: Cell) -> str:

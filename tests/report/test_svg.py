@@ -57,7 +57,7 @@ def test_a_plot_is_well_formed_and_says_what_it_is() -> None:
     ]
     numbers = [float(n) for n in re.findall(r"[\d.]+", lines[0].get("d") or "")]
     (x0, y0, x1, y1, x2, y2) = numbers
-    assert (x0, y2) == (70, 12)
+    assert (x0, y2) == (70, 30)
     assert x1 == pytest.approx((x0 + x2) / 2)
     assert y1 == pytest.approx((y0 + y2) / 2)
     steps = re.findall(r"[\d.]+,[\d.]+", lines[1].get("d") or "")

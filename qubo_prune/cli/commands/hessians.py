@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
-from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +13,17 @@ from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import EXIT_DONE, EXIT_OUTPUT, print_json, print_table, print_text
 from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.core.text import format_blocks
+from qubo_prune.hessians.findings import (
+    PAIRS_SHOWN,
+    diagnosis_to_dict,
+    facts_of,
+    format_fact,
+    format_kinds,
+)
 
 if TYPE_CHECKING:
     from qubo_prune.hessians.diagnostics import Diagnosis
 
-_PAIRS_SHOWN = 5
 _STATES_SHOWN = 10
 
 Gradients = Annotated[
@@ -75,7 +79,7 @@ def _list(context: typer.Context, json: options.Json = False) -> int:
                 (
                     entry.name,
                     str(entry.num_blocks),
-                    _kinds(entry.kinds),
+                    format_kinds(entry.kinds),
                     str(entry.samples),
                     entry.model,
                 )
@@ -128,9 +132,9 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     """Print the facts of a Hessian, and what may be wrong with it."""
     print_table(
         ("fact", "value"),
-        [(key.replace("_", " "), _text(value)) for key, value in _facts(diagnosis).items()],
+        [(key.replace("_", " "), format_fact(value)) for key, value in facts_of(diagnosis).items()],
     )
-    if pairs := diagnosis.correlated_pairs(_PAIRS_SHOWN):
+    if pairs := diagnosis.correlated_pairs(PAIRS_SHOWN):
         print_table(
             ("most correlated", "", "correlation"),
             [(diagnosis.names[i], diagnosis.names[j], f"{value:+.2f}") for i, j, value in pairs],
@@ -169,95 +173,3 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         )
     for warning in diagnosis.warnings:
         print_text(f"Warning: {warning}", indent="  ")
-
-
-def diagnosis_to_dict(diagnosis: Diagnosis) -> dict[str, object]:
-    """Return what `hessians show --json` prints."""
-    return {**_facts(diagnosis), **_findings(diagnosis)}
-
-
-def _facts(diagnosis: Diagnosis) -> dict[str, object]:
-    import numpy as np
-
-    file = diagnosis.file
-    given = np.asarray(file.hessian, np.float64)
-    described: dict[str, object] = {
-        key: file.metadata[key]
-        for key in ("model", "granularity", "samples", "sequence_length", "loss")
-        if key in file.metadata
-    }
-    condition = diagnosis.condition_number
-    sampled: dict[str, object] = {}
-    if diagnosis.samples is not None:
-        sampled = {
-            "gradients_of_samples": diagnosis.samples,
-            "effective_samples": diagnosis.effective_samples,
-            "largest_share_of_a_sample": diagnosis.largest_share,
-            "split_half_distance": diagnosis.split_half,
-        }
-    return {
-        "path": str(file.path),
-        "num_blocks": file.num_blocks,
-        "kinds": dict(Counter(file.kinds or ())),
-        **described,
-        **({} if file.remove is None else {"remove": file.remove}),
-        **({"offset": file.offset} if file.offset else {}),
-        "mean_gradient": file.mean_gradient is not None,
-        "largest_asymmetry": float(np.abs(given - given.T).max()),
-        "smallest_eigenvalue": float(diagnosis.eigenvalues[0]),
-        "largest_eigenvalue": float(diagnosis.eigenvalues[-1]),
-        "condition_number": None if isinf(condition) else condition,
-        "rank": diagnosis.rank,
-        "effective_rank": diagnosis.effective_rank,
-        **sampled,
-        "file_sha256": file.sha256,
-    }
-
-
-def _findings(diagnosis: Diagnosis) -> dict[str, object]:
-    """Return what is printed in tables of its own."""
-    convergence = diagnosis.convergence
-    stability = diagnosis.stability
-    return {
-        "correlated_pairs": [
-            {"blocks": [i, j], "correlation": value}
-            for i, j, value in diagnosis.correlated_pairs(_PAIRS_SHOWN)
-        ],
-        "convergence": (
-            None
-            if convergence is None
-            else [{"samples": count, "distance": distance} for count, distance in convergence]
-        ),
-        "states": (
-            None
-            if stability is None
-            else [
-                {
-                    "removed": stability.states[k].nonzero()[0].tolist(),
-                    "energy": float(stability.energies[k]),
-                    "error": float(stability.errors[k]),
-                    "gap": float(stability.gaps[k]),
-                    "gap_error": float(stability.gap_errors[k]),
-                    "ground_share": float(stability.ground_share[k]),
-                    "lowest_share": float(stability.lowest_share[k]),
-                    "proven": k < stability.num_proven,
-                }
-                for k in range(len(stability.states))
-            ]
-        ),
-        "warnings": list(diagnosis.warnings),
-    }
-
-
-def _kinds(kinds: dict[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return _kinds(value) or "unknown"
-    if value is None:
-        return "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

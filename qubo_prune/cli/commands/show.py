@@ -12,7 +12,7 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.commands.bench_report import board_document, print_board
 from qubo_prune.cli.commands.evaluate import show_evaluation
-from qubo_prune.cli.commands.hessians import diagnosis_to_dict, print_diagnosis
+from qubo_prune.cli.commands.hessians import print_diagnosis
 from qubo_prune.cli.commands.select import show_selection
 from qubo_prune.cli.commands.solve import show_spectrum
 from qubo_prune.cli.commands.sweep import header, row_of
@@ -29,7 +29,8 @@ from qubo_prune.cli.output import (
 from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_blocks, format_count, format_duration, plural, printable
+from qubo_prune.core.text import format_blocks, format_duration, plural, printable
+from qubo_prune.hessians.findings import diagnosis_to_dict
 
 if TYPE_CHECKING:
     from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
@@ -206,27 +207,11 @@ def _certificate(certificate: Certificate, source: str) -> _Shown:
     return _Shown("certificate", certificate.to_dict, table, csv=spectrum.to_csv)
 
 
-def _standing(found: CheckpointFacts | ProofCheckpointFacts) -> str:
-    """Return how far a run had come, in a sentence."""
-    from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
-
-    if isinstance(found, ProofCheckpointFacts):
-        bound = "" if found.lower_bound is None else f", the lowest bound {found.lower_bound:.9g}"
-        return (
-            f"A proof by branch and bound that has visited {plural(found.num_nodes, 'node')}:"
-            f" {plural(found.num_open, 'node')} open{bound}."
-        )
-    share = found.tasks_finished / found.num_tasks if found.num_tasks else 1.0
-    return (
-        f"An enumeration that has finished {format_count(found.tasks_finished)} of"
-        f" {plural(found.num_tasks, 'task')} ({share:.1%}), and visited"
-        f" {plural(found.states_visited, 'state')}."
-    )
-
-
 def _checkpoint(found: CheckpointFacts | ProofCheckpointFacts) -> _Shown:
+    from qubo_prune.report.results.answers import checkpoint_standing
+
     def table(rows: int, _names: bool) -> None:
-        print_text(_standing(found))
+        print_text(checkpoint_standing(found))
         if rows and found.removed:
             print_table(
                 ("#", "removed blocks"),

@@ -141,22 +141,28 @@ for (const link of all("nav a")) {
   });
 }
 
-// What a figure shows, in numbers, from the file that it offers.
-for (const link of all("figure a.csv")) {
-  const figure = link.closest("figure");
-  if (!figure.querySelector("svg")) continue;
+// The rows of the file that a figure offers.
+function fileOf(figure) {
+  const link = figure.querySelector("a.csv");
+  const text = decodeURIComponent(link.href.slice(link.href.indexOf(",") + 1));
+  return text.trimEnd().split("\n").map((line) =>
+    line.match(/("([^"]|"")*"|[^,]*)(,|$)/g).slice(0, line.endsWith(",") ? undefined : -1).map((cell) => {
+      const value = cell.replace(/,$/, "");
+      return value.startsWith('"') ? value.slice(1, -1).replaceAll('""', '"') : value;
+    }));
+}
+
+// What a figure shows, in numbers.
+for (const figure of all("figure")) {
+  if (!figure.querySelector("svg") || figure.querySelector("table")) continue;
   const details = make("details");
   details.append(make("summary", "Numbers"));
   details.addEventListener("toggle", () => {
     if (details.querySelector("table")) return;
-    const text = decodeURIComponent(link.href.slice(link.href.indexOf(",") + 1));
     const table = make("table");
-    for (const line of text.trimEnd().split("\n")) {
+    for (const line of fileOf(figure)) {
       const row = table.insertRow();
-      for (const cell of line.match(/("([^"]|"")*"|[^,]*)(,|$)/g).slice(0, line.endsWith(",") ? undefined : -1)) {
-        const value = cell.replace(/,$/, "");
-        row.insertCell().textContent = value.startsWith('"') ? value.slice(1, -1).replaceAll('""', '"') : value;
-      }
+      for (const cell of line) row.insertCell().textContent = cell;
     }
     const scroll = make("div", "", { class: "scroll", tabindex: "0" });
     scroll.append(table);
@@ -164,6 +170,37 @@ for (const link of all("figure a.csv")) {
   });
   figure.append(details);
 }
+
+// What a mark is, where a pointer or a finger is on it: sooner than the browser says it, if it does.
+const tip = make("div", "", { id: "tip", role: "tooltip" });
+tip.hidden = true;
+document.body.append(tip);
+for (const title of all("svg title")) {
+  title.parentNode.dataset.tip = title.textContent;
+  title.remove();
+}
+// A matrix has one mark for all its cells; its file says what is where.
+function cellAt(over, event) {
+  const box = over.getBoundingClientRect();
+  const rows = (over.rows ||= fileOf(over.closest("figure")));
+  const count = rows.length - 1;
+  const place = (at, from, size) => Math.min(count - 1, Math.max(0, Math.floor(((at - from) / size) * count)));
+  const [down, across] = [place(event.clientY, box.top, box.height), place(event.clientX, box.left, box.width)];
+  return rows[down + 1][0] + " and " + rows[0][across + 1] + "\n" + rows[down + 1][across + 1];
+}
+function hint(event) {
+  const at = event.target instanceof Element ? event.target.closest("[data-tip], .over") : null;
+  tip.hidden = !at;
+  if (!at) return;
+  tip.textContent = at.dataset.tip || cellAt(at, event);
+  const { width, height } = tip.getBoundingClientRect();
+  const [x, y] = [event.clientX + 14, event.clientY + 14];
+  tip.style.left = Math.max(4, Math.min(x, innerWidth - width - 4)) + "px";
+  tip.style.top = (y + height > innerHeight ? Math.max(4, event.clientY - height - 10) : y) + "px";
+}
+for (const each of ["pointermove", "pointerdown"]) addEventListener(each, hint);
+document.documentElement.addEventListener("pointerleave", () => { tip.hidden = true; });
+addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 
 addEventListener("hashchange", restore);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);

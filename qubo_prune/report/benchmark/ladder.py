@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qubo_prune.bench.results import Run
 from qubo_prune.report.benchmark.comparison import Comparison, Task, is_wrong
-from qubo_prune.report.html import Choice, Figure, choose
+from qubo_prune.report.html import Choice, Figure, choose, plain_name
 from qubo_prune.report.svg import Axis, Plot, axis_of
 from qubo_prune.report.tables import Cell, Table
 
@@ -65,7 +65,7 @@ def _ladder(comparison: Comparison, task: Task) -> Figure:
         f" other). The numbers are energies above"
         f" the ground state. Found of {len(exact)}: {', '.join(counts)}."
     )
-    name = _file_name(study.task_names[task])
+    name = plain_name(study.task_names[task])
     svg = plot.to_svg(f"Spectrum of {study.task_names[task]}", f"Found: {', '.join(counts)}.")
     rows: list[list[Cell]] = [
         [state, *(each[state] if state < len(each) else None for each in heights)]
@@ -79,9 +79,3 @@ def _middle_run(runs: tuple[Run, ...], headline: str) -> Run:
     """Return the run with the lower median of the recall."""
     ordered = sorted(runs, key=lambda run: run.measure(headline) or 0.0)
     return ordered[(len(ordered) - 1) // 2]
-
-
-def _file_name(text: str) -> str:
-    """Return a text in the letters that file names have everywhere."""
-    kept = "".join(each if each.isascii() and each.isalnum() else "-" for each in text)
-    return "-".join(part for part in kept.split("-") if part)

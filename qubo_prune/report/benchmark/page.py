@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -19,15 +19,21 @@ from qubo_prune.report.benchmark.runs_table import runs_table
 from qubo_prune.report.benchmark.scaling import scaling
 from qubo_prune.report.benchmark.scatter import scatters
 from qubo_prune.report.benchmark.targets import targets
-from qubo_prune.report.html import Choice, Figure, Page, Section, choose
+from qubo_prune.report.html import Choice, Page, Section, choose, figure_grid
 
-__all__ = ["LARGEST_PAGE", "benchmark_page"]
+__all__ = ["LARGEST_PAGE", "SECTIONS", "benchmark_page"]
 
 _TARGETS = (
     ("seconds_to_ground_state", "the ground state"),
     ("seconds_to_recall_100", "recall@100"),
     ("seconds_to_proof", "the proof"),
 )
+
+SECTIONS = (
+    *("lies", "leaders", "matrix", "time", "anytime", "spectrum", "scaling", "against"),
+    *("runs", "ends", "left-out", "machine"),
+)
+"""What addresses of its parts end in."""
 
 LARGEST_PAGE = 1_000_000
 """Bytes; what makes it larger is left out step by step, and named."""
@@ -52,7 +58,9 @@ _DETAILS = (
 )
 
 
-def benchmark_page(results: Results, title: str = "Benchmark") -> Page:
+def benchmark_page(
+    results: Results, title: str = "Benchmark", *, largest: int = LARGEST_PAGE
+) -> Page:
     """Make the page of a benchmark.
 
     Parameters
@@ -61,6 +69,8 @@ def benchmark_page(results: Results, title: str = "Benchmark") -> Page:
         Of `qubo_prune.bench.results.read_results`.
     title : str
         Of the page.
+    largest : int
+        How many bytes it may have, as far as that can be reached.
 
     Raises
     ------
@@ -76,7 +86,7 @@ def benchmark_page(results: Results, title: str = "Benchmark") -> Page:
     for detail in _DETAILS:
         sections = _sections(study, leaders, detail)
         page = Page(title, summary, sections, study.solvers)
-        if len(page.to_html().encode()) <= LARGEST_PAGE:
+        if len(page.to_html().encode()) <= largest:
             break
     return page
 
@@ -87,10 +97,10 @@ def _sections(study: Study, leaders: str, detail: _Detail) -> tuple[Section, ...
     parts = (
         ("matrix", "Task by solver", matrices),
         ("time", "Time to target", _times),
-        ("anytime", "Recall over time", lambda each: _figures([recall_over_time(each)])),
+        ("anytime", "Recall over time", lambda each: figure_grid([recall_over_time(each)])),
         ("spectrum", "Spectrum, exact and found", lambda each: ladders(each, detail.ladders)),
         ("scaling", "Scaling", _scaling),
-        ("pairs", "Solver against solver", _pairs),
+        ("against", "Solver against solver", _pairs),
     )
     runs = runs_table(study, detail.rows)
     notes = []
@@ -128,7 +138,7 @@ def _leaders(comparison: Comparison) -> str:
 
 
 def _times(comparison: Comparison) -> str:
-    return _figures(
+    return figure_grid(
         figure(comparison, measure, target)
         for measure, target in _TARGETS
         for figure in (profile, targets)
@@ -136,7 +146,7 @@ def _times(comparison: Comparison) -> str:
 
 
 def _scaling(comparison: Comparison) -> str:
-    return _figures(
+    return figure_grid(
         scaling(comparison, size, measure, target)
         for measure, target in _TARGETS
         for size in ("num_blocks", "remove")
@@ -147,8 +157,3 @@ def _pairs(comparison: Comparison) -> str:
     measure, target = _TARGETS[0]
     test = pairs(comparison, measure, target)
     return (test.to_html() if test else "") + scatters(comparison, measure, target)
-
-
-def _figures(figures: Iterable[Figure | None]) -> str:
-    shown = "".join(figure.to_html() for figure in figures if figure)
-    return f'<div class="grid-of-figures">{shown}</div>' if shown else ""

@@ -1,0 +1,1 @@
+"""The page of what was found: one file for any mixture of our files."""

@@ -1,0 +1,333 @@
+"""The page of any mixture of our files: the answers first, then a part for each file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import TYPE_CHECKING, cast
+
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import format_blocks, plural, printable
+from qubo_prune.report.benchmark.page import LARGEST_PAGE, SECTIONS, benchmark_page
+from qubo_prune.report.html import Figure, Page, Section, description_list
+from qubo_prune.report.results import answers
+from qubo_prune.report.results.answers import Answer
+from qubo_prune.report.results.blocks import Blocks
+from qubo_prune.report.results.compression import compression_body
+from qubo_prune.report.results.detail import DETAILS, Detail, Place, slug
+from qubo_prune.report.results.evaluation import evaluation_body
+from qubo_prune.report.results.hessian import hessian_body
+from qubo_prune.report.results.selection import selection_body
+from qubo_prune.report.results.spectrum import spectrum_body
+from qubo_prune.report.results.sweep import sweep_body
+from qubo_prune.report.saved import Saved, read_saved
+from qubo_prune.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
+    from qubo_prune.backends.enumeration.run.checkpoint import CheckpointFacts
+    from qubo_prune.bench.results import Results
+    from qubo_prune.core.spectrum.spectrum import Spectrum
+    from qubo_prune.hessians.diagnostics import Diagnosis
+    from qubo_prune.pruning.evaluation.evaluation import Evaluation
+    from qubo_prune.pruning.pipeline.folder import CompressedFolder
+    from qubo_prune.pruning.selection import Selection
+    from qubo_prune.solving.proof.certificate import Certificate
+    from qubo_prune.solving.sweeps import Sweep
+
+__all__ = ["answers_of", "results_page"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file, or a file of a folder, and what the page calls it."""
+
+    saved: Saved
+    identifier: str
+
+
+def results_page(saved: Sequence[Saved], title: str | None = None) -> Page:
+    """Make the page of some files.
+
+    Parameters
+    ----------
+    saved : sequence of Saved
+        Of `qubo_prune.report.read_saved`; of a folder of `compress`, everything in it is shown.
+        Results of benchmarks are one part together.
+    title : str, optional
+        Of the page; the names of the files without it.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to show.
+
+    Examples
+    --------
+    >>> page = results_page([read_saved("bytelm-40-block")])
+    >>> page.title, [section.title for section in page.sections]
+    ('bytelm-40-block', ['Summary', 'Hessian bytelm-40-block'])
+    """
+    _require_something(saved)
+    title = printable(title or ", ".join(_short(each.source) for each in saved))
+    results = _results(saved)
+    others = [each for each in saved if each.what != "benchmark"]
+    if results is not None and not others:
+        return benchmark_page(results, title)
+    for detail in DETAILS:
+        page = _page(others, title, detail)
+        if len(page.to_html().encode()) <= (LARGEST_PAGE if results is None else LARGEST_PAGE / 2):
+            break
+    if results is None:
+        return page
+    room = LARGEST_PAGE - len(page.to_html().encode())
+    bench = benchmark_page(results, title, largest=room)
+    return Page(
+        title,
+        page.summary,
+        (
+            *page.sections,
+            Section("benchmark", "Benchmark", f"<p>{escape(bench.summary)}</p>"),
+            *bench.sections,
+        ),
+        bench.series,
+    )
+
+
+def _require_something(saved: Sequence[Saved]) -> None:
+    if not saved:
+        raise InputError("a page needs at least one file; name a spectrum, selection or Hessian.")
+    for each in saved:
+        if each.what == "gradients":
+            raise InputError(
+                f"{each.source} is a table of per-sample gradients, which has no page; name the"
+                " Hessian beside it, whose part says what they tell."
+            )
+
+
+def _results(saved: Sequence[Saved]) -> Results | None:
+    """Return all results of benchmarks as one."""
+    from qubo_prune.bench.results import Results
+
+    found = [cast("Results", each.content) for each in saved if each.what == "benchmark"]
+    if not found:
+        return None
+    by_key = {run.key: run for each in found for run in each.runs}
+    runs = sum(len(each.runs) for each in found)
+    return Results(
+        tuple(by_key.values()),
+        sum(each.repeated for each in found) + runs - len(by_key),
+        tuple(name for each in found for name in each.truncated),
+    )
+
+
+def _page(saved: Sequence[Saved], title: str, detail: Detail) -> Page:
+    parts = _named([part for each in saved for part in _parts(each)])
+    hessians = [
+        cast("Diagnosis", each.saved.content) for each in parts if each.saved.what == "Hessian"
+    ]
+    sections = [
+        Section(
+            part.identifier,
+            f"{_TITLES[part.saved.what]} {_short(part.saved.source)}",
+            _body(part.saved, Place(part.saved.source, part.identifier, detail, hessians)),
+        )
+        for part in parts
+    ]
+    counts = Counter(each.what for each in saved).items()
+    listed = " and ".join(plural(count, *_WORDS[what]) for what, count in counts)
+    summary = (
+        f"{listed} of qubo-prune: what was asked, what the answer is, how sure it is, and all"
+        " figures."
+    )
+    first = Section("summary", "Summary", "".join(_summary(each, hessians) for each in saved))
+    return Page(title, summary, (first, *sections))
+
+
+def _parts(saved: Saved) -> Iterator[Saved]:
+    """Return a file, and those in it where it is a folder of `compress`."""
+    yield saved
+    if saved.what != "compression":
+        return
+    folder = cast("CompressedFolder", saved.content)
+    inner = {"evaluation": folder.evaluation, "selection": folder.selection}
+    names = {"evaluation": "05-evaluation.json", "selection": "03-selection.json"}
+    for what, content in inner.items():
+        if content is not None:
+            yield Saved(str(folder.path / names[what]), what, content)
+    if folder.spectrum is not None:
+        yield Saved(str(folder.path / "02-spectrum.json"), "spectrum", folder.spectrum)
+    if folder.hessian is not None:
+        yield read_saved(folder.hessian)
+
+
+_TAKEN = ("summary", "benchmark", "theme", "legend", "tip")
+"""What addresses of the page's own parts end in."""
+
+
+def _named(found: Sequence[Saved]) -> list[_Part]:
+    """Return files with names that tell them apart."""
+    used = {*_TAKEN, *SECTIONS}
+    parts = []
+    for each in found:
+        name, number = slug(each.source), 2
+        while name in used:
+            name, number = f"{slug(each.source)}-{number}", number + 1
+        used.add(name)
+        parts.append(_Part(each, name))
+    return parts
+
+
+_TITLES = {
+    "spectrum": "Spectrum",
+    "sweep": "Sweep",
+    "selection": "Selection",
+    "evaluation": "Evaluation",
+    "certificate": "Certificate",
+    "checkpoint": "Checkpoint",
+    "compression": "Compression",
+    "Hessian": "Hessian",
+}
+
+_WORDS = {
+    "spectrum": ("spectrum", "spectra"),
+    "sweep": ("sweep", "sweeps"),
+    "selection": ("selection", "selections"),
+    "evaluation": ("evaluation", "evaluations"),
+    "certificate": ("certificate", "certificates"),
+    "checkpoint": ("checkpoint", "checkpoints"),
+    "compression": ("compression", "compressions"),
+    "Hessian": ("Hessian", "Hessians"),
+}
+
+
+def _short(source: str) -> str:
+    """Return the name of a file or folder without where it lies."""
+    return printable(source.rstrip("/").rpartition("/")[2] or source)
+
+
+def _summary(saved: Saved, hessians: Sequence[Diagnosis]) -> str:
+    answer = _answer(saved, hessians)
+    told = "".join(
+        f"<dt>{escape(name)}<dd>{_with_code(printable(text))}"
+        for name, text in answer.told().items()
+    )
+    return f'<h3>{escape(_short(saved.source))}</h3><dl class="answers">{told}</dl>'
+
+
+def _with_code(text: str) -> str:
+    """Return a text as HTML, what is between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def answers_of(saved: Sequence[Saved]) -> list[tuple[Saved, Answer]]:
+    """Return what each of some files says, in words, with all that the others know of its blocks.
+
+    Raises
+    ------
+    InputError
+        If a file says nothing by itself.
+    """
+    _require_something(saved)
+    hessians = [cast("Diagnosis", each.content) for each in saved if each.what == "Hessian"]
+    return [(each, _answer(each, hessians)) for each in saved]
+
+
+def _answer(saved: Saved, hessians: Sequence[Diagnosis]) -> Answer:
+    content = saved.content
+    match saved.what:
+        case "spectrum":
+            spectrum = cast("Spectrum", content)
+            blocks = _blocks_of(spectrum).known_from(hessians)
+            return answers.of_spectrum(spectrum, blocks, saved.source)
+        case "certificate":
+            certificate = cast("Certificate", content)
+            blocks = _blocks_stated(certificate).known_from(hessians)
+            return answers.of_certificate(certificate, blocks, saved.source)
+        case "sweep":
+            return answers.of_sweep(cast("Sweep", content))
+        case "selection":
+            return answers.of_selection(cast("Selection", content), saved.source)
+        case "evaluation":
+            return answers.of_evaluation(cast("Evaluation", content))
+        case "checkpoint":
+            return answers.of_checkpoint(cast("CheckpointFacts", content))
+        case "compression":
+            return answers.of_compression(cast("CompressedFolder", content))
+        case "Hessian":
+            return answers.of_hessian(cast("Diagnosis", content), saved.source)
+        case "benchmark":
+            return answers.of_benchmark(cast("Results", content))
+        case what:
+            raise InputError(f"{saved.source} is of the kind {what}, which says nothing by itself.")
+
+
+def _body(saved: Saved, place: Place) -> str:
+    content = saved.content
+    match saved.what:
+        case "spectrum":
+            spectrum = cast("Spectrum", content)
+            return spectrum_body(spectrum, place.blocks(_blocks_of(spectrum)), place)
+        case "certificate":
+            return _certificate(cast("Certificate", content), place)
+        case "sweep":
+            spectra = list(cast("Sweep", content).values())
+            return sweep_body(spectra, place.blocks(_blocks_of(spectra[0])), place)
+        case "selection":
+            selection = cast("Selection", content)
+            return selection_body(selection, place.blocks(_blocks_of(selection)), place)
+        case "evaluation":
+            return evaluation_body(cast("Evaluation", content), place)
+        case "checkpoint":
+            return _checkpoint(cast("CheckpointFacts", content), place)
+        case "compression":
+            return compression_body(cast("CompressedFolder", content), place)
+        case _:
+            return hessian_body(cast("Diagnosis", content), place)
+
+
+def _blocks_of(found: Spectrum | Selection) -> Blocks:
+    return Blocks(found.names, counts=found.parameter_counts)
+
+
+def _blocks_stated(certificate: Certificate) -> Blocks:
+    spectrum = certificate.spectrum
+    return Blocks(spectrum.names, certificate.statement.kinds, spectrum.parameter_counts)
+
+
+def _certificate(certificate: Certificate, place: Place) -> str:
+    statement = certificate.statement
+    facts = {
+        "Hessian": certificate.hessian or "not named",
+        "made": certificate.created,
+        "on": certificate.platform,
+        "blocks kept in any case": format_blocks(statement.keep) or "none",
+        "blocks removed in any case": format_blocks(statement.force) or "none",
+        "only blocks of the kind": statement.only or "any",
+        "weight of the first-order term": f"{statement.beta:g}",
+        "versions": ", ".join(f"{key} {value}" for key, value in certificate.versions.items()),
+    }
+    shown = {name: printable(value) for name, value in facts.items()}
+    return (
+        f"<h3>What was stated</h3>{description_list(shown)}"
+        f"{spectrum_body(certificate.spectrum, place.blocks(_blocks_stated(certificate)), place)}"
+    )
+
+
+def _checkpoint(found: CheckpointFacts | ProofCheckpointFacts, place: Place) -> str:
+    facts = {
+        name.replace("_", " "): str(value)
+        for name, value in asdict(found).items()
+        if isinstance(value, int | float)
+    }
+    rows: tuple[list[Cell], ...] = tuple(
+        [k, format_blocks(each)] for k, each in enumerate(found.removed[: place.detail.rows])
+    )
+    table = Table(("state", "removed blocks"), rows)
+    body = table.to_html("The best so far", identifier=place.name("states"))
+    caption = place.rest(len(found.removed), "states") or "The best so far; nothing is proven."
+    figure = Figure(place.name("states"), "The best so far", body, caption, table)
+    return description_list(facts) + figure.to_html()
