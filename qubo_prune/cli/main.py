@@ -32,6 +32,7 @@ from qubo_prune.cli.commands.show import show
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
 from qubo_prune.cli.commands.verify import verify
+from qubo_prune.cli.config import configurable
 from qubo_prune.cli.output import (
     EXIT_BAD_INPUT,
     EXIT_FAILURE,
@@ -59,8 +60,8 @@ _COMMANDS = (
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:
-    _app.command()(_command)
-_app.command("import")(import_)
+    _app.command()(configurable(_command))
+_app.command("import")(configurable(import_))
 _app.add_typer(bench, name="bench")
 _app.add_typer(hessians, name="hessians")
 

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from qubo_prune.cli.config import source_of
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
 _OPTIONS = {
@@ -16,6 +20,7 @@ _OPTIONS = {
     "with_gradients": "save-gradients",
     "device_map": "device",
     "removes": "remove",
+    "config": "data-config",
 }
 """Options whose names are not those of the arguments that they become."""
 
@@ -75,6 +80,22 @@ def _backend_options(given: Sequence[str]) -> list[str]:
 
 def about_parameter(error: typer.TyperException) -> str:
     """Return what is wrong with the command line, in a sentence."""
+    file = _file_of(error)
+    if file is not None:
+        return f"{file}: {_about(error)}"
+    return _about(error)
+
+
+def _file_of(error: typer.TyperException) -> Path | None:
+    """Return the file of --config that a wrong value comes from."""
+    option, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if option is None or context is None:
+        return None
+    source = context.get_parameter_source(option.name)
+    return source_of(context) if source is not None and source.name == "DEFAULT_MAP" else None
+
+
+def _about(error: typer.TyperException) -> str:
     option = getattr(error, "param", None)
     problem = _number_that_does_not_parse(error.__cause__)
     if option is not None and problem is not None:

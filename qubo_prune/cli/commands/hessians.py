@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.config import configurable
 from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import EXIT_DONE, EXIT_OUTPUT, print_json, print_table, print_text
 from qubo_prune.core.text import format_blocks
@@ -89,6 +90,7 @@ def _list(context: typer.Context, json: options.Json = False) -> int:
 
 
 @hessians.command()
+@configurable
 def show(
     hessian: options.HessianArgument,
     samples: Gradients = None,
