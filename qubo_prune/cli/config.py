@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from qubo_prune.cli.completion import complete
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import did_you_mean, format_value
 
@@ -22,16 +23,17 @@ _Command = Callable[..., object]
 
 
 def configurable(command: _Command) -> _Command:
-    """Give a command the option ``--config``."""
+    """Give a command the option ``--config``, and let shells complete what it takes."""
 
     @wraps(command)
     def configured(**values: Any) -> object:
         values.pop(_NAME)
         return command(**values)
 
+    complete(command)
     signature = inspect.signature(command, eval_str=True)
-    parameters = [*signature.parameters.values(), _PARAMETER]
-    configured.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    signature = signature.replace(parameters=[*signature.parameters.values(), _PARAMETER])
+    configured.__signature__ = signature  # type: ignore[attr-defined]
     return configured
 
 

@@ -48,7 +48,6 @@ from qubo_prune.core.version import __version__
 
 # Help is plain text: the boxes of Rich would take a third of a second to load.
 _app = typer.Typer(
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
     pretty_exceptions_enable=False,

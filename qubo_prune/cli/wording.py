@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.cli.config import source_of
+from qubo_prune.core.text import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,8 +104,31 @@ def _about(error: typer.TyperException) -> str:
         is_whole = str(problem["type"]).startswith("int")
         what, example = ("a whole number", "100") if is_whole else ("a number", "60")
         return f"{name} takes {what}, not {problem['input']!r}; write e.g. {name} {example}."
+    context = getattr(error, "ctx", None)
+    slip = getattr(error, "option_name", None)
+    if slip is not None and context is not None:
+        known = [name for each in context.command.params for name in each.opts]
+        return f"{_command(context)} has no option {slip}{_meant(slip, known)}"
     message = error.format_message()
+    if context is not None:
+        message = re.sub(
+            r"^Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)\.?$",
+            rf"{_command(context)} takes no further argument, got \1",
+            message,
+        )
+        if message.startswith(("Missing ", "Option ")) or " no further argument" in message:
+            return f"{message.rstrip('.')}; see `{context.command_path} --help`."
     return message if message.endswith((".", "?", ")")) else f"{message}."
+
+
+def _command(context: typer.Context) -> str:
+    """Return the name of a command, which may be one of a group."""
+    return str(context.command_path).partition(" ")[2] or str(context.command_path)
+
+
+def _meant(slip: str, known: Sequence[str]) -> str:
+    """Return the end of a sentence about an option that does not exist."""
+    return did_you_mean(slip, [each for each in known if each.startswith("--")]).replace("'", "")
 
 
 def _number_that_does_not_parse(cause: BaseException | None) -> Mapping[str, Any] | None:
