@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from qubo_prune.backends.base import Backend as Backend
     from qubo_prune.backends.base import Capability as Capability
     from qubo_prune.backends.base import RawResult as RawResult
+    from qubo_prune.backends.built_ins import backend_names as backend_names
     from qubo_prune.backends.enumeration.plan import Plan as Plan
     from qubo_prune.backends.enumeration.plan import plan as plan
-    from qubo_prune.backends.registry import backend_names as backend_names
     from qubo_prune.backends.registry import get_backend as get_backend
     from qubo_prune.core.errors import BackendError as BackendError
     from qubo_prune.core.errors import BackendUnavailableError as BackendUnavailableError
@@ -80,7 +80,7 @@ _HOMES = {
     "Stop": "qubo_prune.core.stopping",
     "StopReason": "qubo_prune.core.stopping",
     "Verification": "qubo_prune.solving.proof.verification",
-    "backend_names": "qubo_prune.backends.registry",
+    "backend_names": "qubo_prune.backends.built_ins",
     "bundled": "qubo_prune.core.files.bundled",
     "get_backend": "qubo_prune.backends.registry",
     "load_hessian": "qubo_prune.core.files.hessian",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qubo_prune.backends.base import Capability as Capability
     from qubo_prune.backends.base import RawResult as RawResult
     from qubo_prune.backends.branch_and_bound.backend import BranchAndBound as BranchAndBound
+    from qubo_prune.backends.built_ins import backend_names as backend_names
     from qubo_prune.backends.controls import Greedy as Greedy
     from qubo_prune.backends.controls import RandomStates as RandomStates
     from qubo_prune.backends.enumeration.backend import Enumeration as Enumeration
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from qubo_prune.backends.qaoa.backend import QAOA as QAOA
     from qubo_prune.backends.registry import availability_of as availability_of
     from qubo_prune.backends.registry import backend_class as backend_class
-    from qubo_prune.backends.registry import backend_names as backend_names
     from qubo_prune.backends.registry import distribution_of as distribution_of
     from qubo_prune.backends.registry import get_backend as get_backend
     from qubo_prune.backends.scip.backend import Scip as Scip
@@ -65,7 +65,7 @@ _HOMES = {
     "Tabu": "qubo_prune.backends.swaps.tabu",
     "availability_of": "qubo_prune.backends.registry",
     "backend_class": "qubo_prune.backends.registry",
-    "backend_names": "qubo_prune.backends.registry",
+    "backend_names": "qubo_prune.backends.built_ins",
     "distribution_of": "qubo_prune.backends.registry",
     "get_backend": "qubo_prune.backends.registry",
 }

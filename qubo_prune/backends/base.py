@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import did_you_mean
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -183,6 +184,6 @@ class Backend(ABC):
         if unknown:
             raise InputError(
                 f"backend {cls.name!r} has no option {unknown[0]!r}; its options are: "
-                f"{', '.join(cls.options()) or 'none'}"
+                f"{', '.join(cls.options()) or 'none'}{did_you_mean(unknown[0], cls.options())}"
             )
         return cls(**options)

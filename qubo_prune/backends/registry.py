@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from qubo_prune.backends.base import Availability, Backend
+from qubo_prune.backends.built_ins import BUILT_INS, backend_names, outside_backends
 from qubo_prune.backends.common.by_name import digest_of, names_code, split_name
 from qubo_prune.core import defaults
 from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
+from qubo_prune.core.text import did_you_mean
 
 DEFAULT_BACKEND = defaults.BACKEND
-ENTRY_POINT_GROUP = "qubo_prune.backends"
 
-_BUILT_INS = (
-    ("branch-and-bound", "qubo_prune.backends.branch_and_bound.backend", "BranchAndBound"),
-    ("enumeration", "qubo_prune.backends.enumeration.backend", "Enumeration"),
-    ("tabu", "qubo_prune.backends.swaps.tabu", "Tabu"),
-    ("annealing", "qubo_prune.backends.swaps.annealing", "Annealing"),
-    ("gurobi", "qubo_prune.backends.gurobi.backend", "Gurobi"),
-    ("ocean-tabu", "qubo_prune.backends.ocean.backend", "OceanTabu"),
-    ("ocean-annealing", "qubo_prune.backends.ocean.backend", "OceanAnnealing"),
-    ("ocean-descent", "qubo_prune.backends.ocean.backend", "OceanDescent"),
-    ("ocean-tree", "qubo_prune.backends.ocean.backend", "OceanTree"),
-    ("ocean-exact", "qubo_prune.backends.ocean.backend", "OceanExact"),
-    ("qaoa", "qubo_prune.backends.qaoa.backend", "QAOA"),
-    ("lqa", "qubo_prune.backends.lqa.backend", "LocalQuantumAnnealing"),
-    ("scip", "qubo_prune.backends.scip.backend", "Scip"),
-    ("greedy", "qubo_prune.backends.controls", "Greedy"),
-    ("random", "qubo_prune.backends.controls", "RandomStates"),
-)
 _PREFIXES = (("ocean:", "qubo_prune.backends.ocean.backend"),)
 """What the name of a backend starts with whose rest says more, and whose `named_backend` makes the
 class of it.
@@ -49,24 +31,7 @@ def is_built_in(backend: type[Backend]) -> bool:
     (True, False)
     """
     home = backend.__module__, backend.__name__
-    return any(home == (module, attribute) for _, module, attribute in _BUILT_INS)
-
-
-def backend_names() -> tuple[str, ...]:
-    """Return the names of all backends: built-ins first, then those that other packages registered.
-
-    Examples
-    --------
-    >>> backend_names()[:2]
-    ('branch-and-bound', 'enumeration')
-    """
-    built_in = tuple(name for name, _, _ in _BUILT_INS)
-    return built_in + tuple(sorted(set(_outside()) - set(built_in)))
-
-
-@lru_cache(maxsize=1)
-def _outside() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return any(home == (module, attribute) for _, module, attribute in BUILT_INS)
 
 
 def backend_class(name: str) -> type[Backend]:
@@ -85,20 +50,20 @@ def backend_class(name: str) -> type[Backend]:
     BackendError
         If another package registered something that is not a backend or cannot be imported.
     """
-    for built_in, module, attribute in _BUILT_INS:
+    for built_in, module, attribute in BUILT_INS:
         if name == built_in:
             found: type[Backend] = getattr(import_module(module), attribute)
             return found
     for prefix, module in _PREFIXES:
         if name.startswith(prefix):
             return _named(module, name)
-    point = _outside().get(name)
+    point = outside_backends().get(name)
     if point is None:
         if names_code(name):
             return _named(_NAMED, name)
         raise InputError(
             f"there is no backend {name!r}; choose one of: {', '.join(backend_names())}; or name"
-            " your own as path.py:Name or module:Name."
+            f" your own as path.py:Name or module:Name{did_you_mean(name, backend_names())}"
         )
     try:
         loaded = point.load()
@@ -123,7 +88,7 @@ def distribution_of(name: str) -> str | None:
     """Return the name and version of the package that registered a backend, or the file that names
     it and the SHA-256 of what is in it; None for a built-in one.
     """
-    point = None if any(name == known for known, *_ in _BUILT_INS) else _outside().get(name)
+    point = None if any(name == known for known, *_ in BUILT_INS) else outside_backends().get(name)
     if point is None and names_code(name):
         digest = digest_of(name)
         return None if digest is None else f"{split_name(name)[0]} sha256:{digest}"

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from qubo_prune.bench.suite_names import FOLDER, suite_names
 from qubo_prune.bench.tasks import Published, Remove, Task
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import did_you_mean
 
-FOLDER = Path(__file__).with_name("suite_files")
 BACKENDS = ("branch-and-bound", "tabu", "annealing", "ocean-tabu", "ocean-annealing", "random")
 """Who is compared where nobody says otherwise."""
 
@@ -79,19 +80,6 @@ class Suite:
     missing: tuple[str, ...] = ()
 
 
-def suite_names() -> tuple[str, ...]:
-    """Return the names of the suites that come with the package.
-
-    Examples
-    --------
-    >>> suite_names()
-    ('smoke', 'bundled', 'paper', 'families', 'qplib')
-    """
-    order = ("smoke", "bundled", "paper", "families", "qplib")
-    names = [path.stem for path in FOLDER.glob("*.toml")]
-    return tuple(sorted(names, key=lambda name: (order.index(name) if name in order else 9, name)))
-
-
 def load_suite(source: str, data: str | os.PathLike[str] | None = None) -> Suite:
     """Return a suite.
 
@@ -113,7 +101,7 @@ def load_suite(source: str, data: str | os.PathLike[str] | None = None) -> Suite
     except OSError as error:
         raise InputError(
             f"there is no suite {source!r} ({error.strerror}); take one of"
-            f" {', '.join(suite_names())}, or a .toml file."
+            f" {', '.join(suite_names())}, or a .toml file{did_you_mean(source, suite_names())}"
         ) from error
     except ValueError as error:
         raise InputError(f"{path} is not TOML ({error}); correct it.") from error

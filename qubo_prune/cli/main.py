@@ -33,6 +33,7 @@ from qubo_prune.cli.commands.show import show
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
 from qubo_prune.cli.commands.verify import verify
+from qubo_prune.cli.config import configurable
 from qubo_prune.cli.output import (
     EXIT_BAD_INPUT,
     EXIT_FAILURE,
@@ -48,7 +49,6 @@ from qubo_prune.core.version import __version__
 
 # Help is plain text: the boxes of Rich would take a third of a second to load.
 _app = typer.Typer(
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -60,8 +60,8 @@ _COMMANDS = (
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:
-    _app.command()(_command)
-_app.command("import")(import_)
+    _app.command()(configurable(_command))
+_app.command("import")(configurable(import_))
 _app.add_typer(bench, name="bench")
 _app.add_typer(hessians, name="hessians")
 

@@ -47,7 +47,7 @@ SequenceLength = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the choice of samples.")]
 Split = Annotated[str, typer.Option(metavar="NAME", help="Split of the dataset.")]
-Config = Annotated[
+DataConfig = Annotated[
     str | None, typer.Option(metavar="NAME", help="Configuration of the dataset, if it has some.")
 ]
 TextField = Annotated[
@@ -145,7 +145,7 @@ class ModelOptions(_NamedModel):
     layers: Layers = None
     seed: Seed = 0
     split: Split = "train"
-    config: Config = None
+    data_config: DataConfig = None
     text_field: TextField = None
     mask_prompt: MaskPrompt = False
     batch_size: BatchSize = BATCH_SIZE
@@ -183,7 +183,7 @@ class ModelOptions(_NamedModel):
             sequence_length=sequence_length,
             seed=self.seed,
             split=self.split,
-            config=self.config,
+            config=self.data_config,
             text_field=self.text_field,
             mask_prompt=self.mask_prompt,
             data_revision=self.data_revision,

@@ -282,9 +282,9 @@ def _parameter(shared: dataclasses.Field[Any], of: type) -> inspect.Parameter:
 
 
 def was_given(context: typer.Context, name: str) -> bool:
-    """Whether the user wrote an option, or what it says is its default."""
+    """Whether the user wrote an option, or a file for --config, or what it says is its default."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    return source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
 
 
 def command_line(context: typer.Context, besides: Collection[str] = ()) -> str:
@@ -295,7 +295,7 @@ def command_line(context: typer.Context, besides: Collection[str] = ()) -> str:
     parameters = context.command.params
     for parameter in sorted(parameters, key=lambda each: each.param_type_name != "argument"):
         name = str(parameter.name)
-        if not was_given(context, name) or name in ("json", "quiet", *besides):
+        if not was_given(context, name) or name in ("json", "quiet", "config_file", *besides):
             continue
         value = context.params[name]
         option = next((each for each in parameter.opts if each.startswith("--")), None)

@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from qubo_prune.cli.config import source_of
+from qubo_prune.core.text import did_you_mean
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
 _OPTIONS = {
@@ -16,6 +21,7 @@ _OPTIONS = {
     "with_gradients": "save-gradients",
     "device_map": "device",
     "removes": "remove",
+    "config": "data-config",
 }
 """Options whose names are not those of the arguments that they become."""
 
@@ -75,6 +81,22 @@ def _backend_options(given: Sequence[str]) -> list[str]:
 
 def about_parameter(error: typer.TyperException) -> str:
     """Return what is wrong with the command line, in a sentence."""
+    file = _file_of(error)
+    if file is not None:
+        return f"{file}: {_about(error)}"
+    return _about(error)
+
+
+def _file_of(error: typer.TyperException) -> Path | None:
+    """Return the file of --config that a wrong value comes from."""
+    option, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if option is None or context is None:
+        return None
+    source = context.get_parameter_source(option.name)
+    return source_of(context) if source is not None and source.name == "DEFAULT_MAP" else None
+
+
+def _about(error: typer.TyperException) -> str:
     option = getattr(error, "param", None)
     problem = _number_that_does_not_parse(error.__cause__)
     if option is not None and problem is not None:
@@ -82,8 +104,31 @@ def about_parameter(error: typer.TyperException) -> str:
         is_whole = str(problem["type"]).startswith("int")
         what, example = ("a whole number", "100") if is_whole else ("a number", "60")
         return f"{name} takes {what}, not {problem['input']!r}; write e.g. {name} {example}."
+    context = getattr(error, "ctx", None)
+    slip = getattr(error, "option_name", None)
+    if slip is not None and context is not None:
+        known = [name for each in context.command.params for name in each.opts]
+        return f"{_command(context)} has no option {slip}{_meant(slip, known)}"
     message = error.format_message()
+    if context is not None:
+        message = re.sub(
+            r"^Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)\.?$",
+            rf"{_command(context)} takes no further argument, got \1",
+            message,
+        )
+        if message.startswith(("Missing ", "Option ")) or " no further argument" in message:
+            return f"{message.rstrip('.')}; see `{context.command_path} --help`."
     return message if message.endswith((".", "?", ")")) else f"{message}."
+
+
+def _command(context: typer.Context) -> str:
+    """Return the name of a command, which may be one of a group."""
+    return str(context.command_path).partition(" ")[2] or str(context.command_path)
+
+
+def _meant(slip: str, known: Sequence[str]) -> str:
+    """Return the end of a sentence about an option that does not exist."""
+    return did_you_mean(slip, [each for each in known if each.startswith("--")]).replace("'", "")
 
 
 def _number_that_does_not_parse(cause: BaseException | None) -> Mapping[str, Any] | None:

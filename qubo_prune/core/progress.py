@@ -101,8 +101,8 @@ class Progress(NamedTuple):
         >>> progress.line(50)
         '2.0 s: walking, 25.0 %, 500/s, 6.0 s left'
         >>> standing = Standing(0.01, 0.0125, 0.012, 37, 100)
-        >>> Progress(None, 24_000, 2000.0, None, "", 12.0, standing=standing).line()
-        '12.0 s: 2,000 nodes/s, best 0.01, bound 0.012, gap 4.0 %, 37 of 100 proven'
+        >>> Progress(None, 24_000, 2000.0, None, "proving", 12.0, standing=standing).line()
+        '12.0 s: proving, 2,000 nodes/s, best 0.01, bound 0.012, gap 4.0 %, 37 of 100 proven'
         """
         parts = self._parts()
         while True:
@@ -114,7 +114,7 @@ class Progress(NamedTuple):
     def _parts(self) -> list[tuple[int, str]]:
         """Return what there is to say, each with how early it may be left out."""
         known = self.standing
-        parts = [] if known and not self.message else [(0, self.message or "searching")]
+        parts = [(7 if known else 0, self.message or "searching")]
         if self.fraction is not None:
             parts.append((1, f"{100 * self.fraction:.1f} %"))
         if known is None and self.num_evaluated:

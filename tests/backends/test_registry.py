@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qubo_prune import Problem, Status, solve
 from qubo_prune.backends import backend_class, backend_names, get_backend, registry
 from qubo_prune.backends.base import Availability, Backend, Capability, RawResult
+from qubo_prune.backends.built_ins import outside_backends
 from qubo_prune.cli.main import main
 from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
 from qubo_prune.core.stopping import Stop
@@ -30,9 +31,9 @@ Install = Callable[..., None]
 @pytest.fixture(autouse=True)
 def _fresh_registry() -> Iterator[None]:
     """Look for entry points anew, and forget what a test registered."""
-    registry._outside.cache_clear()
+    outside_backends.cache_clear()
     yield
-    registry._outside.cache_clear()
+    outside_backends.cache_clear()
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             "\n".join(["[qubo_prune.backends]", *lines, ""]), "utf-8"
         )
         importlib.invalidate_caches()
-        registry._outside.cache_clear()
+        outside_backends.cache_clear()
 
     yield install
     for name in set(sys.modules) - modules:
@@ -250,7 +251,7 @@ def test_several_packages_register(install: Install) -> None:
 def test_built_ins_cannot_be_shadowed(install: Install, name: str) -> None:
     before = backend_names()
     install("impostor", SOLVER, **{name.replace("-", "_"): "impostor:First"})
-    assert name in registry._outside(), "or the test shadows nothing"
+    assert name in outside_backends(), "or the test shadows nothing"
     assert backend_names() == before
     assert backend_class(name).__module__.startswith("qubo_prune.")
     assert type(get_backend(name)).__module__.startswith("qubo_prune.")

@@ -10,7 +10,8 @@ import pytest
 from qubo_prune.bench import references
 from qubo_prune.bench.references import Reference, cache_folder, known_reference, reference_of
 from qubo_prune.bench.results import ReferenceKind
-from qubo_prune.bench.suites import Suite, load_suite, suite_names
+from qubo_prune.bench.suite_names import suite_names
+from qubo_prune.bench.suites import Suite, load_suite
 from qubo_prune.bench.tasks import Published, Task
 from qubo_prune.core.errors import InputError
 

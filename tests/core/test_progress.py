@@ -78,7 +78,7 @@ def test_branch_and_bound_says_how_much_is_proven_so_far(
         assert standing.num_wanted == 40
         assert standing.best >= energies[0] - 1e-12
         assert standing.last >= energies[-1] - 1e-12
-        assert progress.message == ""
+        assert progress.message == "proving"
         below = int(np.count_nonzero(energies < standing.bound))
         exact += standing.num_proven == min(40, below)
     # A pool may be read while it is changed.

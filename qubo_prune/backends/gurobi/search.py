@@ -211,7 +211,7 @@ class _PoolSearch:
             _keep_ctrl_c()
             if stop.should_stop(self.nodes):
                 abort()
-            stop.report(self.nodes, standing=standing)
+            stop.report(self.nodes, message="proving", standing=standing)
 
         def standing() -> Standing:
             best, bound = (self._figures * self._scale + self._offset).tolist()

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from qubo_prune.backends.base import Backend, RawResult
 from qubo_prune.backends.ocean.sampler import Sampler
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_value
+from qubo_prune.core.text import did_you_mean, format_value
 from qubo_prune.core.validation import as_count
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class SamplerBackend(Backend):
                     f"backend {cls.name!r} has no option {unknown[0]!r}; its options are:"
                     f" {', '.join(cls.options())}; its sampler takes:"
                     f" {', '.join(sorted(parameters)) or 'nothing'}"
+                    f"{did_you_mean(unknown[0], [*cls.options(), *sorted(parameters)])}"
                 )
             own["sampler_options"] = {**own.get("sampler_options", {}), **others}
         return cls(**own)

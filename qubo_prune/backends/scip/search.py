@@ -201,7 +201,7 @@ def _run(
         if stop.should_stop(counter.nodes):
             abort()
         say()
-        stop.report(counter.nodes, standing=standing)
+        stop.report(counter.nodes, message="proving", standing=standing)
 
     def abort() -> None:
         nonlocal ended

@@ -28,7 +28,7 @@ def backends(json: options.Json = False) -> int:
 
     native: the number of removed blocks is a constraint to the solver, not a penalty.
     """
-    from qubo_prune.backends.registry import backend_names
+    from qubo_prune.backends.built_ins import backend_names
 
     listed = [_look_up(name) for name in backend_names()]
     if json:

@@ -10,6 +10,7 @@ from qubo_prune.cli.commands.bench_export import export
 from qubo_prune.cli.commands.bench_list import list_
 from qubo_prune.cli.commands.bench_report import report
 from qubo_prune.cli.commands.bench_run import run
+from qubo_prune.cli.config import configurable
 from qubo_prune.cli.output import EXIT_DONE
 
 bench = typer.Typer(invoke_without_command=True, help="Measure and compare solvers.")
@@ -23,6 +24,6 @@ def _group(context: typer.Context) -> int:
     return EXIT_DONE
 
 
-bench.command("list")(list_)
+bench.command("list")(configurable(list_))
 for _command in (run, check, report, compare, export):
-    bench.command()(_command)
+    bench.command()(configurable(_command))

@@ -27,7 +27,8 @@ _FEW_KINDS = 3
 
 def list_(suite: Name = None, data: Data = None, json: options.Json = False) -> int:
     """List the suites, or the tasks of one and what is known of them."""
-    from qubo_prune.bench.suites import load_suite, suite_names
+    from qubo_prune.bench.suite_names import suite_names
+    from qubo_prune.bench.suites import load_suite
 
     if suite is not None:
         return _show(load_suite(suite, data), json)

@@ -207,11 +207,27 @@ def _require_results(path: Path) -> None:
         read_results([path])
 
 
+def _require_no_slip(source: str) -> None:
+    """Refuse what is no file but nearly the name of a suite."""
+    import difflib
+
+    from qubo_prune.bench.suite_names import suite_names
+    from qubo_prune.core.files.bundled import bundled
+
+    names = [*suite_names(), *(each.name for each in bundled())]
+    close = difflib.get_close_matches(source, names, 1)
+    if source not in names and close and not Path(source).exists():
+        raise InputError(
+            f"there is no suite, instance or file {source!r}; did you mean {close[0]!r}?"
+        )
+
+
 def _suite_of(sources: list[str], data: Path | None, remove: Any, states: int | None) -> Suite:
     """Return what is named, suites and single instances, as one."""
     import dataclasses
 
-    from qubo_prune.bench.suites import join_suites, load_suite, suite_names, suite_of_tasks
+    from qubo_prune.bench.suite_names import suite_names
+    from qubo_prune.bench.suites import join_suites, load_suite, suite_of_tasks
     from qubo_prune.bench.tasks import Task
 
     found = []
@@ -220,6 +236,7 @@ def _suite_of(sources: list[str], data: Path | None, remove: Any, states: int | 
         if source in suite_names() or source.endswith(".toml"):
             found.append(load_suite(source, data))
         else:
+            _require_no_slip(source)
             single.append(Task(source, remove))
     if remove is not None and not single:
         raise InputError("--remove is for instances, and suites say themselves how many to remove.")

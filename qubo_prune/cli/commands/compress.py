@@ -120,6 +120,10 @@ DryRun = Annotated[
 ]
 
 
+_OPTION_OF = {"latency": "no_latency", "config": "data_config"}
+"""Options whose names are not those of the settings that they become."""
+
+
 @options.spread
 def compress(
     *,
@@ -268,11 +272,12 @@ def _settings(
 
     values = dict(own)
     for name in (
-        *("granularity", "layers", "seed", "split", "config", "text_field", "mask_prompt"),
+        *("granularity", "layers", "seed", "split", "text_field", "mask_prompt"),
         *("batch_size", "dtype", "device", "revision", "data_revision", "trust_remote_code"),
     ):
         values[name] = getattr(source, name)
     values |= {
+        "config": source.data_config,
         "keep": tuple(options.parse_blocks(allowed.keep)),
         "force": tuple(options.parse_blocks(allowed.force)),
         "only": allowed.only,
@@ -283,7 +288,7 @@ def _settings(
         name: value
         for name, value in values.items()
         if name == "distillation"  # of which no preset says anything
-        or options.was_given(context, "no_latency" if name == "latency" else name)
+        or options.was_given(context, _OPTION_OF.get(name, name))
     }
     return preset(preset_name, remove=remove, **given)
 

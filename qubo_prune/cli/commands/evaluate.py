@@ -13,7 +13,7 @@ from qubo_prune.cli import options
 from qubo_prune.cli.files import Files
 from qubo_prune.cli.models import (
     BatchSize,
-    Config,
+    DataConfig,
     DataRevision,
     Device,
     Dtype,
@@ -133,7 +133,7 @@ def evaluate(
     sequence_length: SequenceLength = 512,
     seed: Seed = 0,
     split: Split = "train",
-    config: Config = None,
+    data_config: DataConfig = None,
     text_field: TextField = None,
     mask_prompt: MaskPrompt = False,
     data_revision: DataRevision = None,
@@ -171,7 +171,7 @@ def evaluate(
             data=data,
             seed=seed,
             split=split,
-            config=config,
+            data_config=data_config,
             text_field=text_field,
             mask_prompt=mask_prompt,
             dtype=dtype,

@@ -13,8 +13,8 @@ from qubo_prune.cli.distillation import DistillOptions
 from qubo_prune.cli.files import check_out_folder
 from qubo_prune.cli.models import (
     BatchSize,
-    Config,
     Data,
+    DataConfig,
     DataRevision,
     Device,
     Dtype,
@@ -110,7 +110,7 @@ def heal(
     sequence_length: SequenceLength = 512,
     seed: Seed = 0,
     split: Split = "train",
-    config: Config = None,
+    data_config: DataConfig = None,
     text_field: TextField = None,
     mask_prompt: MaskPrompt = False,
     data_revision: DataRevision = None,
@@ -141,7 +141,7 @@ def heal(
         data=data,
         seed=seed,
         split=split,
-        config=config,
+        data_config=data_config,
         text_field=text_field,
         mask_prompt=mask_prompt,
         dtype=dtype,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.config import configurable
 from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import EXIT_DONE, EXIT_OUTPUT, print_json, print_table, print_text
 from qubo_prune.cli.plotting import PlotOptions
@@ -90,6 +91,7 @@ def _list(context: typer.Context, json: options.Json = False) -> int:
 
 
 @hessians.command()
+@configurable
 @options.spread
 def show(
     *,

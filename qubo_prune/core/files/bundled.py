@@ -40,6 +40,11 @@ class BundledHessian:
     description: str
 
 
+def bundled_names() -> list[str]:
+    """Return the names of the Hessians that come with the package."""
+    return sorted(path.stem for path in _DATA.glob("*.npy"))
+
+
 def bundled() -> list[BundledHessian]:
     """Return the Hessians that come with the package, by name.
 

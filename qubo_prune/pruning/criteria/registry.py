@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_value
+from qubo_prune.core.text import did_you_mean, format_value
 from qubo_prune.pruning.criteria.angular_distance import AngularDistance
 from qubo_prune.pruning.criteria.base import Criterion
 from qubo_prune.pruning.criteria.block_influence import BlockInfluence
@@ -72,7 +72,7 @@ def get_criterion(name: str, /, **options: Any) -> Criterion:
     else:
         raise InputError(
             f"there is no criterion {format_value(name)}; "
-            f"choose one of: {', '.join(criterion_names())}."
+            f"choose one of: {', '.join(criterion_names())}{did_you_mean(name, criterion_names())}"
         )
     known = {field.name: field for field in fields(each)}  # type: ignore[arg-type]
     for option, value in options.items():

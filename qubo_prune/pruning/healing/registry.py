@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_value
+from qubo_prune.core.text import did_you_mean, format_value
 from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.repair.base import HealingMethod
 from qubo_prune.pruning.repair.linear import Linear
@@ -54,7 +54,7 @@ def get_method(name: str, /, **switches: Any) -> HealingMethod:
     else:
         raise InputError(
             f"there is no method of healing {format_value(name)}; choose from"
-            f" {', '.join(method_names())}."
+            f" {', '.join(method_names())}{did_you_mean(name, method_names())}"
         )
     known = [field.name for field in fields(each)]  # type: ignore[arg-type]
     for switch in switches:

@@ -14,6 +14,7 @@ from qubo_prune.backends.registry import get_backend
 from qubo_prune.core.errors import InputError, OutputError
 from qubo_prune.core.files.lock import locked
 from qubo_prune.core.stopping import Progress, Stop, StopReason
+from qubo_prune.core.text import did_you_mean
 from qubo_prune.pruning.evaluation.evaluation import Evaluation
 from qubo_prune.pruning.evaluation.harness import require_library
 from qubo_prune.pruning.pipeline.folder import EVALUATION, MODEL, read_model
@@ -299,7 +300,8 @@ def require_step(begin: str | None, steps: Sequence[Step]) -> None:
         known = [step.name for step in STEPS]
         why = "is left out by these settings" if begin in known else "does not exist"
         raise InputError(
-            f"the step {begin!r} to begin with {why}; choose one of {', '.join(names)}."
+            f"the step {begin!r} to begin with {why}; choose one of {', '.join(names)}"
+            f"{did_you_mean(begin, names)}"
         )
 
 

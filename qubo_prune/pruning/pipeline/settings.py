@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from qubo_prune.core.defaults import BACKEND, BATCH_SIZE
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_value
+from qubo_prune.core.text import did_you_mean, format_value
 from qubo_prune.core.validation import as_count
 from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.healing.distillation.settings import DistillSettings
@@ -219,6 +219,7 @@ def preset_values(name: str) -> dict[str, Any]:
     """Return what a preset sets, by the names of `CompressSettings`."""
     if name not in PRESETS:
         raise InputError(
-            f"there is no preset {format_value(name)}; choose one of {', '.join(PRESETS)}."
+            f"there is no preset {format_value(name)}; choose one of {', '.join(PRESETS)}"
+            f"{did_you_mean(name, PRESETS)}"
         )
     return PRESETS[name].values

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file, write_atomically
-from qubo_prune.core.text import format_value
+from qubo_prune.core.text import did_you_mean, format_value
 from qubo_prune.pruning.removal_lists.blocks import Blocks, Removal
 from qubo_prune.pruning.removal_lists.evopress import LINES, read_evopress, write_evopress
 from qubo_prune.pruning.removal_lists.json_lists import read_json, read_spectrum, write_json
@@ -182,7 +182,8 @@ def _format(name: str) -> RemovalFormat:
             return each
     raise InputError(
         f"there is no format {format_value(name)} of removals; choose one of: "
-        f"{', '.join(each.name for each in FORMATS)}."
+        f"{', '.join(each.name for each in FORMATS)}"
+        f"{did_you_mean(name, (each.name for each in FORMATS))}"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import did_you_mean
 
 if TYPE_CHECKING:
     from qubo_prune.core.files.formats.quadratic_model import Model
@@ -96,7 +97,8 @@ def format_of(path: Path, name: str | None = None) -> Format:
                 return each
         raise InputError(
             f"there is no format {name!r}; choose one of:"
-            f" {', '.join(each.name for each in FORMATS)}."
+            f" {', '.join(each.name for each in FORMATS)}"
+            f"{did_you_mean(name, (each.name for each in FORMATS))}"
         )
     if has_format(path):
         return _BY_SUFFIX[path.suffix.lower()]
