@@ -27,6 +27,7 @@ FACES = (
     "qubo_prune.hessians.calibration",
     "qubo_prune.pruning",
     "qubo_prune.pruning.criteria",
+    "qubo_prune.pruning.removal_lists",
     "qubo_prune.pruning.searches",
     "qubo_prune.report",
     "qubo_prune.testing",
