@@ -104,7 +104,7 @@ class TracePoint(NamedTuple):
     proven : float or None
         How many states were proven.
     bound : float or None
-        Of all states.
+        No state that the solver did not know by then lies below it.
     """
 
     seconds: float
