@@ -166,10 +166,13 @@ def run_trial(run: Run, backend: str, tell: Callable[[str, Any], object]) -> Run
             trace=tuple(stop.points),
         )
     verdict = judge(problem, solver, raw, truth, stop, seed)
+    is_repaired = raw.bare is not None
     run = replace(
         run,
         energies=tuple(verdict.bare_energies.tolist()),
         states=to_bits(verdict.bare),
+        repaired_energies=tuple(verdict.energies.tolist()) if is_repaired else (),
+        repaired_states=to_bits(verdict.states) if is_repaired else (),
         details={
             **run.details,
             "timings": dict(raw.timings),

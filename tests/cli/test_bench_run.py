@@ -356,6 +356,23 @@ def test_a_line_that_was_changed_is_found(run: Any, place: Path) -> None:
     ran = run("bench", "check", "r.jsonl")
     assert ran.code == 1
     assert "WRONG: solvers.py:Naive on wishart-16, seed 0: 1 of " in ran.out
+    Path("r.jsonl").unlink()
+    run("bench", "run", *TASK, "--seeds", 1, "--backends", mine("anneal"), "--out", "r.jsonl")
+    [repaired] = read_results(["r.jsonl"]).runs
+    assert repaired.repaired_energies == repaired.reference_energies
+    measures = {**repaired.measures, "recall_20_repaired": 0.5}
+    lower = (repaired.repaired_energies[0] - 1.0, *repaired.repaired_energies[1:])
+    for changed, words in (
+        ({"measures": measures}, "recall_20_repaired is 1.0, not 0.5"),
+        ({"repaired_energies": lower}, "after repair, 1 of 20 energies are not those"),
+        ({"repaired_states": repaired.repaired_states[1:]}, "after repair, it has 19 states"),
+        ({"repaired_states": (), "repaired_energies": ()}, "its repaired states were not kept"),
+        ({}, "1 runs, 1 without a contradiction, 0 wrong"),
+    ):
+        append_run("r.jsonl", replace(repaired, **changed))
+        ran = run("bench", "check", "r.jsonl")
+        assert words in " ".join(ran.out.split())
+    Path("r.jsonl").unlink()
     append_run("r.jsonl", replace(done, task={}))
     ran = run("bench", "check", "r.jsonl", "--json")
     [unchecked] = json.loads(ran.out)["unchecked"]
