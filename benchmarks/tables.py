@@ -15,6 +15,7 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks.record import RESULTS, markdown
+from qubo_prune.bench import shifted_geometric_mean
 
 Row = dict[str, str]
 
@@ -104,6 +105,33 @@ def at_every_m(rows: list[Row]) -> str:
     return markdown([*columns, "median s", "median CPU s"], body)
 
 
+def beside_peers(rows: list[Row]) -> str:
+    """Return one line per task: processor seconds to the proof of 100 states, and of the lowest."""
+    by_task: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
+    for row in rows:
+        task = by_task.setdefault((row["instance"], row["remove"]), {})
+        task[row["num_states"], row["backend"]] = row
+    asked = (("100", _EXACT), ("100", "gurobi"), ("1", _EXACT), ("1", "scip"))
+    body = []
+    for task in by_task.values():
+        mine, pool, *lowest = (task[each] for each in asked)
+        body.append(
+            [
+                f"{mine['family']} ({mine['num_blocks']}, {mine['remove']})",
+                _proven_in(mine),
+                f"{int(float(mine['num_evaluated'])):,}",
+                f"{float(mine['peak_bytes']) / 1e6:.0f}",
+                _proven_in(pool),
+                _times(mine, pool),
+                *map(_proven_in, lowest),
+            ]
+        )
+    means = [_mean_to_proof([task[each] for task in by_task.values()]) for each in asked]
+    body.append(["shifted geometric mean", means[0], "", "", means[1], "", *means[2:]])
+    columns = ["instance", "K = 100", "nodes", "MB", "Gurobi's pool", "ratio", "K = 1"]
+    return markdown([*columns, "SCIP, K = 1"], body)
+
+
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "paper": beside_exact,
     "everyday": by_count,
@@ -142,6 +170,31 @@ def _proof(row: Row) -> str:
 
 def _unproven(row: Row) -> str:
     return "" if row["seconds_to_proof"] else ", open"
+
+
+def _proven_in(row: Row) -> str:
+    if row["seconds_to_proof"]:
+        return _seconds(row["cpu_seconds"])
+    proven = int(float(row["num_proven"] or 0))
+    if proven:
+        return f"open, {proven} proven"
+    if not row["gap"]:
+        return "open"
+    return f"open, gap {100 * float(row['gap']) / abs(float(row['energy'])):,.0f} %"
+
+
+def _times(mine: Row, other: Row) -> str:
+    """Return how many times as long the other one took, or took at least."""
+    if not mine["seconds_to_proof"]:
+        return ""
+    ratio = float(other["cpu_seconds"]) / float(mine["cpu_seconds"])
+    return f"{_unproven(other) and '> '}{ratio:.0f}"
+
+
+def _mean_to_proof(rows: list[Row]) -> str:
+    """Return the mean of processor seconds to the proof; the limit where there is none."""
+    seconds = [float(row["cpu_seconds"]) if row["seconds_to_proof"] else None for row in rows]
+    return f"{shifted_geometric_mean(seconds, limit=float(rows[0]['time_limit'])):.2f}"
 
 
 def main() -> None:
