@@ -70,6 +70,29 @@ def beside_exact(rows: list[Row]) -> str:
     return markdown([*columns, *(f"`{name}`" for name in backends)], body)
 
 
+def every_hessian(rows: list[Row]) -> str:
+    """Return a line per Hessian: nodes and processor seconds to the proof at three counts."""
+    body = []
+    for name in dict.fromkeys(row["instance"] for row in rows):
+        mine = sorted(
+            (row for row in rows if row["instance"] == name), key=lambda row: int(row["remove"])
+        )
+        line = [f"`{name}`", mine[0]["num_blocks"]]
+        for row in mine:
+            nodes = f"{int(float(row['num_evaluated'])):,}"
+            line.append(f"{row['remove']}: {_proven_in(row)} s, {nodes} nodes")
+        body.append(line)
+    return markdown(["Hessian", "N", "a quarter", "half", "three quarters"], body)
+
+
+def at_once(rows: list[Row]) -> str:
+    """Return what proofs at every M take together, and at most."""
+    seconds = [float(row["cpu_seconds"]) for row in rows]
+    open_ones = sum(not row["seconds_to_proof"] for row in rows)
+    body = [[str(len(rows)), str(open_ones), f"{sum(seconds):.1f}", f"{max(seconds):.2f}"]]
+    return markdown(["values of M", "open", "CPU s together", "CPU s at most"], body)
+
+
 def by_count(rows: list[Row]) -> str:
     """Return a line per M, a column per K: processor seconds to the proof."""
     sizes = sorted({int(row["num_states"]) for row in rows})
@@ -135,6 +158,8 @@ def beside_peers(rows: list[Row]) -> str:
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "paper": beside_exact,
     "everyday": by_count,
+    "sweep": at_once,
+    "reference-hessians": every_hessian,
     "recall": found,
     "hard": found,
     "lqa": found,

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,23 @@ def test_after_kill_nine_only_what_is_missing_is_done(run: Any, place: Path) -> 
         for files in (["r.jsonl"], ["x.jsonl", "y.jsonl"])
     )
     assert one == two
+
+
+def test_a_proof_tells_its_bound_along_time(run: Any, place: Path) -> None:
+    """Bounds and nodes ascend, and no bound exceeds what it is a bound of."""
+    asked = ("wishart-half-64", "--remove", 16, "--states", 5, "--time-limit", 20, "--seeds", 1)
+    run("bench", "run", *asked, "--backends", "branch-and-bound", "--reference-limit", 0)
+    [each] = read_results(["results.jsonl"]).runs
+    assert each.measure("num_proven") == 5.0
+    told = [(point.evaluations, point.bound) for point in each.trace if point.bound is not None]
+    assert len(told) > 2
+    assert told == sorted(told)
+    assert all(a <= b for (_, a), (_, b) in pairwise(told))
+    # No state outside the list lies below the bound of the end, and that is the sixth.
+    assert all(bound <= told[-1][1] for _, bound in told)
+    assert each.energies[4] <= told[-1][1]
+    assert all(point.best >= each.energies[0] for point in each.trace if point.best is not None)
+    assert told[-1][0] == each.measure("num_evaluated")
 
 
 def test_one_that_knows_no_limit_is_killed_and_what_it_offered_counts(
