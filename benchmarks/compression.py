@@ -128,6 +128,8 @@ def main() -> None:
                     "p_value": None if comparison is None else comparison.p_value,
                 }
             )
+            if comparison is not None:
+                rows[-1]["change"] = [comparison.change, comparison.low, comparison.high]
     command = (
         f"python -m benchmarks.compression MODEL --data CHATS --remove {arguments.remove}"
         " --text WIKITEXT --hellaswag ITEMS"

@@ -77,6 +77,25 @@ def solve_alone(n: int, count: int, threads: int) -> None:
     print(peak_memory())
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return a line for each shape and number of threads."""
+    columns = ["shape", "threads", "states", "states/s", "seconds", "plain walker, 1 thread"]
+    body = [
+        [
+            row["shape"],
+            str(row["threads"]),
+            f"{row['states']:.3g}",
+            f"{row['states_per_second']:.2e}",
+            f"{row['seconds']:.2f}",
+            f"{row['plain_states_per_second']:.2e}",
+            f"{row['ratio']:.1f}",
+            f"{row['peak_bytes'] / 1e6:.0f} MB",
+        ]
+        for row in rows
+    ]
+    return markdown([*columns, "ratio", "peak memory"], body)
+
+
 def main() -> None:
     """Measure all shapes and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -90,33 +109,7 @@ def main() -> None:
     rows = [measure(*s, arguments.repeats, t) for t in arguments.threads for s in shapes]
     if not arguments.smoke:
         save("enumeration", "python -m benchmarks.enumeration", rows)
-    print(
-        markdown(
-            [
-                "shape",
-                "threads",
-                "states",
-                "states/s",
-                "seconds",
-                "plain walker, 1 thread",
-                "ratio",
-                "peak memory",
-            ],
-            [
-                [
-                    row["shape"],
-                    str(row["threads"]),
-                    f"{row['states']:.3g}",
-                    f"{row['states_per_second']:.2e}",
-                    f"{row['seconds']:.2f}",
-                    f"{row['plain_states_per_second']:.2e}",
-                    f"{row['ratio']:.1f}",
-                    f"{row['peak_bytes'] / 1e6:.0f} MB",
-                ]
-                for row in rows
-            ],
-        )
-    )
+    print(table(rows))
 
 
 if __name__ == "__main__":

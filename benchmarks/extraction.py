@@ -100,6 +100,22 @@ def measure(
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return a line for each model and granularity."""
+    columns = ["model", "gates", "plain, samples/s", "gradients, samples/s", "ratio of pairs"]
+    body = [
+        [
+            f"`{row['model']}`, {row['parameters'] / 1e6:.1f}M",
+            f"{row['gates']}, one per {row['granularity']}",
+            f"{row['plain_samples_per_second']:.2f}",
+            f"{row['samples_per_second']:.2f}",
+            f"{row['median_ratio']:.2f}",
+        ]
+        for row in rows
+    ]
+    return markdown(columns, body)
+
+
 def main() -> None:
     """Measure all models and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -115,18 +131,7 @@ def main() -> None:
     ]
     if not arguments.smoke:
         save("extraction", "python -m benchmarks.extraction", rows)
-    columns = ["model", "gates", "plain, samples/s", "gradients, samples/s", "ratio of pairs"]
-    table = [
-        [
-            f"`{row['model']}`, {row['parameters'] / 1e6:.1f}M",
-            f"{row['gates']}, one per {row['granularity']}",
-            f"{row['plain_samples_per_second']:.2f}",
-            f"{row['samples_per_second']:.2f}",
-            f"{row['median_ratio']:.2f}",
-        ]
-        for row in rows
-    ]
-    print(markdown(columns, table))
+    print(table(rows))
 
 
 if __name__ == "__main__":

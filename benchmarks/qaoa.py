@@ -86,6 +86,26 @@ def on_aer(simulator: Simulator, x: NDArray[np.float64], mixer: str) -> Callable
     return lambda: aer.run(compiled).result().get_statevector()
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return a line for each circuit."""
+    columns = ["Hessian", "mixer", "p", "ms", "Aer, ms", "angles in, s"]
+    columns += ["approximation ratio", "P(ground state)"]
+    body = [
+        [
+            f"`{row['hessian']}`",
+            f"`{row['mixer']}`",
+            str(row["p"]),
+            f"{1e3 * row['seconds']:.1f}",
+            f"{1e3 * row['aer_seconds']:.0f}" if "aer_seconds" in row else "-",
+            f"{row['optimization_seconds']:.1f}",
+            f"{row['approximation_ratio']:.3f}",
+            f"{row['ground_state_probability']:.4f}",
+        ]
+        for row in rows
+    ]
+    return markdown(columns, body)
+
+
 def main() -> None:
     """Measure all circuits and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -105,22 +125,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = [circuit.facts | circuit.fastest for circuit in circuits]
     if not arguments.smoke:
         save("qaoa", "python -m benchmarks.qaoa", rows)
-    columns = ["Hessian", "mixer", "p", "ms", "Aer, ms", "angles in, s"]
-    columns += ["approximation ratio", "P(ground state)"]
-    table = [
-        [
-            f"`{row['hessian']}`",
-            f"`{row['mixer']}`",
-            str(row["p"]),
-            f"{1e3 * row['seconds']:.1f}",
-            f"{1e3 * row['aer_seconds']:.0f}" if "aer_seconds" in row else "-",
-            f"{row['optimization_seconds']:.1f}",
-            f"{row['approximation_ratio']:.3f}",
-            f"{row['ground_state_probability']:.4f}",
-        ]
-        for row in rows
-    ]
-    print(markdown(columns, table))
+    print(table(rows))
 
 
 if __name__ == "__main__":

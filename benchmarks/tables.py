@@ -15,6 +15,7 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks.record import RESULTS, markdown
+from qubo_prune.bench import shifted_geometric_mean
 
 Row = dict[str, str]
 
@@ -69,6 +70,29 @@ def beside_exact(rows: list[Row]) -> str:
     return markdown([*columns, *(f"`{name}`" for name in backends)], body)
 
 
+def every_hessian(rows: list[Row]) -> str:
+    """Return a line per Hessian: nodes and processor seconds to the proof at three counts."""
+    body = []
+    for name in dict.fromkeys(row["instance"] for row in rows):
+        mine = sorted(
+            (row for row in rows if row["instance"] == name), key=lambda row: int(row["remove"])
+        )
+        line = [f"`{name}`", mine[0]["num_blocks"]]
+        for row in mine:
+            nodes = f"{int(float(row['num_evaluated'])):,}"
+            line.append(f"{row['remove']}: {_proven_in(row)} s, {nodes} nodes")
+        body.append(line)
+    return markdown(["Hessian", "N", "a quarter", "half", "three quarters"], body)
+
+
+def at_once(rows: list[Row]) -> str:
+    """Return what proofs at every M take together, and at most."""
+    seconds = [float(row["cpu_seconds"]) for row in rows]
+    open_ones = sum(not row["seconds_to_proof"] for row in rows)
+    body = [[str(len(rows)), str(open_ones), f"{sum(seconds):.1f}", f"{max(seconds):.2f}"]]
+    return markdown(["values of M", "open", "CPU s together", "CPU s at most"], body)
+
+
 def by_count(rows: list[Row]) -> str:
     """Return a line per M, a column per K: processor seconds to the proof."""
     sizes = sorted({int(row["num_states"]) for row in rows})
@@ -104,9 +128,38 @@ def at_every_m(rows: list[Row]) -> str:
     return markdown([*columns, "median s", "median CPU s"], body)
 
 
+def beside_peers(rows: list[Row]) -> str:
+    """Return one line per task: processor seconds to the proof of 100 states, and of the lowest."""
+    by_task: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
+    for row in rows:
+        task = by_task.setdefault((row["instance"], row["remove"]), {})
+        task[row["num_states"], row["backend"]] = row
+    asked = (("100", _EXACT), ("100", "gurobi"), ("1", _EXACT), ("1", "scip"))
+    body = []
+    for task in by_task.values():
+        mine, pool, *lowest = (task[each] for each in asked)
+        body.append(
+            [
+                f"{mine['family']} ({mine['num_blocks']}, {mine['remove']})",
+                _proven_in(mine),
+                f"{int(float(mine['num_evaluated'])):,}",
+                f"{float(mine['peak_bytes']) / 1e6:.0f}",
+                _proven_in(pool),
+                _times(mine, pool),
+                *map(_proven_in, lowest),
+            ]
+        )
+    means = [_mean_to_proof([task[each] for task in by_task.values()]) for each in asked]
+    body.append(["shifted geometric mean", means[0], "", "", means[1], "", *means[2:]])
+    columns = ["instance", "K = 100", "nodes", "MB", "Gurobi's pool", "ratio", "K = 1"]
+    return markdown([*columns, "SCIP, K = 1"], body)
+
+
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
     "paper": beside_exact,
     "everyday": by_count,
+    "sweep": at_once,
+    "reference-hessians": every_hessian,
     "recall": found,
     "hard": found,
     "lqa": found,
@@ -142,6 +195,31 @@ def _proof(row: Row) -> str:
 
 def _unproven(row: Row) -> str:
     return "" if row["seconds_to_proof"] else ", open"
+
+
+def _proven_in(row: Row) -> str:
+    if row["seconds_to_proof"]:
+        return _seconds(row["cpu_seconds"])
+    proven = int(float(row["num_proven"] or 0))
+    if proven:
+        return f"open, {proven} proven"
+    if not row["gap"]:
+        return "open"
+    return f"open, gap {100 * float(row['gap']) / abs(float(row['energy'])):,.0f} %"
+
+
+def _times(mine: Row, other: Row) -> str:
+    """Return how many times as long the other one took, or took at least."""
+    if not mine["seconds_to_proof"]:
+        return ""
+    ratio = float(other["cpu_seconds"]) / float(mine["cpu_seconds"])
+    return f"{_unproven(other) and '> '}{ratio:.0f}"
+
+
+def _mean_to_proof(rows: list[Row]) -> str:
+    """Return the mean of processor seconds to the proof; the limit where there is none."""
+    seconds = [float(row["cpu_seconds"]) if row["seconds_to_proof"] else None for row in rows]
+    return f"{shifted_geometric_mean(seconds, limit=float(rows[0]['time_limit'])):.2f}"
 
 
 def main() -> None:

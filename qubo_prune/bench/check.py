@@ -67,7 +67,10 @@ def check_runs(runs: Iterable[Run], reference_of: ReferenceOf) -> Iterator[Check
         wrong = tuple(_wrong_with(run, task.problem, references[asked]))
         proven = references[asked] is not None
         claims = run.reference_kind is ReferenceKind.CERTIFIED and not proven
-        yield Checked(run, wrong, "its reference has no certificate here" if claims else "")
+        unchecked = ["its reference has no certificate here"] if claims else []
+        if _lacks_repaired(run):
+            unchecked.append("its repaired states were not kept, as they are today")
+        yield Checked(run, wrong, "; ".join(unchecked))
 
 
 def _task_of(run: Run) -> Task | str:
@@ -82,10 +85,47 @@ def _task_of(run: Run) -> Task | str:
     return task if digest == run.problem else f"{run.instance} is another one here"
 
 
+def _lacks_repaired(run: Run) -> bool:
+    """Tell whether a repaired solver's line is from before repaired states were kept."""
+    is_repaired = "bare_listed" in (run.details.get("statistics") or {})
+    claims = any(value for name, value in run.measures.items() if name.endswith("_repaired"))
+    return is_repaired and claims and not run.repaired_states
+
+
 def _wrong_with(run: Run, problem: Problem, reference: Reference | None) -> Iterator[str]:
     energies = np.array(run.energies)
+    bare = list(_wrong_states(run.states, energies, problem))
+    yield from bare
+    repaired = np.array(run.repaired_energies)
+    for each in _wrong_states(run.repaired_states, repaired, problem):
+        yield f"after repair, {each}"
+    if bare:
+        return
+    if reference is not None and reference.kind is ReferenceKind.CERTIFIED:
+        yield from _against_proof(run, energies, reference)
+    truth = Truth(
+        run.reference_kind,
+        np.array(run.reference_energies),
+        run.num_states,
+        problem.num_states,
+    )
+    if run.violations or not (run.energies or run.repaired_energies):
+        return
+    measures = of_states(truth, energies)
+    if not _lacks_repaired(run):
+        after = repaired if run.repaired_states else energies
+        measures |= of_states(truth, after, "_repaired")
+    for name, value in measures.items():
+        if run.measure(name) != value:
+            yield f"{name} is {value}, not {run.measure(name)}"
+
+
+def _wrong_states(
+    texts: tuple[str, ...], energies: NDArray[np.float64], problem: Problem
+) -> Iterator[str]:
+    """Yield what is wrong with states and their energies."""
     try:
-        states = from_bits(run.states, problem.num_blocks)
+        states = from_bits(texts, problem.num_blocks)
     except InputError as error:
         yield str(error)
         return
@@ -101,18 +141,6 @@ def _wrong_with(run: Run, problem: Problem, reference: Reference | None) -> Iter
         yield "a state is there twice"
     if (energies[1:] < energies[:-1]).any():
         yield "its energies do not ascend"
-    if reference is not None and reference.kind is ReferenceKind.CERTIFIED:
-        yield from _against_proof(run, energies, reference)
-    truth = Truth(
-        run.reference_kind,
-        np.array(run.reference_energies),
-        run.num_states,
-        problem.num_states,
-    )
-    if not run.violations and run.energies:
-        for name, value in of_states(truth, energies).items():
-            if run.measure(name) != value:
-                yield f"{name} is {value}, not {run.measure(name)}"
 
 
 def _against_proof(run: Run, energies: NDArray[np.float64], reference: Reference) -> Iterator[str]:

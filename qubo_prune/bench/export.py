@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from qubo_prune.bench.results import MEASURES, Run
+from qubo_prune.bench.results import MEASURES, Outcome, ReferenceKind, Run, Violation
 from qubo_prune.core.errors import BackendUnavailableError, InputError
-from qubo_prune.core.files.disk import write_atomically
+from qubo_prune.core.files.disk import read_file, write_atomically
 
 _ASKED = (
     *("key", "instance", "family", "problem", "num_blocks", "remove", "num_states"),
@@ -63,6 +63,59 @@ def row_of(run: Run) -> dict[str, Any]:
     }
     measures = {name: run.measure(name) for name in MEASURES}
     return {name: (known | rest | measures)[name] for name in COLUMNS}
+
+
+def run_of(row: Mapping[str, str]) -> Run:
+    """Return what `row_of` makes of a run, read from a CSV file, as a run; it lacks what a row has
+    no room for: energies, states, what was known when, and what was true where it lied.
+
+    Raises
+    ------
+    ValueError
+        If it is no such row.
+    """
+    if set(row) != set(COLUMNS) or None in row.values():
+        raise ValueError("its columns are others")
+    known = {name: text or None for name, text in row.items()}
+    values: dict[str, Any] = {
+        name: row[name] for name in ("instance", "family", "problem", "backend", "message")
+    }
+    for name in ("num_blocks", "remove", "num_states", "seed", "threads"):
+        values[name] = None if known[name] is None else int(row[name])
+    for name in ("time_limit", *MEASURES):
+        values[name] = None if known[name] is None else float(row[name])
+    measures = {name: values.pop(name) for name in MEASURES}
+    return Run(
+        **values,
+        options=json.loads(row["options"]),
+        outcome=Outcome(row["outcome"]),
+        violations=tuple(Violation(kind, "") for kind in row["violations"].split()),
+        reference_kind=ReferenceKind(row["reference_kind"]),
+        measures=measures,
+        machine={
+            "processor": row["processor"],
+            "date": row["date"],
+            "versions": {"qubo-prune": row["version"]},
+        },
+    )
+
+
+def read_csv(path: Path) -> tuple[Run, ...]:
+    """Return the runs of a file that `write_csv` wrote; see `run_of` for what they lack.
+
+    Raises
+    ------
+    InputError
+        If it is no such file.
+    """
+    reader = csv.DictReader(io.StringIO(read_file(path).decode("utf-8", "replace")))
+    try:
+        return tuple(map(run_of, reader))
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            f"line {reader.line_num} of {path} is no run of a benchmark ({error}); let bench"
+            " export --csv write it again."
+        ) from None
 
 
 def write_csv(runs: Sequence[Run], path: Path) -> None:

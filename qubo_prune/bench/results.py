@@ -104,7 +104,7 @@ class TracePoint(NamedTuple):
     proven : float or None
         How many states were proven.
     bound : float or None
-        Of all states.
+        No state that the solver did not know by then lies below it.
     """
 
     seconds: float
@@ -151,6 +151,8 @@ class Run:
         The lowest, and those that it found, ascending.
     states : tuple of str
         Of these energies, bits in hexadecimal, the first block in the highest bit.
+    repaired_energies, repaired_states : tuple
+        The same after repair, of a solver that is repaired; empty for others.
     measures : mapping of str to (float or None)
         By the names of `MEASURES`.
     trace : tuple of TracePoint
@@ -183,6 +185,8 @@ class Run:
     reference_energies: tuple[float, ...] = ()
     energies: tuple[float, ...] = ()
     states: tuple[str, ...] = ()
+    repaired_energies: tuple[float, ...] = ()
+    repaired_states: tuple[str, ...] = ()
     measures: Mapping[str, float | None] = field(default_factory=dict)
     trace: tuple[TracePoint, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
@@ -265,6 +269,14 @@ def _as_trace(value: Any) -> tuple[TracePoint, ...]:
     return tuple(points)
 
 
+def _as_floats(value: Any) -> tuple[float, ...]:
+    return tuple(map(as_float, as_list(value)))
+
+
+def _as_strings(value: Any) -> tuple[str, ...]:
+    return tuple(map(as_string, as_list(value)))
+
+
 _FIELDS: dict[str, Callable[[Any], object]] = {
     "instance": as_string,
     "family": as_string,
@@ -283,9 +295,9 @@ _FIELDS: dict[str, Callable[[Any], object]] = {
         Violation(*map(as_string, as_list(each))) for each in as_list(value)
     ),
     "reference_kind": ReferenceKind,
-    "reference_energies": lambda value: tuple(map(as_float, as_list(value))),
-    "energies": lambda value: tuple(map(as_float, as_list(value))),
-    "states": lambda value: tuple(map(as_string, as_list(value))),
+    "reference_energies": _as_floats,
+    "energies": _as_floats,
+    "states": _as_strings,
     "measures": _as_measures,
     "trace": _as_trace,
     "machine": _as_mapping,
@@ -295,6 +307,8 @@ _LATER_FIELDS: dict[str, Callable[[Any], object]] = {
     "task": _as_mapping,
     "version": as_string,
     "details": _as_mapping,
+    "repaired_energies": _as_floats,
+    "repaired_states": _as_strings,
 }
 """Lines may lack these."""
 

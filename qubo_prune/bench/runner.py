@@ -79,6 +79,8 @@ class Plan:
             for limit in self.time_limits:
                 for seed in range(self.seeds):
                     for solver, backend in zip(self.solvers, found, strict=True):
+                        if solver.backend in task.without:
+                            continue
                         exact = Capability.EXACT in backend.capabilities
                         if seed and exact:
                             continue

@@ -22,7 +22,7 @@ BACKENDS = ("branch-and-bound", "tabu", "annealing", "ocean-tabu", "ocean-anneal
 _KEYS = ("summary", "needs", "states", "time_limits", "seeds", "backends", "tasks")
 _TASK_KEYS = (
     *("instance", "instance_seeds", "file", "remove", "states"),
-    *("keep", "force", "only", "beta", "published", "source", "scale"),
+    *("keep", "force", "only", "beta", "published", "source", "scale", "without"),
 )
 
 
@@ -160,7 +160,7 @@ class _Form:
             name=name,
             summary=self._get(top, "summary", str, ""),
             tasks=tuple(tasks),
-            solvers=tuple(map(self._solver, self._get(top, "backends", list, list(BACKENDS)))),
+            solvers=self._solvers(),
             time_limits=limits,
             seeds=seeds,
             needs=self._get(top, "needs", str, ""),
@@ -201,6 +201,7 @@ class _Form:
                 only=entry.get("only"),
                 beta=float(self._get(entry, "beta", (int, float), 0.0)),
                 published=self._published(entry, where),
+                without=self._without(entry, where),
             )
             for name in names
             for remove in _listed(entry.get("remove"))
@@ -219,6 +220,20 @@ class _Form:
             self._fail(f"{where} asks for {value!r} states; write a positive count")
         count: int = value
         return count
+
+    def _without(self, entry: dict[str, Any], where: str) -> tuple[str, ...]:
+        without = tuple(self._get(entry, "without", list, []))
+        names = [solver.backend for solver in self._solvers()]
+        unknown = [name for name in without if name not in names]
+        if unknown:
+            self._fail(
+                f"{where} is without {unknown[0]!r}, which is not among the backends of the suite"
+            )
+        return without
+
+    def _solvers(self) -> tuple[Solver, ...]:
+        entries = self._get(self._document, "backends", list, list(BACKENDS))
+        return tuple(map(self._solver, entries))
 
     def _published(self, entry: dict[str, Any], where: str) -> Published | None:
         if "published" not in entry:

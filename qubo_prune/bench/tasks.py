@@ -53,6 +53,8 @@ class Task:
     keep, force, only, beta : as for Problem
     published : Published, optional
         A value to hold solvers against where nothing is proven.
+    without : tuple of str
+        Backends of its suite that are not asked.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Task:
     only: str | None = None
     beta: float = 0.0
     published: Published | None = field(default=None, compare=False)
+    without: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_file(self) -> bool:
@@ -151,6 +154,7 @@ class Task:
         """Return what a line of results keeps of it, so that it can be made again."""
         document = {name: value for name, value in asdict(self).items() if value}
         document.pop("published", None)
+        document.pop("without", None)
         return document if self.remove is None else {**document, "remove": self.remove}
 
     @classmethod

@@ -5,6 +5,7 @@ is ready, what was found so far, and in the end the whole run; it ends at once w
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import signal
@@ -29,7 +30,7 @@ from qubo_prune.bench.results import Outcome, Run, TracePoint
 from qubo_prune.bench.tasks import Task
 from qubo_prune.core.errors import BackendError, InputError, QuboPruneError
 from qubo_prune.core.problem.problem import Problem
-from qubo_prune.core.stopping import Stop, StopReason
+from qubo_prune.core.stopping import Standing, Stop, StopReason
 
 _SPACING = 1.05
 _FIRST_SPACING = 0.005
@@ -86,6 +87,40 @@ class Recorder(Stop):
         self.record(now, num_evaluated, np.sort(energies))
         self._next = now * _SPACING + _FIRST_SPACING + _COST * (self.elapsed - now)
 
+    def report(
+        self,
+        num_evaluated: int,
+        fraction: float | None = None,
+        message: str = "",
+        *,
+        standing: Callable[[], Standing] | None = None,
+    ) -> None:
+        """Record what a search for a proof knows so far, if it is time to."""
+        super().report(num_evaluated, fraction, message, standing=standing)
+        now = self.elapsed
+        if standing is None or now < self._next:
+            return
+        last = self.points[-1] if self.points else TracePoint(now)
+        known = standing()
+        best = min(known.best, math.inf if last.best is None else last.best)
+        # What held once holds.
+        bound = max(known.bound, -math.inf if last.bound is None else last.bound)
+        proven = max(known.num_proven or 0, last.proven or 0.0)
+        point = last._replace(
+            seconds=now,
+            evaluations=float(num_evaluated),
+            best=best if math.isfinite(best) else None,
+            proven=None if known.num_proven is None else float(proven),
+            bound=bound if math.isfinite(bound) else None,
+        )
+        if point[1:] != last[1:]:
+            self._add(point)
+            self._next = now * _SPACING + _FIRST_SPACING + _COST * (self.elapsed - now)
+
+    def _add(self, point: TracePoint) -> None:
+        self.points.append(point)
+        self._tell(point)
+
     def record(
         self,
         seconds: float,
@@ -107,8 +142,7 @@ class Recorder(Stop):
             proven=proven,
             bound=bound,
         )
-        self.points.append(point)
-        self._tell(point)
+        self._add(point)
 
 
 def run_trial(run: Run, backend: str, tell: Callable[[str, Any], object]) -> Run:
@@ -166,10 +200,13 @@ def run_trial(run: Run, backend: str, tell: Callable[[str, Any], object]) -> Run
             trace=tuple(stop.points),
         )
     verdict = judge(problem, solver, raw, truth, stop, seed)
+    is_repaired = raw.bare is not None
     run = replace(
         run,
         energies=tuple(verdict.bare_energies.tolist()),
         states=to_bits(verdict.bare),
+        repaired_energies=tuple(verdict.energies.tolist()) if is_repaired else (),
+        repaired_states=to_bits(verdict.states) if is_repaired else (),
         details={
             **run.details,
             "timings": dict(raw.timings),

@@ -48,6 +48,15 @@ def test_everybody_gets_the_same_task_by_task() -> None:
     assert (free.threads, free.options) == (None, {"walks": 4})
 
 
+def test_some_are_not_asked_some_tasks() -> None:
+    tasks = Task("wishart-12", 3), Task("wishart-14", 4, without=("tabu", "greedy"))
+    asked = {(job.run.instance, job.backend) for job in jobs_of(a_plan(tasks=tasks))}
+    assert asked == {
+        *(("wishart-12", name) for name in ("tabu", "branch-and-bound", "greedy")),
+        ("wishart-14", "branch-and-bound"),
+    }
+
+
 def test_two_solvers_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

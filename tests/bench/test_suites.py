@@ -68,6 +68,7 @@ def test_a_users_suite(tmp_path: Path) -> None:
         remove = 3
         states = [1, 4]
         keep = [0]
+        without = ["tabu"]
         """,
     )
     assert [(Path(task.instance).name, task.remove, task.num_states) for task in suite.tasks] == [
@@ -81,6 +82,8 @@ def test_a_users_suite(tmp_path: Path) -> None:
     assert suite.tasks[0].name == "h.npy"
     assert suite.tasks[0].family == "h"
     assert suite.tasks[2].problem.keep == (0,)
+    assert [task.without for task in suite.tasks] == [()] * 2 + [("tabu",)] * 4
+    assert "without" not in suite.tasks[2].to_dict(), "it is no part of what is asked"
 
 
 TASK = "[[tasks]]\ninstance = 'wishart-12'\nremove = 3\n"
@@ -101,6 +104,8 @@ TASK = "[[tasks]]\ninstance = 'wishart-12'\nremove = 3\n"
         (TASK.replace("3", "3.5"), "task 0 removes 3.5"),
         (TASK + "states = 0\n", "asks for 0 states"),
         (TASK + "published = 3\n", "must be a number, with a source"),
+        (TASK + "without = ['taboo']\n", "task 0 is without 'taboo', which is not among"),
+        (TASK + "without = 'tabu'\n", "without is 'tabu', which is of the wrong type"),
     ],
 )
 def test_what_is_wrong_with_a_suite_is_named(tmp_path: Path, text: str, words: str) -> None:

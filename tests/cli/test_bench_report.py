@@ -105,3 +105,24 @@ def test_the_group_says_what_it_has(run: Any) -> None:
     ran = run("bench")
     assert ran.code == 0
     assert "report" in ran.out
+
+
+def test_a_csv_file_is_as_good_but_for_what_it_lacks(
+    run: Any, results: Path, tmp_path: Path
+) -> None:
+    table, page = tmp_path / "runs.csv", tmp_path / "page.html"
+    assert run("bench", "export", results, "--csv", table).code == 0
+    boards = [json.loads(run("bench", "report", each, "--json").out) for each in (results, table)]
+    for board in boards:
+        board["repeated"] = 0
+    assert boards[0] == boards[1]
+    assert run("bench", "report", table, "--html", page).code == 0
+    text = page.read_text()
+    assert "Not to be believed: <b>cheat" in text or "Not to be believed: cheat" in text
+    assert "Recall@100 along time" not in text, "nobody knows what was found when"
+    table.write_text(table.read_text().replace("certified", "certain", 1))
+    refused = run("bench", "report", table)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "line 2 of" in refused.err
+    table.write_text("a,b\n1,2\n")
+    assert "its columns are others" in run("bench", "report", table).err

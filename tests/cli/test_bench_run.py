@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,23 @@ def test_after_kill_nine_only_what_is_missing_is_done(run: Any, place: Path) -> 
     assert one == two
 
 
+def test_a_proof_tells_its_bound_along_time(run: Any, place: Path) -> None:
+    """Bounds and nodes ascend, and no bound exceeds what it is a bound of."""
+    asked = ("wishart-half-64", "--remove", 16, "--states", 5, "--time-limit", 20, "--seeds", 1)
+    run("bench", "run", *asked, "--backends", "branch-and-bound", "--reference-limit", 0)
+    [each] = read_results(["results.jsonl"]).runs
+    assert each.measure("num_proven") == 5.0
+    told = [(point.evaluations, point.bound) for point in each.trace if point.bound is not None]
+    assert len(told) > 2
+    assert told == sorted(told)
+    assert all(a <= b for (_, a), (_, b) in pairwise(told))
+    # No state outside the list lies below the bound of the end, and that is the sixth.
+    assert all(bound <= told[-1][1] for _, bound in told)
+    assert each.energies[4] <= told[-1][1]
+    assert all(point.best >= each.energies[0] for point in each.trace if point.best is not None)
+    assert told[-1][0] == each.measure("num_evaluated")
+
+
 def test_one_that_knows_no_limit_is_killed_and_what_it_offered_counts(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +374,23 @@ def test_a_line_that_was_changed_is_found(run: Any, place: Path) -> None:
     ran = run("bench", "check", "r.jsonl")
     assert ran.code == 1
     assert "WRONG: solvers.py:Naive on wishart-16, seed 0: 1 of " in ran.out
+    Path("r.jsonl").unlink()
+    run("bench", "run", *TASK, "--seeds", 1, "--backends", mine("anneal"), "--out", "r.jsonl")
+    [repaired] = read_results(["r.jsonl"]).runs
+    assert repaired.repaired_energies == repaired.reference_energies
+    measures = {**repaired.measures, "recall_20_repaired": 0.5}
+    lower = (repaired.repaired_energies[0] - 1.0, *repaired.repaired_energies[1:])
+    for changed, words in (
+        ({"measures": measures}, "recall_20_repaired is 1.0, not 0.5"),
+        ({"repaired_energies": lower}, "after repair, 1 of 20 energies are not those"),
+        ({"repaired_states": repaired.repaired_states[1:]}, "after repair, it has 19 states"),
+        ({"repaired_states": (), "repaired_energies": ()}, "its repaired states were not kept"),
+        ({}, "1 runs, 1 without a contradiction, 0 wrong"),
+    ):
+        append_run("r.jsonl", replace(repaired, **changed))
+        ran = run("bench", "check", "r.jsonl")
+        assert words in " ".join(ran.out.split())
+    Path("r.jsonl").unlink()
     append_run("r.jsonl", replace(done, task={}))
     ran = run("bench", "check", "r.jsonl", "--json")
     [unchecked] = json.loads(ran.out)["unchecked"]

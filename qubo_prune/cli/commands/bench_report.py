@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 Inputs = Annotated[
     list[Path],
-    typer.Argument(metavar="RESULTS", help="Files of results, of one machine or several."),
+    typer.Argument(
+        metavar="RESULTS",
+        help="Files of results, of one machine or several; or CSV files of `bench export`, which"
+        " lack states and what was found when.",
+    ),
 ]
 Html = Annotated[
     Path | None,
@@ -62,10 +66,13 @@ def report(
         require_page(html)
         files.writes(html, "--html", Kind.PAGE)
 
+    from qubo_prune.bench.export import read_csv
     from qubo_prune.bench.results import read_results
     from qubo_prune.report.benchmark.comparison import Study
 
-    found = read_results(results)
+    found = read_results(path for path in results if path.suffix != ".csv")
+    tables = [run for path in results if path.suffix == ".csv" for run in read_csv(path)]
+    found = found._replace(runs=(*found.runs, *tables))
     for path in found.truncated:
         tell(f"warning: the last line of {path} was cut off and is left out.")
     study = Study(found)

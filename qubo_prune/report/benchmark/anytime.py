@@ -22,6 +22,14 @@ def recall_over_time(comparison: Comparison) -> Figure | None:
         solver: [_trace(run, headline) for task in tasks for run in comparison.cells[task, solver]]
         for solver in comparison.solvers
     }
+    asked = [
+        run
+        for solver in comparison.solvers
+        for task in tasks
+        for run in comparison.cells[task, solver]
+    ]
+    if not any(run.trace for run in asked):
+        return None
     times = [
         seconds for each in traces.values() for trace in each for seconds, _ in trace if seconds > 0
     ]
