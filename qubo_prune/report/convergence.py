@@ -13,7 +13,6 @@ from qubo_prune.report.figures import require_format, save_figure
 from qubo_prune.report.theme import (
     DASHES,
     LEFT,
-    MARKERS,
     Theme,
     drawing,
     few_ticks,
@@ -164,7 +163,7 @@ def _draw_run(run: Run, number: int, axes: Axes, theme: Theme) -> list[float]:
         [max(_SOON, each) for each in times],
         values,
         **look,
-        marker=MARKERS[number % len(MARKERS)],
+        marker=theme.marker(number),
         markersize=4,
         linewidth=1.4,
         label=printable(run.backend),

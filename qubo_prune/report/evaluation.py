@@ -12,7 +12,7 @@ import numpy as np
 from qubo_prune.core.text import plural, printable
 from qubo_prune.pruning.evaluation.metrics import Kind
 from qubo_prune.report.figures import require_format, save_figure
-from qubo_prune.report.theme import LEFT, MARKERS, Theme, drawing, grid
+from qubo_prune.report.theme import LEFT, Theme, drawing, grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ def _draw_numbers(axes: Axes, rows: Sequence[Row], names: Sequence[str], theme: 
             [place],
             [scale * row.metric.value],
             yerr=[scale * (row.metric.standard_error or 0.0)],
-            fmt=MARKERS[place % len(MARKERS)],
+            fmt=theme.marker(place),
             capsize=3,
             color=theme.colour(place),
         )

@@ -13,7 +13,6 @@ from qubo_prune.core.text import plural, printable
 from qubo_prune.report.figures import require_format, save_figure
 from qubo_prune.report.theme import (
     LEFT,
-    MARKERS,
     Theme,
     drawing,
     few_ticks,
@@ -97,7 +96,7 @@ def _mark_of(number: int, theme: Theme) -> Line2D:
     """Return what stands in the legend for those whom one proposed."""
     from matplotlib.lines import Line2D
 
-    marker = MARKERS[number % len(MARKERS)]
+    marker = theme.marker(number)
     return Line2D([], [], linestyle="none", marker=marker, markersize=5, color=theme.colour(number))
 
 
@@ -121,7 +120,7 @@ def _draw_against(selection: Selection, axes: Axes, what: str, label: str, theme
             [getattr(each, what) for each in group],
             [each.objective for each in group],
             yerr=_errors([each.standard_error for each in group]),
-            fmt=MARKERS[number % len(MARKERS)],
+            fmt=theme.marker(number),
             markersize=4,
             elinewidth=0.8,
             color=theme.colour(number),

@@ -23,7 +23,6 @@ __all__ = [
     "HEAT",
     "LEFT",
     "LIGHT",
-    "MARKERS",
     "Theme",
     "drawing",
     "few_ticks",
@@ -33,8 +32,7 @@ __all__ = [
     "scaled_ticks",
 ]
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Whoever cannot tell colours apart tells these."""
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 DASHES = ("-", "--", ":", "-.")
 
@@ -75,6 +73,15 @@ class Theme:
     def colour(self, number: int) -> str:
         """Return the colour of a series."""
         return self.colours[number % len(self.colours)]
+
+    def marker(self, number: int) -> str:
+        """Return the mark of a series, for whom colours do not tell apart; where colours come
+        again, it is another one.
+
+        >>> LIGHT.marker(0), LIGHT.marker(7), LIGHT.colour(0) == LIGHT.colour(7)
+        ('o', 's', True)
+        """
+        return _MARKERS[(number + number // len(self.colours)) % len(_MARKERS)]
 
 
 LIGHT = Theme(
