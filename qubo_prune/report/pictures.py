@@ -39,10 +39,11 @@ def saved_figure(saved: Saved, *, dark: bool = False) -> Figure:
     """
     draw = _DRAWN.get(saved.what)
     if draw is None:
+        what = _NOT_DRAWN.get(saved.what, saved.what)
         raise InputError(
-            f"{saved.source} is {_NOT_DRAWN.get(saved.what, saved.what)}, which has no picture;"
-            " spectra, certificates, folders of sweep, selections, evaluations, Hessians and"
-            " results of a benchmark have one."
+            f"{saved.source} is {what}, which has no picture; name a spectrum, a certificate, a"
+            " folder of sweep, a selection, an evaluation, a Hessian or results of a benchmark,"
+            " which have one."
         )
     figure: Figure = draw(saved.content, dark=dark)
     return figure

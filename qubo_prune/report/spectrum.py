@@ -232,7 +232,7 @@ def _name_blocks(spectrum: Spectrum, axes: Axes, points: float) -> None:
     placed: list[int] = []
     # Those that most states remove come first; the rest as far as there is room.
     for block in sorted(np.flatnonzero(often).tolist(), key=lambda each: -often[each]):
-        if all(abs(block - other) * points >= 1.05 * size for other in placed):
+        if all(abs(block - other) * points >= 1.02 * size for other in placed):
             placed.append(block)
     placed.sort()
     above = axes.secondary_xaxis("top")

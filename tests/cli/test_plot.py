@@ -163,5 +163,5 @@ def test_show_says_what_has_a_picture(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "plot.svg"
     code, said, err = run("show", tmp_path / "h.grads.npy", "--plot", out)
     assert (code, said, err.count("\n")) == (2, "", 1)
-    assert "is a table of gradients, which has no picture; spectra, certificates, folders" in err
+    assert "is a table of gradients, which has no picture; name a spectrum, a certificate," in err
     assert not out.exists()

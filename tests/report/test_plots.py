@@ -20,12 +20,17 @@ from qubo_prune.bench.results import Run, TracePoint
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.stopping import StopReason
+from qubo_prune.hessians import diagnose
+from qubo_prune.pruning import Measurement
+from qubo_prune.pruning.selection import Candidate, Selection
 from qubo_prune.report import (
     convergence_figure,
+    diagnosis_figure,
     find_knee,
     plot_convergence,
     plot_spectrum,
     plot_sweep,
+    selection_figure,
     spectrum_figure,
     sweep_figure,
 )
@@ -161,7 +166,7 @@ def test_kinds_are_found_in_names_and_names_stand_above_what_is_removed() -> Non
 
 @pytest.mark.parametrize(
     ("num_blocks", "remove", "num_states"),
-    [(4, 1, 4), (4, 4, 1), (32, 6, 1), (32, 31, 12), (80, 2, 1000), (160, 1, 160)],
+    [(4, 1, 4), (4, 4, 1), (32, 6, 1), (32, 31, 12), (80, 2, 1000), (160, 1, 160), (220, 1, 99)],
 )
 def test_ticks_are_whole_numbers_and_texts_apart(
     num_blocks: int, remove: int, num_states: int
@@ -264,6 +269,11 @@ def test_unproven_spectra_are_hollow_and_counts_of_kinds_named(swept: list[Spect
     assert tick_texts(drawn_texts(figure), figure.axes[2], "x") == ["1 a", "1 a + 2 b"]
 
 
+def test_few_m_have_whole_numbers_too(swept: list[Spectrum]) -> None:
+    figure = sweep_figure(swept[:3])
+    assert tick_texts(drawn_texts(figure), figure.axes[2], "x") == ["1", "2", "3"]
+
+
 def test_a_sweep_of_one_or_none_is_drawn(swept: list[Spectrum]) -> None:
     figure = sweep_figure(swept[:1])
     assert overlaps(drawn_texts(figure), figure) == []
@@ -313,6 +323,73 @@ def test_many_problems_are_counted_and_runs_without_a_trace_refused(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+# Selections and Hessians
+
+
+def selection(num_proposers: int = 3) -> Selection:
+    rng = np.random.default_rng(0)
+    measured = [Measurement.of([k, k + 1], k + rng.uniform(0, 0.5, 8)) for k in range(num_proposers)]
+    return Selection(
+        removals=tuple(
+            dataclasses.replace(
+                Candidate.compared(each, measured[0], proposed_by=f"proposer-{k}"),
+                predicted=float(k),
+                energy=1e-5 * k,
+            )
+            for k, each in enumerate(measured)
+        ),
+        objective="loss",
+        baseline=2.0,
+        num_evaluations=num_proposers,
+        remove=2,
+        names=tuple(map(str, range(num_proposers + 1))),
+    )
+
+
+def test_a_selection_shows_who_proposed_what_came_of_it() -> None:
+    found = selection(9)
+    figure = selection_figure(found)
+    by_prediction, by_energy, _, blocks = figure.axes
+    for axes, expected in (
+        (by_prediction, [each.predicted for each in found]),
+        (by_energy, [each.energy for each in found]),
+    ):
+        drawn = [bar.lines for bar in axes.containers]
+        assert [line.get_xdata()[0] for line, *_ in drawn] == expected
+        assert [line.get_ydata()[0] for line, *_ in drawn] == [each.objective for each in found]
+        for (_, _, (bar,)), each in zip(drawn, found, strict=True):
+            ((low, high),) = (segment[:, 1] for segment in bar.get_segments())
+            assert (high - low) / 2 == pytest.approx(each.standard_error)
+        looks = {(line.get_color(), line.get_marker()) for line, *_ in drawn}
+        assert len(looks) == 9  # more than there are colours
+    (legend,) = figure.legends
+    assert [each.get_text() for each in legend.get_texts()] == [f"proposer-{k}" for k in range(9)]
+    (image,) = blocks.images
+    assert np.array_equal(
+        np.asarray(image.get_array(), bool), [found.state(k) for k in range(len(found))]
+    )
+    texts = drawn_texts(figure)
+    assert all(text.isdecimal() for text in tick_texts(texts, blocks, "x"))
+    assert overlaps(texts, figure) == []
+
+
+def test_a_hessian_shows_its_correlations() -> None:
+    diagnosis = diagnose("llama-32-block")
+    figure = diagnosis_figure(diagnosis, dark=True)
+    correlations = figure.axes[0]
+    (image,) = correlations.images
+    shown = np.ma.filled(image.get_array(), np.nan)  # type: ignore[no-untyped-call]
+    off = ~np.eye(32, dtype=bool)
+    assert np.array_equal(shown[off], diagnosis.correlations[off])
+    assert np.isnan(np.diag(shown)).all()
+    low, high = image.get_clim()
+    assert low == -high  # nothing is in the middle
+    texts = drawn_texts(figure)
+    for which in "xy":
+        assert all(text.isdecimal() for text in tick_texts(texts, correlations, which))
+    assert overlaps(texts, figure) == []
+
+
 # All of them
 
 
@@ -359,6 +436,7 @@ def test_everything_stands_out_against_the_background(dark: bool, swept: list[Sp
         spectrum_figure(partly(spectrum(), 2), dark=dark),
         sweep_figure(swept, dark=dark),
         convergence_figure(runs(), dark=dark),
+        selection_figure(selection(), dark=dark),
     ):
         assert to_rgb(figure.get_facecolor()) == to_rgb(theme.background)
         for text, _ in drawn_texts(figure):
