@@ -144,14 +144,15 @@ def test_a_selection_keeps_errors_ties_and_who_proposed(tmp_path: Path) -> None:
     for k, row in enumerate(rows):
         cells = dict(zip(head, row, strict=True))
         each = selection[k]
-        assert cells["loss"] == ("never" if math.isinf(each.objective) else repr(each.objective))
+        assert cells["loss"] == ("diverged" if math.isinf(each.objective) else repr(each.objective))
         assert cells["proposed by"] == each.proposed_by
         assert cells["tied"] == ("yes" if each.tied_with_best else "no")
     assert len(parsed.files["s-against-predicted"]) == 3, (
         "what diverged or was not predicted is not drawn"
     )
     assert "2 removals without both numbers not drawn" in text
-    assert [row[0] for row in parsed.files["s-singles"][1:]] == ["0", "1", "2", "3"]
+    assert [row[2] for row in parsed.files["s-singles"][1:]] == ["0.9", "0.2", "diverged", "0.3"]
+    assert "never" not in str(parsed.cells), "that is a word for times"
     assert cut_rows(text, "s-removal-map") == [{1, 3}, {1, 5}, {0, 2}, {2, 4}]
     bars = text[text.index('id="s-best"') :].partition("</figure>")[0]
     assert bars.count('class="level') == 2
@@ -248,6 +249,7 @@ def test_everything_is_one_page_without_a_network(tmp_path: Path) -> None:
     assert {"summary", "compressed", "swept", "spectrum-2", "benchmark", "leaders", "runs"} <= set(
         identifiers
     )
+    assert text.count('<dl class="answers">') == len(paths), "each file is answered"
     assert page.series == ("branch-and-bound", "tabu", "annealing", "naive", "gurobi", "cheat")
     assert len(text.encode()) < LARGEST_PAGE
     addresses = [at.get("href") or at.get("src") or "" for _, at in parsed.tags]

@@ -82,7 +82,8 @@ def of_spectrum(spectrum: Spectrum, blocks: Blocks, source: str) -> Answer:
         return Answer(asked, "No state was found.", "", "", spectrum.advice)
     energies = spectrum.energies
     ties = int((energies == energies[0]).sum())
-    tied = f", as {plural(ties - 1, 'other')} do" if ties > 1 else ""
+    verb = "do" if ties > 2 else "does"
+    tied = f", as {plural(ties - 1, 'other')} {verb}" if ties > 1 else ""
     share = blocks.share(spectrum.removed(0))
     saves = "" if share is None else f"; that saves {share:.1%} of the parameters of all blocks"
     answer = (
@@ -135,7 +136,7 @@ def _gap(spectrum: Spectrum) -> str:
     bound = spectrum.lower_bound
     if not spectrum.num_proven:
         if math.isfinite(bound):
-            room = float(energies[0] - bound)
+            room = max(0.0, float(energies[0] - bound))
             told.append(
                 f"No state lies below {bound:.9g}, so at most {room:.3g}"
                 f"{_percent(room, energies[0])} could still be won."

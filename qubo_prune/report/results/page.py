@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_blocks, plural, printable
+from qubo_prune.pruning.pipeline.folder import EVALUATION, SELECTION, SPECTRUM
 from qubo_prune.report.benchmark.page import LARGEST_PAGE, SECTIONS, benchmark_page
 from qubo_prune.report.html import Figure, Page, Section, description_list
 from qubo_prune.report.results import answers
@@ -32,11 +33,9 @@ if TYPE_CHECKING:
     from qubo_prune.bench.results import Results
     from qubo_prune.core.spectrum.spectrum import Spectrum
     from qubo_prune.hessians.diagnostics import Diagnosis
-    from qubo_prune.pruning.evaluation.evaluation import Evaluation
     from qubo_prune.pruning.pipeline.folder import CompressedFolder
     from qubo_prune.pruning.selection import Selection
     from qubo_prune.solving.proof.certificate import Certificate
-    from qubo_prune.solving.sweeps import Sweep
 
 __all__ = ["answers_of", "results_page"]
 
@@ -74,11 +73,10 @@ def results_page(saved: Sequence[Saved], title: str | None = None) -> Page:
     _require_something(saved)
     title = printable(title or ", ".join(_short(each.source) for each in saved))
     results = _results(saved)
-    others = [each for each in saved if each.what != "benchmark"]
-    if results is not None and not others:
+    if all(each.what == "benchmark" for each in saved) and results is not None:
         return benchmark_page(results, title)
     for detail in DETAILS:
-        page = _page(others, title, detail)
+        page = _page(saved, title, detail)
         if len(page.to_html().encode()) <= (LARGEST_PAGE if results is None else LARGEST_PAGE / 2):
             break
     if results is None:
@@ -125,7 +123,8 @@ def _results(saved: Sequence[Saved]) -> Results | None:
 
 
 def _page(saved: Sequence[Saved], title: str, detail: Detail) -> Page:
-    parts = _named([part for each in saved for part in _parts(each)])
+    others = [each for each in saved if each.what != "benchmark"]
+    parts = _named([part for each in others for part in _parts(each)])
     hessians = [
         cast("Diagnosis", each.saved.content) for each in parts if each.saved.what == "Hessian"
     ]
@@ -153,13 +152,13 @@ def _parts(saved: Saved) -> Iterator[Saved]:
     if saved.what != "compression":
         return
     folder = cast("CompressedFolder", saved.content)
-    inner = {"evaluation": folder.evaluation, "selection": folder.selection}
-    names = {"evaluation": "05-evaluation.json", "selection": "03-selection.json"}
-    for what, content in inner.items():
+    for name, what, content in (
+        (EVALUATION, "evaluation", folder.evaluation),
+        (SELECTION, "selection", folder.selection),
+        (SPECTRUM, "spectrum", folder.spectrum),
+    ):
         if content is not None:
-            yield Saved(str(folder.path / names[what]), what, content)
-    if folder.spectrum is not None:
-        yield Saved(str(folder.path / "02-spectrum.json"), "spectrum", folder.spectrum)
+            yield Saved(str(folder.path / name), what, content)
     if folder.hessian is not None:
         yield read_saved(folder.hessian)
 
@@ -201,6 +200,7 @@ _WORDS = {
     "checkpoint": ("checkpoint", "checkpoints"),
     "compression": ("compression", "compressions"),
     "Hessian": ("Hessian", "Hessians"),
+    "benchmark": ("benchmark", "benchmarks"),
 }
 
 
@@ -237,56 +237,50 @@ def answers_of(saved: Sequence[Saved]) -> list[tuple[Saved, Answer]]:
 
 
 def _answer(saved: Saved, hessians: Sequence[Diagnosis]) -> Answer:
-    content = saved.content
+    content: Any = saved.content
+    source = saved.source
     match saved.what:
         case "spectrum":
-            spectrum = cast("Spectrum", content)
-            blocks = _blocks_of(spectrum).known_from(hessians)
-            return answers.of_spectrum(spectrum, blocks, saved.source)
+            return answers.of_spectrum(content, _blocks_of(content).known_from(hessians), source)
         case "certificate":
-            certificate = cast("Certificate", content)
-            blocks = _blocks_stated(certificate).known_from(hessians)
-            return answers.of_certificate(certificate, blocks, saved.source)
+            blocks = _blocks_stated(content).known_from(hessians)
+            return answers.of_certificate(content, blocks, source)
         case "sweep":
-            return answers.of_sweep(cast("Sweep", content))
+            return answers.of_sweep(content)
         case "selection":
-            return answers.of_selection(cast("Selection", content), saved.source)
+            return answers.of_selection(content, source)
         case "evaluation":
-            return answers.of_evaluation(cast("Evaluation", content))
+            return answers.of_evaluation(content)
         case "checkpoint":
-            return answers.of_checkpoint(cast("CheckpointFacts", content))
+            return answers.of_checkpoint(content)
         case "compression":
-            return answers.of_compression(cast("CompressedFolder", content))
-        case "Hessian":
-            return answers.of_hessian(cast("Diagnosis", content), saved.source)
+            return answers.of_compression(content)
         case "benchmark":
-            return answers.of_benchmark(cast("Results", content))
-        case what:
-            raise InputError(f"{saved.source} is of the kind {what}, which says nothing by itself.")
+            return answers.of_benchmark(content)
+        case _:
+            return answers.of_hessian(content, source)
 
 
 def _body(saved: Saved, place: Place) -> str:
-    content = saved.content
+    content: Any = saved.content
     match saved.what:
         case "spectrum":
-            spectrum = cast("Spectrum", content)
-            return spectrum_body(spectrum, place.blocks(_blocks_of(spectrum)), place)
+            return spectrum_body(content, place.blocks(_blocks_of(content)), place)
         case "certificate":
-            return _certificate(cast("Certificate", content), place)
+            return _certificate(content, place)
         case "sweep":
-            spectra = list(cast("Sweep", content).values())
+            spectra = list(content.values())
             return sweep_body(spectra, place.blocks(_blocks_of(spectra[0])), place)
         case "selection":
-            selection = cast("Selection", content)
-            return selection_body(selection, place.blocks(_blocks_of(selection)), place)
+            return selection_body(content, place.blocks(_blocks_of(content)), place)
         case "evaluation":
-            return evaluation_body(cast("Evaluation", content), place)
+            return evaluation_body(content, place)
         case "checkpoint":
-            return _checkpoint(cast("CheckpointFacts", content), place)
+            return _checkpoint(content, place)
         case "compression":
-            return compression_body(cast("CompressedFolder", content), place)
+            return compression_body(content, place)
         case _:
-            return hessian_body(cast("Diagnosis", content), place)
+            return hessian_body(content, place)
 
 
 def _blocks_of(found: Spectrum | Selection) -> Blocks:
