@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qubo_prune import Problem, Spectrum, solve
+from qubo_prune import Problem, Spectrum, solve, sweep
 from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.stopping import StopReason
 from qubo_prune.hessians.diagnostics import diagnose
-from qubo_prune.report import read_saved, results_page
+from qubo_prune.report import find_knee, read_saved, results_page
 from qubo_prune.report.benchmark.page import LARGEST_PAGE, SECTIONS
 from qubo_prune.report.results.page import answers_of
 from qubo_prune.report.saved import Saved
@@ -132,7 +132,27 @@ def test_a_sweep_says_what_each_block_costs(tmp_path: Path) -> None:
     assert [float(row[1]) for row in parsed.files["swept-step"][1:]] == np.diff(energies).tolist()
     assert [row[0] for row in parsed.files["swept-table"][1:]] == ["1", "2", "3", "4"]
     assert cut_rows(text, "swept-lowest-removals") == [set(each.removed(0)) for each in spectra]
+    told = answer_of(read_saved(folder).content, "sweep")
+    assert (
+        told["answer"] == "The lowest energy goes from 1.5 without 1 to 18 without 4 of 6 blocks."
+    )
+    assert told["gap"].startswith("No number of blocks stands out"), "of four numbers none can"
     assert "3 of 3 times the larger removal contains the smaller one" in text
+
+
+def test_a_sweep_says_where_removal_starts_to_hurt() -> None:
+    problem = Problem(np.diag([1.0, 1.0, 1.0, 1.0, 5.0, 5.0]), 1)
+    swept = sweep(problem, range(1, 7), num_states=1)
+    knee = find_knee(range(1, 7), [float(each.energies[0]) for each in swept.values()])
+    assert knee is not None
+    told = answer_of(swept, "sweep")["gap"]
+    assert told == (
+        "Removal starts to hurt at M = 4: up to there a block costs 1 on average, from there on 5."
+    )
+    text = results_page([Saved("s", "sweep", swept)]).to_html()
+    figure = text[text.index('id="s-lowest-energy"') :].partition("</figure>")[0]
+    assert figure.count('class="guide"') == 1
+    assert "The line at M = 4 says where removal starts to hurt" in figure
 
 
 def test_a_selection_keeps_errors_ties_and_who_proposed(tmp_path: Path) -> None:
