@@ -86,8 +86,22 @@ def test_a_hessian_on_the_page_knows_the_parameters_and_kinds_of_a_spectrum(tmp_
     assert parsed.files["low-states"][0][-2:] == ["parameters", "share %"]
     assert parsed.files["low-states"][1][-2:] == ["600", "50.0"]
     assert "600 parameters, 50.0% of those of all blocks" in page_of(hessian, spectrum)
-    other = saved_files.write_spectrum(tmp_path / "other.json", names=("=a", *"bcdef"))
-    assert "share %" not in Parsed(page_of(other, hessian)).files["other-states"][0]
+    solve(Problem(saved_files.MATRIX + 1, 2, names=saved_files.NAMES)).save(tmp_path / "other.json")
+    other = Parsed(page_of(tmp_path / "other.json", hessian)).files["other-states"][0]
+    assert "share %" not in other, "its names are those of the Hessian, but it is of another one"
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    made = [saved_files.write_compressed(folder / "made") for folder in folders]
+    page = results_page([read_saved(each) for each in made])
+    titles = [each.title for each in page.sections]
+    assert len(titles) == len(set(titles)) == 11
+    assert f"Hessian {made[1] / '01-hessian.npy'}" in titles
+    assert page.sections[5].title == f"Hessian {made[0] / '01-hessian.npy'}"
+    assert f"<h3>{made[0]}</h3>" in page.sections[0].body
 
 
 def test_a_hessian_is_shown_with_its_correlations_and_warnings(tmp_path: Path) -> None:

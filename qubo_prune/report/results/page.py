@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.text import format_blocks, plural, printable
 from qubo_prune.pruning.pipeline.folder import EVALUATION, SELECTION, SPECTRUM
 from qubo_prune.report.benchmark.page import LARGEST_PAGE, SECTIONS, benchmark_page
@@ -125,13 +126,12 @@ def _results(saved: Sequence[Saved]) -> Results | None:
 def _page(saved: Sequence[Saved], title: str, detail: Detail) -> Page:
     others = [each for each in saved if each.what != "benchmark"]
     parts = _named([part for each in others for part in _parts(each)])
-    hessians = [
-        cast("Diagnosis", each.saved.content) for each in parts if each.saved.what == "Hessian"
-    ]
+    hessians = _by_hash([part.saved for part in parts])
+    labels = _labels([part.saved.source for part in parts] + [each.source for each in saved])
     sections = [
         Section(
             part.identifier,
-            f"{_TITLES[part.saved.what]} {_short(part.saved.source)}",
+            f"{_TITLES[part.saved.what]} {labels[part.saved.source]}",
             _body(part.saved, Place(part.saved.source, part.identifier, detail, hessians)),
         )
         for part in parts
@@ -142,7 +142,7 @@ def _page(saved: Sequence[Saved], title: str, detail: Detail) -> Page:
         f"{listed} of qubo-prune: what was asked, what the answer is, how sure it is, and all"
         " figures."
     )
-    first = Section("summary", "Summary", "".join(_summary(each, hessians) for each in saved))
+    first = Section("summary", "Summary", _summary(saved, labels, hessians))
     return Page(title, summary, (first, *sections))
 
 
@@ -204,18 +204,38 @@ _WORDS = {
 }
 
 
+def _labels(sources: Sequence[str]) -> dict[str, str]:
+    """Return what files are called: by their names alone where these tell them apart."""
+    short = {source: _short(source) for source in sources}
+    counts = Counter(short.values())
+    return {
+        source: name if counts[name] == 1 else printable(source) for source, name in short.items()
+    }
+
+
+def _by_hash(saved: Sequence[Saved]) -> dict[str, Diagnosis]:
+    """Return the Hessians among some files, by the hash that files made with them name."""
+    found = [cast("Diagnosis", each.content) for each in saved if each.what == "Hessian"]
+    return {Problem(each.file.hessian, 0, symmetrize=True).hessian_sha256: each for each in found}
+
+
 def _short(source: str) -> str:
     """Return the name of a file or folder without where it lies."""
     return printable(source.rstrip("/").rpartition("/")[2] or source)
 
 
-def _summary(saved: Saved, hessians: Sequence[Diagnosis]) -> str:
-    answer = _answer(saved, hessians)
-    told = "".join(
-        f"<dt>{escape(name)}<dd>{_with_code(printable(text))}"
-        for name, text in answer.told().items()
-    )
-    return f'<h3>{escape(_short(saved.source))}</h3><dl class="answers">{told}</dl>'
+def _summary(
+    saved: Sequence[Saved], labels: Mapping[str, str], hessians: Mapping[str, Diagnosis]
+) -> str:
+    """Return the answers of all files."""
+    parts = []
+    for each in saved:
+        told = "".join(
+            f"<dt>{escape(name)}<dd>{_with_code(printable(text))}"
+            for name, text in _answer(each, hessians).told().items()
+        )
+        parts.append(f'<h3>{escape(labels[each.source])}</h3><dl class="answers">{told}</dl>')
+    return "".join(parts)
 
 
 def _with_code(text: str) -> str:
@@ -232,18 +252,18 @@ def answers_of(saved: Sequence[Saved]) -> list[tuple[Saved, Answer]]:
         If a file says nothing by itself.
     """
     _require_something(saved)
-    hessians = [cast("Diagnosis", each.content) for each in saved if each.what == "Hessian"]
+    hessians = _by_hash(saved)
     return [(each, _answer(each, hessians)) for each in saved]
 
 
-def _answer(saved: Saved, hessians: Sequence[Diagnosis]) -> Answer:
+def _answer(saved: Saved, hessians: Mapping[str, Diagnosis]) -> Answer:
     content: Any = saved.content
     source = saved.source
     match saved.what:
         case "spectrum":
-            return answers.of_spectrum(content, _blocks_of(content).known_from(hessians), source)
+            return answers.of_spectrum(content, _blocks_of(content, hessians), source)
         case "certificate":
-            blocks = _blocks_stated(content).known_from(hessians)
+            blocks = _blocks_stated(content, hessians)
             return answers.of_certificate(content, blocks, source)
         case "sweep":
             return answers.of_sweep(content)
@@ -265,14 +285,14 @@ def _body(saved: Saved, place: Place) -> str:
     content: Any = saved.content
     match saved.what:
         case "spectrum":
-            return spectrum_body(content, place.blocks(_blocks_of(content)), place)
+            return spectrum_body(content, _blocks_of(content, place.hessians), place)
         case "certificate":
             return _certificate(content, place)
         case "sweep":
             spectra = list(content.values())
-            return sweep_body(spectra, place.blocks(_blocks_of(spectra[0])), place)
+            return sweep_body(spectra, _blocks_of(spectra[0], place.hessians), place)
         case "selection":
-            return selection_body(content, place.blocks(_blocks_of(content)), place)
+            return selection_body(content, _blocks_of(content, place.hessians), place)
         case "evaluation":
             return evaluation_body(content, place)
         case "checkpoint":
@@ -283,13 +303,15 @@ def _body(saved: Saved, place: Place) -> str:
             return hessian_body(content, place)
 
 
-def _blocks_of(found: Spectrum | Selection) -> Blocks:
-    return Blocks(found.names, counts=found.parameter_counts)
+def _blocks_of(found: Spectrum | Selection, hessians: Mapping[str, Diagnosis]) -> Blocks:
+    """Return the blocks of a file, with what the Hessian that it was made with says of them."""
+    blocks = Blocks(found.names, counts=found.parameter_counts)
+    return blocks.known_from(hessians.get(found.hessian_sha256 or ""))
 
 
-def _blocks_stated(certificate: Certificate) -> Blocks:
-    spectrum = certificate.spectrum
-    return Blocks(spectrum.names, certificate.statement.kinds, spectrum.parameter_counts)
+def _blocks_stated(certificate: Certificate, hessians: Mapping[str, Diagnosis]) -> Blocks:
+    blocks = _blocks_of(certificate.spectrum, hessians)
+    return replace(blocks, kinds=certificate.statement.kinds or blocks.kinds)
 
 
 def _certificate(certificate: Certificate, place: Place) -> str:
@@ -307,7 +329,7 @@ def _certificate(certificate: Certificate, place: Place) -> str:
     shown = {name: printable(value) for name, value in facts.items()}
     return (
         f"<h3>What was stated</h3>{description_list(shown)}"
-        f"{spectrum_body(certificate.spectrum, place.blocks(_blocks_stated(certificate)), place)}"
+        f"{spectrum_body(certificate.spectrum, _blocks_stated(certificate, place.hessians), place)}"
     )
 
 
