@@ -189,6 +189,12 @@ class Plot:
         ends = f"M{_number(_LEFT)},{at}H{_number(_WIDTH - _RIGHT)}"
         self._parts.append(f'<path class="guide" d="{ends}"/>')
 
+    def upright(self, x: float) -> None:
+        """Draw a line at a place, from top to bottom."""
+        at = self._across(x)
+        ends = f"M{at},{_number(_TOP)}V{_number(_HEIGHT - _BOTTOM)}"
+        self._parts.append(f'<path class="guide" d="{ends}"/>')
+
     def diagonal(self) -> None:
         """Draw where both axes are equal."""
         low, high = max(self.x.low, self.y.low), min(self.x.high, self.y.high)

@@ -19,7 +19,7 @@ Cell = str | float | int | None
 _DIGITS = 4
 
 
-def format_cell(cell: Cell, digits: int = _DIGITS) -> str:
+def format_cell(cell: Cell, digits: int = _DIGITS, infinite: str = "never") -> str:
     """Return a cell as a page has it; nothing for what is not known.
 
     Examples
@@ -31,7 +31,7 @@ def format_cell(cell: Cell, digits: int = _DIGITS) -> str:
         return ""
     if isinstance(cell, float):
         if math.isinf(cell):
-            return "never"
+            return infinite
         return "" if math.isnan(cell) else f"{cell:.{digits}g}"
     return str(cell)
 
@@ -56,6 +56,8 @@ class Table:
         How many digits numbers of a column have on the page, where 4 are not enough.
     exact : bool
         Whether the CSV has all digits; else it has those of the page.
+    infinite : str
+        What an infinite number is called: ``never`` of times, ``diverged`` of losses.
     """
 
     columns: tuple[str, ...]
@@ -65,6 +67,7 @@ class Table:
     about: dict[str, str] = field(default_factory=dict)
     digits: dict[str, int] = field(default_factory=dict)
     exact: bool = False
+    infinite: str = "never"
 
     def to_csv(self) -> str:
         """Return it as comma-separated values.
@@ -73,20 +76,23 @@ class Table:
         """
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(map(_harmless, self.columns))
+        writer.writerow(map(harmless, self.columns))
         writer.writerows([self._plain(cell) for cell in row] for row in self.rows)
         return stream.getvalue()
 
     def _plain(self, cell: Cell) -> str:
         if self.exact and isinstance(cell, float) and math.isfinite(cell):
             return repr(float(cell))
-        return _harmless(cell)
+        text = format_cell(cell, infinite=self.infinite)
+        return harmless(text) if isinstance(cell, str) else text
 
     def to_json(self) -> list[list[str | float | int | None]]:
         """Return the rows as JSON has them: exact numbers, an infinite one as the page says it."""
         return [
             [
-                format_cell(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
+                format_cell(cell, infinite=self.infinite)
+                if isinstance(cell, float) and not math.isfinite(cell)
+                else cell
                 for cell in row
             ]
             for row in self.rows
@@ -157,12 +163,8 @@ class Table:
         if hint := self.hints.get((row, column)):
             attributes += f' title="{escape(hint)}"'
         digits = self.digits.get(self.columns[column], _DIGITS)
-        return f"<td{attributes}>{escape(format_cell(self.rows[row][column], digits))}"
-
-
-def _harmless(cell: Cell) -> str:
-    text = format_cell(cell)
-    return harmless(text) if isinstance(cell, str) else text
+        text = format_cell(self.rows[row][column], digits, self.infinite)
+        return f"<td{attributes}>{escape(text)}"
 
 
 def link_to_csv(table: Table, name: str) -> str:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qubo_prune import Problem, Spectrum, solve
+from qubo_prune import Problem, Spectrum, solve, sweep
 from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.stopping import StopReason
 from qubo_prune.hessians.diagnostics import diagnose
-from qubo_prune.report import read_saved, results_page
+from qubo_prune.report import find_knee, read_saved, results_page
 from qubo_prune.report.benchmark.page import LARGEST_PAGE, SECTIONS
 from qubo_prune.report.results.page import answers_of
 from qubo_prune.report.saved import Saved
@@ -86,8 +86,22 @@ def test_a_hessian_on_the_page_knows_the_parameters_and_kinds_of_a_spectrum(tmp_
     assert parsed.files["low-states"][0][-2:] == ["parameters", "share %"]
     assert parsed.files["low-states"][1][-2:] == ["600", "50.0"]
     assert "600 parameters, 50.0% of those of all blocks" in page_of(hessian, spectrum)
-    other = saved_files.write_spectrum(tmp_path / "other.json", names=("=a", *"bcdef"))
-    assert "share %" not in Parsed(page_of(other, hessian)).files["other-states"][0]
+    solve(Problem(saved_files.MATRIX + 1, 2, names=saved_files.NAMES)).save(tmp_path / "other.json")
+    other = Parsed(page_of(tmp_path / "other.json", hessian)).files["other-states"][0]
+    assert "share %" not in other, "its names are those of the Hessian, but it is of another one"
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    made = [saved_files.write_compressed(folder / "made") for folder in folders]
+    page = results_page([read_saved(each) for each in made])
+    titles = [each.title for each in page.sections]
+    assert len(titles) == len(set(titles)) == 11
+    assert f"Hessian {made[1] / '01-hessian.npy'}" in titles
+    assert page.sections[5].title == f"Hessian {made[0] / '01-hessian.npy'}"
+    assert f"<h3>{made[0]}</h3>" in page.sections[0].body
 
 
 def test_a_hessian_is_shown_with_its_correlations_and_warnings(tmp_path: Path) -> None:
@@ -132,7 +146,27 @@ def test_a_sweep_says_what_each_block_costs(tmp_path: Path) -> None:
     assert [float(row[1]) for row in parsed.files["swept-step"][1:]] == np.diff(energies).tolist()
     assert [row[0] for row in parsed.files["swept-table"][1:]] == ["1", "2", "3", "4"]
     assert cut_rows(text, "swept-lowest-removals") == [set(each.removed(0)) for each in spectra]
+    told = answer_of(read_saved(folder).content, "sweep")
+    assert (
+        told["answer"] == "The lowest energy goes from 1.5 without 1 to 18 without 4 of 6 blocks."
+    )
+    assert told["gap"].startswith("No number of blocks stands out"), "of four numbers none can"
     assert "3 of 3 times the larger removal contains the smaller one" in text
+
+
+def test_a_sweep_says_where_removal_starts_to_hurt() -> None:
+    problem = Problem(np.diag([1.0, 1.0, 1.0, 1.0, 5.0, 5.0]), 1)
+    swept = sweep(problem, range(1, 7), num_states=1)
+    knee = find_knee(range(1, 7), [float(each.energies[0]) for each in swept.values()])
+    assert knee is not None
+    told = answer_of(swept, "sweep")["gap"]
+    assert told == (
+        "Removal starts to hurt at M = 4: up to there a block costs 1 on average, from there on 5."
+    )
+    text = results_page([Saved("s", "sweep", swept)]).to_html()
+    figure = text[text.index('id="s-lowest-energy"') :].partition("</figure>")[0]
+    assert figure.count('class="guide"') == 1
+    assert "The line at M = 4 says where removal starts to hurt" in figure
 
 
 def test_a_selection_keeps_errors_ties_and_who_proposed(tmp_path: Path) -> None:
@@ -144,14 +178,15 @@ def test_a_selection_keeps_errors_ties_and_who_proposed(tmp_path: Path) -> None:
     for k, row in enumerate(rows):
         cells = dict(zip(head, row, strict=True))
         each = selection[k]
-        assert cells["loss"] == ("never" if math.isinf(each.objective) else repr(each.objective))
+        assert cells["loss"] == ("diverged" if math.isinf(each.objective) else repr(each.objective))
         assert cells["proposed by"] == each.proposed_by
         assert cells["tied"] == ("yes" if each.tied_with_best else "no")
     assert len(parsed.files["s-against-predicted"]) == 3, (
         "what diverged or was not predicted is not drawn"
     )
     assert "2 removals without both numbers not drawn" in text
-    assert [row[0] for row in parsed.files["s-singles"][1:]] == ["0", "1", "2", "3"]
+    assert [row[2] for row in parsed.files["s-singles"][1:]] == ["0.9", "0.2", "diverged", "0.3"]
+    assert "never" not in str(parsed.cells), "that is a word for times"
     assert cut_rows(text, "s-removal-map") == [{1, 3}, {1, 5}, {0, 2}, {2, 4}]
     bars = text[text.index('id="s-best"') :].partition("</figure>")[0]
     assert bars.count('class="level') == 2
@@ -248,6 +283,7 @@ def test_everything_is_one_page_without_a_network(tmp_path: Path) -> None:
     assert {"summary", "compressed", "swept", "spectrum-2", "benchmark", "leaders", "runs"} <= set(
         identifiers
     )
+    assert text.count('<dl class="answers">') == len(paths), "each file is answered"
     assert page.series == ("branch-and-bound", "tabu", "annealing", "naive", "gurobi", "cheat")
     assert len(text.encode()) < LARGEST_PAGE
     addresses = [at.get("href") or at.get("src") or "" for _, at in parsed.tags]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.errors import InputError
@@ -147,11 +147,18 @@ def notebook_table(spectrum: SpectrumView, max_rows: int) -> str:
     )
 
 
-def removal(spectrum: SpectrumView) -> str:
+class _Asked(Protocol):
+    """Whatever says how many blocks were to be removed."""
+
+    @property
+    def remove(self) -> int | dict[str, int]: ...
+
+
+def removal(asked: _Asked) -> str:
     """Return what was asked to be removed, as ``8`` or ``2 attention + 3 mlp``."""
-    if isinstance(spectrum.remove, int):
-        return str(spectrum.remove)
-    return " + ".join(f"{count} {kind}" for kind, count in spectrum.remove.items()) or "0"
+    if isinstance(asked.remove, int):
+        return str(asked.remove)
+    return " + ".join(f"{count} {kind}" for kind, count in asked.remove.items()) or "0"
 
 
 def _rows(spectrum: SpectrumView, max_rows: int, names: bool) -> list[tuple[str, ...]]:

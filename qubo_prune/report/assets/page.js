@@ -23,7 +23,7 @@ function remember(name, value) {
 // Numbers first, ascending; then words; then what is not known, whichever way the order goes.
 function compare(a, b, descending) {
   if (a === "" || b === "") return (a === "") - (b === "");
-  const [x, y] = [a, b].map((text) => (text === "never" ? Infinity : Number(text)));
+  const [x, y] = [a, b].map((text) => (text === "never" || text === "diverged" ? Infinity : Number(text)));
   const order = Number.isNaN(x) || Number.isNaN(y)
     ? Number.isNaN(x) - Number.isNaN(y) || a.localeCompare(b, "en", { numeric: true })
     : x === y ? 0 : x - y;

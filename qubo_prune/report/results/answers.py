@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import shlex
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from qubo_prune.core.spectrum.status import Status
+from qubo_prune.core.spectrum.tables import removal
 from qubo_prune.core.stopping import StopReason
 from qubo_prune.core.text import format_blocks, format_count, plural
 from qubo_prune.report.results.blocks import Blocks
+from qubo_prune.report.results.sweep import knee_of
+from qubo_prune.report.svg import short
 
 if TYPE_CHECKING:
     from qubo_prune.backends.branch_and_bound.checkpoint import ProofCheckpointFacts
@@ -71,7 +73,7 @@ class Answer(NamedTuple):
 
 def of_spectrum(spectrum: Spectrum, blocks: Blocks, source: str) -> Answer:
     """Return what a spectrum says."""
-    what = _removal(spectrum.remove)
+    what = removal(spectrum)
     count = len(spectrum)
     lowest = "the state" if count == 1 else f"the {count:,} states"
     asked = (
@@ -82,7 +84,8 @@ def of_spectrum(spectrum: Spectrum, blocks: Blocks, source: str) -> Answer:
         return Answer(asked, "No state was found.", "", "", spectrum.advice)
     energies = spectrum.energies
     ties = int((energies == energies[0]).sum())
-    tied = f", as {plural(ties - 1, 'other')} do" if ties > 1 else ""
+    verb = "do" if ties > 2 else "does"
+    tied = f", as {plural(ties - 1, 'other')} {verb}" if ties > 1 else ""
     share = blocks.share(spectrum.removed(0))
     saves = "" if share is None else f"; that saves {share:.1%} of the parameters of all blocks"
     answer = (
@@ -92,12 +95,6 @@ def of_spectrum(spectrum: Spectrum, blocks: Blocks, source: str) -> Answer:
     return Answer(
         asked, answer, _proof(spectrum), _gap(spectrum), _after_energies(spectrum, source)
     )
-
-
-def _removal(remove: int | dict[str, int]) -> str:
-    if isinstance(remove, int):
-        return str(remove)
-    return " + ".join(f"{count} {kind}" for kind, count in remove.items()) or "0"
 
 
 def _proof(spectrum: Spectrum) -> str:
@@ -135,7 +132,7 @@ def _gap(spectrum: Spectrum) -> str:
     bound = spectrum.lower_bound
     if not spectrum.num_proven:
         if math.isfinite(bound):
-            room = float(energies[0] - bound)
+            room = max(0.0, float(energies[0] - bound))
             told.append(
                 f"No state lies below {bound:.9g}, so at most {room:.3g}"
                 f"{_percent(room, energies[0])} could still be won."
@@ -211,8 +208,8 @@ def of_sweep(sweep: Sweep) -> Answer:
         return Answer(asked, "No state was found.", "", "", "Give the sweep more time.")
     first, last = found[0], found[-1]
     answer = (
-        f"The lowest energy goes from {first.energies[0]:.4g} without {_removal(first.remove)} to"
-        f" {last.energies[0]:.4g} without {_removal(last.remove)} of {first.num_blocks} blocks."
+        f"The lowest energy goes from {first.energies[0]:.4g} without {removal(first)} to"
+        f" {last.energies[0]:.4g} without {removal(last)} of {first.num_blocks} blocks."
     )
     proven = sum(each.status is Status.PROVEN for each in found)
     proof = (
@@ -220,14 +217,13 @@ def of_sweep(sweep: Sweep) -> Answer:
         if proven == len(sweep)
         else f"{proven} of {len(sweep)} lists are proven to be complete; the table says which."
     )
-    steps = [
-        (float(b.energies[0] - a.energies[0]), _removal(a.remove), _removal(b.remove))
-        for a, b in pairwise(found)
-    ]
-    gap = ""
-    if steps:
-        largest, before, after = max(steps)
-        gap = f"The dearest step is from {before} to {after}: {largest:+.3g}."
+    gap = "No number of blocks stands out: each further one costs about as much as the others."
+    knee = knee_of(found)
+    if knee is not None:
+        gap = (
+            f"Removal starts to hurt at M = {knee.remove}: up to there a block costs"
+            f" {short(knee.before)} on average, from there on {short(knee.after)}."
+        )
     return Answer(
         asked,
         answer,
@@ -281,7 +277,7 @@ def of_selection(selection: Selection, source: str) -> Answer:
     choosing = selection.samples.get("choosing")
     on = f" on {plural(choosing, 'sample')}" if isinstance(choosing, int) else ""
     asked = (
-        f"Which {_removal(selection.remove)} of {selection.num_blocks} blocks the model misses"
+        f"Which {removal(selection)} of {selection.num_blocks} blocks the model misses"
         f" least: {plural(selection.num_evaluations, 'measurement')} of the"
         f" {_OBJECTIVES.get(selection.objective, selection.objective)}{on}."
     )

@@ -48,13 +48,12 @@ class Blocks:
         counts = diagnosis.file.metadata.get("parameter_counts")
         return cls(diagnosis.names, diagnosis.file.kinds, None if counts is None else tuple(counts))
 
-    def known_from(self, hessians: Sequence[Diagnosis]) -> Blocks:
-        """Return these blocks with what the first Hessian that has the same names says of them."""
-        for each in hessians:
-            found = Blocks.of(each)
-            if self._are_named and found.names == self.names:
-                return Blocks(self.names, self.kinds or found.kinds, self.counts or found.counts)
-        return self
+    def known_from(self, hessian: Diagnosis | None) -> Blocks:
+        """Return these blocks with what their Hessian, if it is known, says of them."""
+        if hessian is None:
+            return self
+        found = Blocks.of(hessian)
+        return Blocks(self.names, self.kinds or found.kinds, self.counts or found.counts)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -64,10 +63,6 @@ class Blocks:
         """Whether the names say more than the numbers, as ``layers.3`` does not."""
         prefixes = {name.removesuffix(str(block)) for block, name in enumerate(self.names)}
         return len(prefixes) > 1 or prefixes == set(self.names)
-
-    @property
-    def _are_named(self) -> bool:
-        return self.names != tuple(map(str, range(len(self.names))))
 
     def named(self, removed: Sequence[int]) -> str:
         """Return the names of some blocks."""

@@ -19,6 +19,7 @@ from qubo_prune.report.tables import Cell, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from qubo_prune.pruning.pipeline.folder import CompressedFolder, SmallerModel
 
@@ -31,23 +32,25 @@ def compression_body(folder: CompressedFolder, place: Place) -> str:
     """Return the HTML of the folder itself; what is in it has parts of its own."""
     body = ""
     if folder.models:
-        body += _stack(folder.models[0], place).to_html() + _models(folder, place).to_html()
+        body += (
+            _stack(folder.models[0], folder.hessian, place).to_html()
+            + _models(folder, place).to_html()
+        )
     body += _steps(folder, place).to_html()
     if folder.models:
         body += _card(folder.models[0])
     return body
 
 
-def _stack(model: SmallerModel, place: Place) -> Figure:
+def _stack(model: SmallerModel, hessian: Path | None, place: Place) -> Figure:
     names = [f"layer {block}" for block in range(model.num_blocks)]
     for block, name in zip(model.removed, model.removed_names, strict=False):
         if 0 <= block < len(names):
             names[block] = printable(name)
-    blocks = place.blocks(Blocks(tuple(names)))
-    for each in place.hessians:
-        if len(each.names) == len(blocks):
-            blocks = Blocks.of(each)
-            break
+    blocks = Blocks(tuple(names))
+    own = next((each for each in place.hessians.values() if each.file.path == hessian), None)
+    if own is not None and len(own.names) == len(blocks):
+        blocks = Blocks.of(own)
     gone = set(model.removed)
     hints = [
         f"{block} {blocks.names[block]}: {'removed' if block in gone else 'kept'}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qubo_prune.report.html import plain_name
-from qubo_prune.report.results.blocks import Blocks
 
 if TYPE_CHECKING:
     from qubo_prune.hessians.diagnostics import Diagnosis
@@ -56,22 +55,18 @@ class Place:
         Before the names of its figures, and what the page's address calls it.
     detail : Detail
         How much is shown.
-    hessians : sequence of Diagnosis
-        Of the page, which may know more of the blocks.
+    hessians : mapping of str to Diagnosis
+        Of the page, by the hash that files made with them name.
     """
 
     source: str
     identifier: str
     detail: Detail
-    hessians: Sequence[Diagnosis] = ()
+    hessians: Mapping[str, Diagnosis] = field(default_factory=dict)
 
     def name(self, what: str) -> str:
         """Return the name of a figure."""
         return f"{self.identifier}-{what}"
-
-    def blocks(self, blocks: Blocks) -> Blocks:
-        """Return blocks with all that the page knows of them."""
-        return blocks.known_from(self.hessians)
 
     def rest(self, count: int, what: str) -> str:
         """Return a sentence on the rows that are not shown, or nothing."""

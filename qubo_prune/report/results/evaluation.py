@@ -120,7 +120,7 @@ def _plot(name: str, group: Sequence[Row], names: Sequence[str], place: Place) -
     rows: tuple[list[Cell], ...] = tuple(
         [row.model, row.metric.value, row.metric.standard_error] for row in group
     )
-    table = Table(("model", name, "standard error"), rows, exact=True)
+    table = Table(("model", name, "standard error"), rows, exact=True, infinite="diverged")
     return Figure(
         place.name(f"measure-{_identifier(name)}"),
         printable(name),
@@ -173,7 +173,7 @@ def _comparisons(rows: Sequence[Row], place: Place) -> Figure:
         "Against the original",
         body,
         caption,
-        Table(names, data, exact=True),
+        Table(names, data, exact=True, infinite="diverged"),
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.text import format_blocks, plural, printable
+from qubo_prune.pruning.pipeline.folder import EVALUATION, SELECTION, SPECTRUM
 from qubo_prune.report.benchmark.page import LARGEST_PAGE, SECTIONS, benchmark_page
 from qubo_prune.report.html import Figure, Page, Section, description_list
 from qubo_prune.report.results import answers
@@ -32,11 +34,9 @@ if TYPE_CHECKING:
     from qubo_prune.bench.results import Results
     from qubo_prune.core.spectrum.spectrum import Spectrum
     from qubo_prune.hessians.diagnostics import Diagnosis
-    from qubo_prune.pruning.evaluation.evaluation import Evaluation
     from qubo_prune.pruning.pipeline.folder import CompressedFolder
     from qubo_prune.pruning.selection import Selection
     from qubo_prune.solving.proof.certificate import Certificate
-    from qubo_prune.solving.sweeps import Sweep
 
 __all__ = ["answers_of", "results_page"]
 
@@ -74,11 +74,10 @@ def results_page(saved: Sequence[Saved], title: str | None = None) -> Page:
     _require_something(saved)
     title = printable(title or ", ".join(_short(each.source) for each in saved))
     results = _results(saved)
-    others = [each for each in saved if each.what != "benchmark"]
-    if results is not None and not others:
+    if all(each.what == "benchmark" for each in saved) and results is not None:
         return benchmark_page(results, title)
     for detail in DETAILS:
-        page = _page(others, title, detail)
+        page = _page(saved, title, detail)
         if len(page.to_html().encode()) <= (LARGEST_PAGE if results is None else LARGEST_PAGE / 2):
             break
     if results is None:
@@ -125,14 +124,14 @@ def _results(saved: Sequence[Saved]) -> Results | None:
 
 
 def _page(saved: Sequence[Saved], title: str, detail: Detail) -> Page:
-    parts = _named([part for each in saved for part in _parts(each)])
-    hessians = [
-        cast("Diagnosis", each.saved.content) for each in parts if each.saved.what == "Hessian"
-    ]
+    others = [each for each in saved if each.what != "benchmark"]
+    parts = _named([part for each in others for part in _parts(each)])
+    hessians = _by_hash([part.saved for part in parts])
+    labels = _labels([part.saved.source for part in parts] + [each.source for each in saved])
     sections = [
         Section(
             part.identifier,
-            f"{_TITLES[part.saved.what]} {_short(part.saved.source)}",
+            f"{_TITLES[part.saved.what]} {labels[part.saved.source]}",
             _body(part.saved, Place(part.saved.source, part.identifier, detail, hessians)),
         )
         for part in parts
@@ -143,7 +142,7 @@ def _page(saved: Sequence[Saved], title: str, detail: Detail) -> Page:
         f"{listed} of qubo-prune: what was asked, what the answer is, how sure it is, and all"
         " figures."
     )
-    first = Section("summary", "Summary", "".join(_summary(each, hessians) for each in saved))
+    first = Section("summary", "Summary", _summary(saved, labels, hessians))
     return Page(title, summary, (first, *sections))
 
 
@@ -153,13 +152,13 @@ def _parts(saved: Saved) -> Iterator[Saved]:
     if saved.what != "compression":
         return
     folder = cast("CompressedFolder", saved.content)
-    inner = {"evaluation": folder.evaluation, "selection": folder.selection}
-    names = {"evaluation": "05-evaluation.json", "selection": "03-selection.json"}
-    for what, content in inner.items():
+    for name, what, content in (
+        (EVALUATION, "evaluation", folder.evaluation),
+        (SELECTION, "selection", folder.selection),
+        (SPECTRUM, "spectrum", folder.spectrum),
+    ):
         if content is not None:
-            yield Saved(str(folder.path / names[what]), what, content)
-    if folder.spectrum is not None:
-        yield Saved(str(folder.path / "02-spectrum.json"), "spectrum", folder.spectrum)
+            yield Saved(str(folder.path / name), what, content)
     if folder.hessian is not None:
         yield read_saved(folder.hessian)
 
@@ -201,7 +200,23 @@ _WORDS = {
     "checkpoint": ("checkpoint", "checkpoints"),
     "compression": ("compression", "compressions"),
     "Hessian": ("Hessian", "Hessians"),
+    "benchmark": ("benchmark", "benchmarks"),
 }
+
+
+def _labels(sources: Sequence[str]) -> dict[str, str]:
+    """Return what files are called: by their names alone where these tell them apart."""
+    short = {source: _short(source) for source in sources}
+    counts = Counter(short.values())
+    return {
+        source: name if counts[name] == 1 else printable(source) for source, name in short.items()
+    }
+
+
+def _by_hash(saved: Sequence[Saved]) -> dict[str, Diagnosis]:
+    """Return the Hessians among some files, by the hash that files made with them name."""
+    found = [cast("Diagnosis", each.content) for each in saved if each.what == "Hessian"]
+    return {Problem(each.file.hessian, 0, symmetrize=True).hessian_sha256: each for each in found}
 
 
 def _short(source: str) -> str:
@@ -209,13 +224,18 @@ def _short(source: str) -> str:
     return printable(source.rstrip("/").rpartition("/")[2] or source)
 
 
-def _summary(saved: Saved, hessians: Sequence[Diagnosis]) -> str:
-    answer = _answer(saved, hessians)
-    told = "".join(
-        f"<dt>{escape(name)}<dd>{_with_code(printable(text))}"
-        for name, text in answer.told().items()
-    )
-    return f'<h3>{escape(_short(saved.source))}</h3><dl class="answers">{told}</dl>'
+def _summary(
+    saved: Sequence[Saved], labels: Mapping[str, str], hessians: Mapping[str, Diagnosis]
+) -> str:
+    """Return the answers of all files."""
+    parts = []
+    for each in saved:
+        told = "".join(
+            f"<dt>{escape(name)}<dd>{_with_code(printable(text))}"
+            for name, text in _answer(each, hessians).told().items()
+        )
+        parts.append(f'<h3>{escape(labels[each.source])}</h3><dl class="answers">{told}</dl>')
+    return "".join(parts)
 
 
 def _with_code(text: str) -> str:
@@ -232,70 +252,66 @@ def answers_of(saved: Sequence[Saved]) -> list[tuple[Saved, Answer]]:
         If a file says nothing by itself.
     """
     _require_something(saved)
-    hessians = [cast("Diagnosis", each.content) for each in saved if each.what == "Hessian"]
+    hessians = _by_hash(saved)
     return [(each, _answer(each, hessians)) for each in saved]
 
 
-def _answer(saved: Saved, hessians: Sequence[Diagnosis]) -> Answer:
-    content = saved.content
+def _answer(saved: Saved, hessians: Mapping[str, Diagnosis]) -> Answer:
+    content: Any = saved.content
+    source = saved.source
     match saved.what:
         case "spectrum":
-            spectrum = cast("Spectrum", content)
-            blocks = _blocks_of(spectrum).known_from(hessians)
-            return answers.of_spectrum(spectrum, blocks, saved.source)
+            return answers.of_spectrum(content, _blocks_of(content, hessians), source)
         case "certificate":
-            certificate = cast("Certificate", content)
-            blocks = _blocks_stated(certificate).known_from(hessians)
-            return answers.of_certificate(certificate, blocks, saved.source)
+            blocks = _blocks_stated(content, hessians)
+            return answers.of_certificate(content, blocks, source)
         case "sweep":
-            return answers.of_sweep(cast("Sweep", content))
+            return answers.of_sweep(content)
         case "selection":
-            return answers.of_selection(cast("Selection", content), saved.source)
+            return answers.of_selection(content, source)
         case "evaluation":
-            return answers.of_evaluation(cast("Evaluation", content))
+            return answers.of_evaluation(content)
         case "checkpoint":
-            return answers.of_checkpoint(cast("CheckpointFacts", content))
+            return answers.of_checkpoint(content)
         case "compression":
-            return answers.of_compression(cast("CompressedFolder", content))
-        case "Hessian":
-            return answers.of_hessian(cast("Diagnosis", content), saved.source)
+            return answers.of_compression(content)
         case "benchmark":
-            return answers.of_benchmark(cast("Results", content))
-        case what:
-            raise InputError(f"{saved.source} is of the kind {what}, which says nothing by itself.")
+            return answers.of_benchmark(content)
+        case _:
+            return answers.of_hessian(content, source)
 
 
 def _body(saved: Saved, place: Place) -> str:
-    content = saved.content
+    content: Any = saved.content
     match saved.what:
         case "spectrum":
-            spectrum = cast("Spectrum", content)
-            return spectrum_body(spectrum, place.blocks(_blocks_of(spectrum)), place)
+            return spectrum_body(content, _blocks_of(content, place.hessians), place)
         case "certificate":
-            return _certificate(cast("Certificate", content), place)
+            return _certificate(content, place)
         case "sweep":
-            spectra = list(cast("Sweep", content).values())
-            return sweep_body(spectra, place.blocks(_blocks_of(spectra[0])), place)
+            spectra = list(content.values())
+            return sweep_body(spectra, _blocks_of(spectra[0], place.hessians), place)
         case "selection":
-            selection = cast("Selection", content)
-            return selection_body(selection, place.blocks(_blocks_of(selection)), place)
+            return selection_body(content, _blocks_of(content, place.hessians), place)
         case "evaluation":
-            return evaluation_body(cast("Evaluation", content), place)
+            return evaluation_body(content, place)
         case "checkpoint":
-            return _checkpoint(cast("CheckpointFacts", content), place)
+            return _checkpoint(content, place)
         case "compression":
-            return compression_body(cast("CompressedFolder", content), place)
+            return compression_body(content, place)
         case _:
-            return hessian_body(cast("Diagnosis", content), place)
+            return hessian_body(content, place)
 
 
-def _blocks_of(found: Spectrum | Selection) -> Blocks:
-    return Blocks(found.names, counts=found.parameter_counts)
+def _blocks_of(found: Spectrum | Selection, hessians: Mapping[str, Diagnosis]) -> Blocks:
+    """Return the blocks of a file, with what the Hessian that it was made with says of them."""
+    blocks = Blocks(found.names, counts=found.parameter_counts)
+    return blocks.known_from(hessians.get(found.hessian_sha256 or ""))
 
 
-def _blocks_stated(certificate: Certificate) -> Blocks:
-    spectrum = certificate.spectrum
-    return Blocks(spectrum.names, certificate.statement.kinds, spectrum.parameter_counts)
+def _blocks_stated(certificate: Certificate, hessians: Mapping[str, Diagnosis]) -> Blocks:
+    blocks = _blocks_of(certificate.spectrum, hessians)
+    return replace(blocks, kinds=certificate.statement.kinds or blocks.kinds)
 
 
 def _certificate(certificate: Certificate, place: Place) -> str:
@@ -313,7 +329,7 @@ def _certificate(certificate: Certificate, place: Place) -> str:
     shown = {name: printable(value) for name, value in facts.items()}
     return (
         f"<h3>What was stated</h3>{description_list(shown)}"
-        f"{spectrum_body(certificate.spectrum, place.blocks(_blocks_stated(certificate)), place)}"
+        f"{spectrum_body(certificate.spectrum, _blocks_stated(certificate, place.hessians), place)}"
     )
 
 

@@ -112,7 +112,11 @@ def _against(selection: Selection, place: Place, what: str, words: str) -> Figur
     title = f"Measured against {what}"
     svg = plot.to_svg(title, caption) + key([(printable(p), n) for n, p in enumerate(proposers)])
     return Figure(
-        place.name(f"against-{what}"), title, svg, caption, Table(columns, rows, exact=True)
+        place.name(f"against-{what}"),
+        title,
+        svg,
+        caption,
+        Table(columns, rows, exact=True, infinite="diverged"),
     )
 
 
@@ -154,7 +158,11 @@ def _best(selection: Selection, place: Place) -> Figure | None:
     columns = ("removal", selection.objective, "standard error", "held out", "its error")
     svg = plot.to_svg("The best removals", caption) + key(drawn)
     return Figure(
-        place.name("best"), "The best removals", svg, caption, Table(columns, rows, exact=True)
+        place.name("best"),
+        "The best removals",
+        svg,
+        caption,
+        Table(columns, rows, exact=True, infinite="diverged"),
     )
 
 
@@ -185,7 +193,11 @@ def _singles(selection: Selection, blocks: Blocks, place: Place) -> Figure | Non
     columns = ("block", "name", selection.objective, "removed by the best")
     svg = plot.to_svg("Single blocks", caption) + key(drawn)
     return Figure(
-        place.name("singles"), "Single blocks", svg, caption, Table(columns, rows, exact=True)
+        place.name("singles"),
+        "Single blocks",
+        svg,
+        caption,
+        Table(columns, rows, exact=True, infinite="diverged"),
     )
 
 
@@ -244,7 +256,8 @@ def _table(selection: Selection, blocks: Blocks, place: Place) -> Figure:
     classes: dict[tuple[int, int], str] = {}
     for k, each in enumerate(selection.removals[: place.detail.rows]):
         row: list[Cell] = [
-            *(k, each.objective, each.standard_error, each.above_best, each.above_best_error),
+            *(k, each.objective, each.standard_error),
+            *(each.above_best, each.above_best_error),
             "yes" if each.tied_with_best else "no",
             *(optional[name][k] for name in known),
             *(each.proposed_by, format_blocks(each.removed)),
@@ -261,7 +274,9 @@ def _table(selection: Selection, blocks: Blocks, place: Place) -> Figure:
         "rank": "among the lowest energies, from 0",
         "predicted": "by the surrogate, before it was measured",
     }
-    table = Table(tuple(columns), tuple(rows), classes, about=about, exact=True)
+    table = Table(
+        tuple(columns), tuple(rows), classes, about=about, exact=True, infinite="diverged"
+    )
     caption = (
         place.rest(len(selection), "removals")
         or "Every removal that was measured; its numbers are rounded here, and whole in the CSV."

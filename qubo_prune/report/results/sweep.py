@@ -4,9 +4,9 @@ lowest removal of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.text import format_blocks, format_count
@@ -16,17 +16,35 @@ from qubo_prune.report.results.blocks import Blocks
 from qubo_prune.report.results.detail import Place
 from qubo_prune.report.results.spectrum import state_hint
 from qubo_prune.report.svg import Axis, Plot, axis_of, short
+from qubo_prune.report.sweep import Knee, find_knee
 from qubo_prune.report.tables import Cell, Table
 
 if TYPE_CHECKING:
     from qubo_prune.core.spectrum.spectrum import Spectrum
 
-__all__ = ["sweep_body"]
+__all__ = ["knee_of", "sweep_body"]
 
 _HEAD_ROOM = 1.06
 _LEAST_SECONDS = 1e-3
+_SECONDS = "seconds"
 
-_Measure = Callable[["Spectrum"], float | None]
+
+class _Curve(NamedTuple):
+    """What is drawn against M.
+
+    Attributes
+    ----------
+    name, title, label, caption : str
+        Of the figure.
+    points : list of (Spectrum, float, bool)
+        What is known, and whether it is proven.
+    """
+
+    name: str
+    title: str
+    label: str
+    caption: str
+    points: list[tuple[Spectrum, float, bool]]
 
 
 def sweep_body(spectra: Sequence[Spectrum], blocks: Blocks, place: Place) -> str:
@@ -34,37 +52,77 @@ def sweep_body(spectra: Sequence[Spectrum], blocks: Blocks, place: Place) -> str
     found = [spectrum for spectrum in spectra if len(spectrum)]
     if not found:
         return "<p>No state was found.</p>"
-    several = len(found) > 1
-    steps = {
-        id(after): float(after.energies[0] - before.energies[0])
-        for before, after in pairwise(found)
-    }
-    plots = (
-        ("lowest-energy", "Lowest energy", "energy", lambda each: float(each.energies[0])),
-        ("step", "What the last block costs", "energy", lambda each: steps.get(id(each))),
-        ("gap", "Gap to the next energy", "energy above the lowest", _gap),
-        ("seconds", "Time", "seconds", lambda each: each.timings.get("total")),
-    )
-    captions = {
-        "lowest-energy": "Energy of the lowest removal: where it turns up, removal starts to hurt.",
-        "step": "How much the lowest energy rises from the number of removed blocks before.",
-        "gap": "How far the next energy lies above the lowest: where it is small, the choice is"
-        " open.",
-        "seconds": "How long each took.",
-    }
-    figures = [
-        _plot(found, place, name, title, label, value, captions[name])
-        for name, title, label, value in plots
-    ]
+    curves = _curves(found) if len(found) > 1 else []
     return (
-        (figure_grid(figures) if several else "")
+        figure_grid(_plot(curve, place) for curve in curves if curve.points)
         + _map(found, blocks, place).to_html()
-        + _table(found, steps, blocks, place).to_html()
+        + _table(found, blocks, place).to_html()
     )
+
+
+def _curves(found: Sequence[Spectrum]) -> list[_Curve]:
+    knee = knee_of(found)
+    energy = "Energy of the lowest removal."
+    if knee is not None:
+        energy = (
+            f"Energy of the lowest removal. The line at M = {knee.remove} says where removal starts"
+            f" to hurt: up to there a block costs {short(knee.before)} on average, from there on"
+            f" {short(knee.after)}."
+        )
+    return [
+        _Curve(
+            "lowest-energy",
+            "Lowest energy",
+            "energy",
+            energy,
+            [(each, float(each.energies[0]), each.num_proven > 0) for each in found],
+        ),
+        _Curve(
+            "step",
+            "What the last block costs",
+            "energy",
+            "How much the lowest energy rises from the number of removed blocks before.",
+            [
+                (after, step, min(before.num_proven, after.num_proven) > 0)
+                for before, after in pairwise(found)
+                for step in [float(after.energies[0] - before.energies[0])]
+            ],
+        ),
+        _Curve(
+            "gap",
+            "Gap to the next energy",
+            "energy above the lowest",
+            "How far the next energy lies above the lowest: where it is small, the choice is open.",
+            [
+                (each, gap, each.num_proven > int((each.energies == each.energies[0]).sum()))
+                for each in found
+                if (gap := _gap(each)) is not None
+            ],
+        ),
+        _Curve(
+            "seconds",
+            "Time",
+            _SECONDS,
+            "How long each took.",
+            [
+                (each, each.timings["total"], each.status is Status.PROVEN)
+                for each in found
+                if "total" in each.timings
+            ],
+        ),
+    ]
 
 
 def _removed(spectrum: Spectrum) -> int:
     return int(spectrum.states[0].sum())
+
+
+def knee_of(found: Sequence[Spectrum]) -> Knee | None:
+    """Return where removal starts to hurt, if it does and each M is there once."""
+    counts = [_removed(each) for each in found]
+    if any(after <= before for before, after in pairwise(counts)):
+        return None
+    return find_knee(counts, [float(each.energies[0]) for each in found])
 
 
 def _gap(spectrum: Spectrum) -> float | None:
@@ -72,51 +130,41 @@ def _gap(spectrum: Spectrum) -> float | None:
     return float(above[0] - spectrum.energies[0]) if len(above) else None
 
 
-def _plot(
-    found: Sequence[Spectrum],
-    place: Place,
-    name: str,
-    title: str,
-    label: str,
-    value: _Measure,
-    caption: str,
-) -> Figure | None:
-    known = [(each, at) for each in found if (at := value(each)) is not None]
-    if not known:
-        return None
-    counts = [_removed(each) for each, _ in known]
-    heights = [at for _, at in known]
-    is_time = name == "seconds"
+def _plot(curve: _Curve, place: Place) -> Figure:
+    counts = [_removed(each) for each, *_ in curve.points]
+    heights = [height for _, height, _ in curve.points]
+    is_time = curve.label == _SECONDS
     x = Axis("removed blocks M", min(counts) - 0.5, max(counts) + 0.5, whole=True)
-    y = (
-        axis_of(label, heights, logarithmic=True, least=_LEAST_SECONDS)
-        if is_time
-        else axis_of(label, [max(heights) * _HEAD_ROOM, *heights], low=min(0.0, *heights))
-    )
+    if is_time:
+        y = axis_of(curve.label, heights, logarithmic=True, least=_LEAST_SECONDS)
+    else:
+        y = axis_of(curve.label, [max(heights) * _HEAD_ROOM, *heights], low=min(0.0, *heights))
     plot = Plot(x, y)
-    least = _LEAST_SECONDS if is_time else None
     points = [
-        (count, at if least is None else max(at, least))
-        for count, at in zip(counts, heights, strict=True)
+        (count, max(height, _LEAST_SECONDS) if is_time else height)
+        for count, height in zip(counts, heights, strict=True)
     ]
+    knee = knee_of([each for each, *_ in curve.points]) if curve.name == "lowest-energy" else None
+    if knee is not None:
+        plot.upright(knee.remove)
     plot.line(points, 2)
     drawn = []
-    for number, (word, is_proven) in enumerate((("proven", True), ("not proven", False))):
+    for number, (word, chosen) in enumerate((("proven", True), ("not proven", False))):
         group = [
-            (point, f"M = {point[0]}: {at:.4g} {'s' if is_time else ''}".rstrip())
-            for point, at, (each, _) in zip(points, heights, known, strict=True)
-            if (each.status is Status.PROVEN) == is_proven
+            (point, f"M = {point[0]}: {height:.4g}{' s' if is_time else ''}")
+            for point, (_, height, is_proven) in zip(points, curve.points, strict=True)
+            if is_proven == chosen
         ]
         if group:
             plot.dots([point for point, _ in group], number, [text for _, text in group])
             drawn.append((word, number))
     rows: tuple[list[Cell], ...] = tuple(
-        [count, at, each.status.value]
-        for count, at, (each, _) in zip(counts, heights, known, strict=True)
+        [count, height, "yes" if is_proven else "no"]
+        for count, (_, height, is_proven) in zip(counts, curve.points, strict=True)
     )
-    table = Table(("M", label, "status"), rows, exact=True)
-    svg = plot.to_svg(title, caption) + key(drawn)
-    return Figure(place.name(name), title, svg, caption, table)
+    table = Table(("M", curve.label, "proven"), rows, exact=True)
+    svg = plot.to_svg(curve.title, curve.caption) + key(drawn)
+    return Figure(place.name(curve.name), curve.title, svg, curve.caption, table)
 
 
 def _map(found: Sequence[Spectrum], blocks: Blocks, place: Place) -> Figure:
@@ -152,9 +200,7 @@ def _map(found: Sequence[Spectrum], blocks: Blocks, place: Place) -> Figure:
     return Figure(place.name("lowest-removals"), "Lowest removals", svg, caption, table)
 
 
-def _table(
-    found: Sequence[Spectrum], steps: dict[int, float], blocks: Blocks, place: Place
-) -> Figure:
+def _table(found: Sequence[Spectrum], blocks: Blocks, place: Place) -> Figure:
     columns = [
         *("M", "states", "listed", "proven", "status", "lowest energy", "step"),
         *("gap", "seconds", "removed blocks"),
@@ -162,12 +208,13 @@ def _table(
     if blocks.counts is not None:
         columns.append("share %")
     rows: list[list[Cell]] = []
-    for each in found[: place.detail.rows]:
+    steps = [float(b.energies[0] - a.energies[0]) for a, b in pairwise(found)]
+    for each, step in zip(found[: place.detail.rows], [None, *steps], strict=False):
         removed = each.removed(0)
         row: list[Cell] = [
             *(_removed(each), format_count(each.num_states_total).replace(",", "")),
             *(len(each), each.num_proven),
-            *(each.status.value, float(each.energies[0]), steps.get(id(each)), _gap(each)),
+            *(each.status.value, float(each.energies[0]), step, _gap(each)),
             *(each.timings.get("total"), format_blocks(removed)),
         ]
         if blocks.counts is not None:
