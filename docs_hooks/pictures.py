@@ -41,8 +41,8 @@ COMMANDS = {
 """
 
 BENCHMARK = (
-    "bench run bytelm-40-branch --remove 8 --backends branch-and-bound,annealing,ocean-tabu"
-    " --time-limit 1 --seeds 1 --out results.jsonl"
+    "bench run llama-80-branch --remove 60 --states 20 --backends branch-and-bound,ocean-tabu"
+    " --time-limit 3 --reference-limit 0 --seeds 1 --out results.jsonl"
 )
 
 

@@ -141,7 +141,7 @@ def _draw_task(runs: Sequence[Run], solvers: Mapping[str, int], axes: Axes, them
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds")
     few_ticks(axes.yaxis)
-    scaled_ticks(axes.yaxis, energies, "best energy")
+    scaled_ticks(axes.yaxis, energies, "energy")
     grid(axes, theme)
 
 

@@ -31,7 +31,7 @@ def summary(spectrum: SpectrumView) -> str:
         proof = "none proven yet" if spectrum.status is Status.PARTIAL else "not proven"
     lowest = f"; lowest energy {spectrum.energies[0]:.9g}" if len(spectrum) else ""
     return printable(
-        f"{len(spectrum)} states by {spectrum.backend}, {proof}, "
+        f"{len(spectrum)} {'state' if len(spectrum) == 1 else 'states'} by {spectrum.backend}, {proof}, "
         f"of {format_count(spectrum.num_states_total)} that remove {removal(spectrum)} "
         f"of {spectrum.num_blocks} blocks{lowest}"
     )
