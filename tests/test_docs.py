@@ -8,6 +8,9 @@
   `...` stands for any number of lines. `$ echo $?` shows the exit code of the command before;
   without it, that is 0.
 
+- `sh` and `py` blocks are not run, and `<!-- not run: REASON -->` above the first of a page says why. What they and
+  `text` blocks name has to exist all the same: commands, options, modules.
+
 Durations, speeds, counts of evaluations and the version of hashes differ from run to run, so they
 are masked.
 """
@@ -22,16 +25,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from qubo_prune.backends import backend_class, backend_names
 from qubo_prune.backends.base import Capability
-from qubo_prune.cli.main import main
+from qubo_prune.cli.main import _app, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r'^```(\w+)(?: title="([\w.-]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)
+NOT_RUN = re.compile(r"^<!-- not run: (\w.+) -->$", re.MULTILINE)
 VARYING = re.compile(r"\b[\d.,]+(e\d+)? (s\b|evaluations\b|samples/s\b)|\b\d+:\d\d(:\d\d)?\b")
 
 
@@ -104,6 +110,72 @@ def run_command(command: str, shown: str, code: int) -> None:
     assert result == code, stderr.getvalue()
     actual = masked(stdout.getvalue() + stderr.getvalue())
     assert appears_in(masked(shown), actual), f"$ {command}\n{stdout.getvalue()}"
+
+
+def lines_of(text: str) -> list[list[str]]:
+    """Split a block of shell into the words of its commands; loops and pipes are taken apart."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    parts = re.split(r"&&|;|\||\n", joined)
+    words = [shlex.split(part, comments=True) for part in parts]
+    return [each[1:] if each[:1] == ["do"] else each for each in words if each]
+
+
+def check_command(arguments: list[str]) -> None:
+    """Let the command line parse arguments, without looking at files or running anything."""
+    command = typer.main.get_command(_app)
+    path = []
+    while isinstance(command, TyperGroup):
+        path.append(arguments[0])
+        command = command.commands[arguments[0]]
+        arguments = arguments[1:]
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    used = {word.partition("=")[0] for word in arguments if re.match("--?[a-z]", word)}
+    assert used <= known, f"qubo-prune {' '.join(path)} has no {', '.join(used - known)}"
+
+
+SHELL = [
+    pytest.param(page, block, id=f"{page.relative_to(ROOT).as_posix()}-{number}")
+    for page in PAGES
+    for number, block in enumerate(blocks_of(page))
+    if block.language in ("py", "sh", "text")
+]
+
+
+@pytest.mark.parametrize(("page", "block"), SHELL)
+def test_what_is_not_run_says_why_and_names_what_there_is(page: Path, block: Block) -> None:
+    text = page.read_text()
+    if block.language in ("py", "sh") and page.name != "README.md":  # CI runs its commands
+        assert NOT_RUN.search(text[: text.index(block.text)]), "say <!-- not run: why --> above"
+    if block.language == "py":
+        compile(block.text, page.name, "exec")
+        return
+    shell = block.text
+    if block.language == "text":  # what a terminal showed, or a file
+        shell = "\n".join(re.findall(r"^(?:\$ )?(qubo-prune (?:.*\\\n)*.*)", shell, re.MULTILINE))
+    for program, *arguments in lines_of(shell):
+        if Path(program).name == "qubo-prune":
+            check_command(arguments)
+        elif arguments[:1] == ["-m"] and arguments[1].startswith("benchmarks."):
+            module = ROOT.joinpath(*arguments[1].split("."))
+            assert module.with_suffix(".py").exists() or (module / "__main__.py").exists()
+
+
+def test_a_typing_error_in_a_block_that_is_not_run_is_seen() -> None:
+    check_command(["solve", "h.npy", "--remove", "8", "--time-limit=5"])
+    with pytest.raises(AssertionError, match="has no --limit-time"):
+        check_command(["solve", "h.npy", "--limit-time", "5"])
+    with pytest.raises(KeyError, match="slove"):
+        check_command(["slove"])
+    assert lines_of("for M in 8; do qubo-prune solve $M \\\n  --json; done  # so") == [
+        ["for", "M", "in", "8"],
+        ["qubo-prune", "solve", "$M", "--json"],
+        ["done"],
+    ]
+
+
+def test_every_language_of_a_block_is_known() -> None:
+    found = {block.language for page in PAGES for block in blocks_of(page)}
+    assert found <= {"console", "output", "py", "python", "sh", "text", "toml", "yaml", "json"}
 
 
 def test_the_examples_are_found() -> None:
