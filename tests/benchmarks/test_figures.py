@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+from types import ModuleType
+
 import pytest
 
 pytest.importorskip("torch")  # studies of models make their own tables
 
+from benchmarks.figures import pages as pages_module
+from benchmarks.figures import stored
 from benchmarks.figures.claims import CLAIMS, TABLES
 from benchmarks.figures.elsewhere import OTHERS
 from benchmarks.figures.pages import (
@@ -47,6 +52,11 @@ def test_what_is_from_elsewhere_is_there() -> None:
         assert has(page, each.text), f"{each.page} no longer says {each.text!r}"
         assert each.why.endswith(".")
         assert list(figures_of(each.text)) or each.text.startswith("on "), each.text
+
+
+@pytest.mark.parametrize("module", [pages_module, stored])
+def test_examples_hold(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(
