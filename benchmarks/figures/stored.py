@@ -48,6 +48,15 @@ def up_to(value: float, digits: int) -> str:
     return f"{rounded if rounded >= value else rounded + step:.{digits}f}"
 
 
+def span(values: list[float], digits: int) -> tuple[str, str]:
+    """Return the least and the largest value.
+
+    >>> span([0.25, 1.5, 1.0], 1)
+    ('0.2', '1.5')
+    """
+    return f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+
+
 def percent(share: float, digits: int = 0) -> str:
     """Return a share in %.
 

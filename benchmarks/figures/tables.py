@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.figures.stored import one, percent, stored
+from benchmarks.figures.stored import one, stored
 from benchmarks.record import markdown
 
 METHODS = (
@@ -252,8 +252,3 @@ def correlation(score: str, remove: int) -> float:
     """Return the rank correlation of a score with what removals cost, the mean over the seeds."""
     values = [row["scores"][score] for row in stored("priors") if row["remove"] == remove]
     return float(sum(values) / len(values))
-
-
-def in_percent(share: float) -> str:
-    """Return a share as ``12 %``."""
-    return f"{percent(share)} %"
