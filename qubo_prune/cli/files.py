@@ -170,7 +170,7 @@ def _listing(paths: Iterable[Path]) -> str:
     names = [str(path) for path in paths]
     if len(names) > 4:
         return f"{len(names)} files, {names[0]} to {names[-1]}"
-    return " and ".join(names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def check_out_folder(out: Path, read: Iterable[Path]) -> None:

@@ -20,6 +20,7 @@ from qubo_prune.core.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from qubo_prune.core.stopping import StopReason
 
@@ -38,6 +39,9 @@ by it.
 _PROSE_WIDTH = 100
 _NARROWEST_LIST = 30
 _INDENT = 6
+_LONGEST_WORD = 20
+_PADDING = 3
+"""Columns of a terminal between the cells of two columns."""
 _LAST_STANDARD_DESCRIPTOR = 2
 
 
@@ -216,13 +220,68 @@ def print_hanging(head: str, text: str) -> None:
         print_line(indent + line)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table whose cells are plain text."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, keys: int = 1) -> None:
+    """Print a table whose cells are plain text.
+
+    Where there is little room, texts are wrapped and long words folded, but figures never: columns
+    that do not fit are printed below, beside the first `keys` columns once more.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    stdout_console().print(table)
+    console = stdout_console()
+    cells = [[printable(row[number]) for row in rows] for number in range(len(columns))]
+    for numbers in _groups(columns, cells, keys, console.width):
+        table = Table(box=SIMPLE_HEAD)
+        for number in numbers:
+            table.add_column(columns[number], overflow="fold", no_wrap=_are_figures(cells[number]))
+        for place in range(len(rows)):
+            table.add_row(*(Text(cells[number][place]) for number in numbers))
+        console.print(table)
+
+
+def _are_figures(cells: Sequence[str]) -> bool:
+    return all(len(cell) <= _LONGEST_WORD and " " not in cell.strip() for cell in cells)
+
+
+def _groups(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], keys: int, width: int
+) -> list[list[int]]:
+    """Return which columns stand beside each other so that no figure is folded."""
+    needed = [
+        max(len(name), *map(len, each), 0)
+        if _are_figures(each)
+        else min(_LONGEST_WORD, max(len(word) for cell in each for word in cell.split()))
+        for name, each in zip(columns, cells, strict=True)
+    ]
+    first = list(range(keys))
+    groups = [first.copy()]
+    for number in range(keys, len(columns)):
+        group = [*groups[-1], number]
+        fits = sum(needed[each] + _PADDING for each in group) + 1 <= width
+        if fits or groups[-1] == first:
+            groups[-1] = group
+        else:
+            groups.append([*first, number])
+    return groups
+
+
+def print_states(table: Table, lists: str, *, spare: Sequence[str]) -> None:
+    """Print a table of states, whose column `lists` is wrapped between blocks; where the terminal
+    leaves no room for the longest name, `spare` columns are left out, the first one first.
+    """
+    console = stdout_console()
+    for name in ("", *spare):
+        table.columns[:] = [each for each in table.columns if each.header != name or not name]
+        column = next(each for each in table.columns if each.header == lists)
+        words = (word for cell in column.cells for word in str(cell).split())
+        longest = max(map(len, words), default=0)
+        others = sum(
+            max(len(str(cell)) for cell in (each.header, *each.cells)) + _PADDING
+            for each in table.columns
+            if each is not column
+        )
+        if others + max(longest, len(lists)) + _PADDING + 1 <= console.width:
+            break
+    console.print(table)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qubo_prune.core.stopping import Progress
 
-_COMPILING = "compiling the kernels for this machine, once (up to a minute) ..."
+_COMPILING = "compiling the kernels of {} for this machine, once (up to a minute) ..."
 
 _FIRST_WORD = 10.0
 """Seconds until something is said where stderr is no terminal."""
@@ -39,10 +39,10 @@ def watched(quiet: bool, verbose: int = 0) -> Iterator[Watch]:
     if quiet:
         yield Watch(shown=False)
         return
-    from qubo_prune.core.kernels.jit import on_first_compile
+    from qubo_prune.core.kernels.jit import on_compile
 
     watch = Watch(shown=not verbose)
-    with on_first_compile(lambda: tell(_COMPILING)), _logged(verbose):
+    with on_compile(lambda whose: tell(_COMPILING.format(whose))), _logged(verbose):
         try:
             yield watch
         finally:
@@ -158,6 +158,6 @@ def _start_bar() -> rich.progress.Progress:
         redirect_stdout=False,  # it may be a file
         redirect_stderr=False,
     )
-    bar.add_task("searching", total=None)
+    bar.add_task("starting", total=None)
     bar.start()
     return bar

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from qubo_prune.core.csv_text import csv_text
-from qubo_prune.core.text import format_blocks, format_count, printable
+from qubo_prune.core.text import format_blocks, plural, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,7 +44,7 @@ def format_value_with_error(value: float | None, error: float | None) -> str:
 
 def summary(selection: SelectionData) -> str:
     """Return one line: the best removal, its value with error, and what is tied with it."""
-    effort = f"{format_count(selection.num_evaluations)} measurements"
+    effort = plural(selection.num_evaluations, "measurement")
     if not len(selection):
         return f"no removal was measured; {effort}"
     best = selection.best

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qubo_prune import Problem, solve
 from qubo_prune.cli.main import main
-from qubo_prune.cli.output import guarded_stdout, print_line
+from qubo_prune.cli.output import guarded_stdout, print_line, print_table
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.hessians import save_hessian
 
 BLOCK = "bytelm-40-block"
+BOLD = re.compile(r"\x1b\[[01]m")
 FULL = Path("/dev/full")
 SHELL = shutil.which("bash")
 needs_shell = pytest.mark.skipif(
@@ -167,3 +170,99 @@ def test_texts_of_files_do_not_steer_the_terminal(case: str, tmp_path: Path, run
     spectrum = solve(Problem.load(path, remove={kind: 2}), num_states=2)
     shown = spectrum.summary() + str(spectrum).replace("\n", "") + spectrum._repr_html_()
     assert all(character.isprintable() for character in shown)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that runs the command line on a terminal so wide and returns its lines,
+    without the codes that make headings bold.
+    """
+
+    def run_main(width: int, *arguments: object) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("qubo_prune.cli.output.Stdout.isatty", lambda _: True)
+        assert main([str(argument) for argument in arguments]) == 0
+        return BOLD.sub("", capfd.readouterr().out).splitlines()
+
+    return run_main
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["solve", "llama-80-branch", "--remove", "30", "--states", "3", "--names"],
+        ["solve", BLOCK, "--remove", "20", "--states", "200"],
+        ["sweep", "llama-80-branch", "--remove", "3,40", "--states", "3"],
+        ["show", "llama-80-branch"],
+        ["backends"],
+        ["hessians"],
+        ["bench", "list"],
+        ["bench", "list", "bundled"],
+        ["plan", BLOCK, "--remove", "12", "--rate", "1e9"],
+        *([*words, "--help"] for words in ([], ["solve"], ["compress"], ["bench", "run"])),
+    ],
+    ids=" ".join,
+)
+def test_what_is_printed_fits_the_terminal(width: int, arguments: list[str], terminal: Any) -> None:
+    lines = terminal(width, *arguments)
+    assert lines
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "…" not in text
+    if arguments[-1] != "--help":
+        assert "..." not in text
+
+
+def test_the_list_of_commands_is_not_cut(terminal: Any) -> None:
+    for words in ([], ["bench"], ["hessians"]):
+        lines = terminal(80, *words, "--help")
+        assert not [line for line in lines if line.endswith("...") and "ARGS" not in line]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_names_are_whole_and_figures_too(width: int, terminal: Any) -> None:
+    asked = ("llama-80-branch", "--remove", 12, "--states", 2)
+    lines = terminal(width, "solve", *asked, "--names")
+    spectrum = solve(Problem.load("llama-80-branch", remove=12), num_states=2)
+    words = {word.strip(",") for line in lines for word in line.replace("│", " ").split()}
+    assert set(spectrum.removed_names(0)) <= words
+    assert f"{spectrum.energies[0]:.9g}" in words
+    swept = terminal(width, "sweep", *asked)
+    assert f"{spectrum.energies[0]:.9g}" in {word for line in swept for word in line.split()}
+    listed = ", ".join(map(str, spectrum.removed(0)[:4]))
+    assert any(listed in line for line in swept) or "-" in listed
+
+
+def test_a_table_that_does_not_fit_is_printed_in_parts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    columns = ["#", "name", *(f"criterion-{k}" for k in range(8))]
+    rows = [[str(i), f"layers.{i}", *(f"{i + k / 10:.4f}" for k in range(8))] for i in range(3)]
+    print_table(columns, rows, keys=2)
+    lines = BOLD.sub("", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 60
+    words = " ".join(lines).split()
+    assert all(words.count(cell) == 1 for row in rows for cell in row[2:])
+    assert words.count("layers.1") == words.count("name") > 1
+
+
+def test_one_of_each_is_in_the_singular(run: Any) -> None:
+    out = " ".join(run("solve", BLOCK, "--remove", 40).out.split())
+    assert "1 state by branch-and-bound" in out
+    assert "1 of 1 state proven, 1 evaluation in" in out
+    assert "1 seed;" in run("bench", "list", "smoke").out
+
+
+def test_colour_is_for_terminals_that_want_it(
+    terminal: Any, monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    asked = ("solve", BLOCK, "--remove", 3, "--states", 3)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in "\n".join(terminal(80, *asked))
+    monkeypatch.undo()
+    assert "\x1b" not in run(*asked).out

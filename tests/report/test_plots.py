@@ -328,7 +328,9 @@ def test_many_problems_are_counted_and_runs_without_a_trace_refused(tmp_path: Pa
 
 def selection(num_proposers: int = 3) -> Selection:
     rng = np.random.default_rng(0)
-    measured = [Measurement.of([k, k + 1], k + rng.uniform(0, 0.5, 8)) for k in range(num_proposers)]
+    measured = [
+        Measurement.of([k, k + 1], k + rng.uniform(0, 0.5, 8)) for k in range(num_proposers)
+    ]
     return Selection(
         removals=tuple(
             dataclasses.replace(

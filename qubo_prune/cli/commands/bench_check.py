@@ -18,6 +18,7 @@ from qubo_prune.cli.output import (
     tell,
 )
 from qubo_prune.cli.progress import watched
+from qubo_prune.core.text import plural
 
 if TYPE_CHECKING:
     from qubo_prune.bench.references import Reference
@@ -90,7 +91,9 @@ def check(
             )
         for reason in dict.fromkeys(each.unchecked for each in unchecked):
             count = sum(each.unchecked == reason for each in unchecked)
-            print_text(f"Not checked in {count} runs: {reason}")
+            print_text(f"Not checked in {plural(count, 'run')}: {reason}")
         right = len(checked) - len(wrong)
-        print_line(f"{len(checked)} runs, {right} without a contradiction, {len(wrong)} wrong")
+        print_line(
+            f"{plural(len(checked), 'run')}, {right} without a contradiction, {len(wrong)} wrong"
+        )
     return EXIT_FAILURE if wrong else EXIT_DONE

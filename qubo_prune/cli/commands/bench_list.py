@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, print_json, print_line, print_table, print_text, tell
+from qubo_prune.cli.output import EXIT_DONE, print_json, print_table, print_text, tell
+from qubo_prune.core.text import plural
 
 if TYPE_CHECKING:
     from qubo_prune.bench.suites import Suite
@@ -94,8 +95,8 @@ def _show(suite: Suite, json: bool) -> int:
         tell(f"warning: {name} is not there.")
     print_table(columns, [[str(cell) for cell in row] for row in rows])
     limits = ", ".join(f"{limit:g}" for limit in suite.time_limits)
-    print_line(
-        f"{len(rows)} tasks; {', '.join(each.backend for each in suite.solvers)}; {suite.seeds}"
-        f" seeds; {limits} s"
+    print_text(
+        f"{plural(len(rows), 'task')}; {', '.join(each.backend for each in suite.solvers)};"
+        f" {plural(suite.seeds, 'seed')}; {limits} s"
     )
     return EXIT_DONE

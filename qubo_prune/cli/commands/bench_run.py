@@ -20,7 +20,7 @@ from qubo_prune.cli.output import (
 )
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_duration
+from qubo_prune.core.text import format_duration, plural
 
 if TYPE_CHECKING:
     from qubo_prune.bench.processes import Job
@@ -144,10 +144,10 @@ def run(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Run solvers on the tasks of a suite, each run in a process of its own.
+    """Run solvers on the tasks of a suite.
 
-    A line for each run is appended to FILE. Interrupted or killed, the same command goes on with
-    what is missing. Exits with 130 by Ctrl-C or SIGTERM.
+    Each run has a process of its own, and a line that is appended to FILE. Interrupted or killed,
+    the same command goes on with what is missing. Exits with 130 by Ctrl-C or SIGTERM.
     """
     from qubo_prune.bench.runner import (
         Plan,
@@ -184,19 +184,23 @@ def run(
             unknown = without_reference(plan.tasks)
             if unknown and reference_limit and not quiet:
                 proving = format_duration(len(unknown) * reference_limit)
-                tell(f"{len(unknown)} spectra to prove first, once, at most {proving}")
+                spectra = plural(len(unknown), "spectrum", "spectra")
+                tell(f"{spectra} to prove first, once, at most {proving}")
             found = _References(reference_limit, stop, watch.progress)
             todo = missing(plan.jobs(found), out, retry=retry)
             if not quiet and todo:
                 at_most = longest_seconds(todo)
-                tell(f"{len(todo)} runs, at most {format_duration(at_most)} if all use their limit")
+                tell(
+                    f"{plural(len(todo), 'run')}, at most {format_duration(at_most)} if all use"
+                    " their limit"
+                )
             run_jobs(todo, out, stop, executor, ran.append, watch.progress)
             watch.hide()
     if json:
         print_json(document_of(out, ran, len(todo)))
     elif not quiet:
         show_runs(ran)
-        tell(f"wrote {len(ran)} runs to {out}; see: qubo-prune bench report {out}")
+        tell(f"wrote {plural(len(ran), 'run')} to {out}; see: qubo-prune bench report {out}")
     return EXIT_DONE if stop.reason is None else EXIT_INTERRUPTED
 
 
@@ -360,9 +364,13 @@ def _say(
             }
         )
         return EXIT_DONE
-    print_line(f"{len(tasks)} tasks, {len(jobs)} runs, {len(jobs) - len(todo)} of them done")
+    print_line(
+        f"{plural(len(tasks), 'task')}, {plural(len(jobs), 'run')}, {len(jobs) - len(todo)} of them"
+        " done"
+    )
     if unknown:
-        print_line(f"{len(unknown)} references to compute first, at most {format_duration(proofs)}")
-    print_line(f"{len(todo)} runs to do, at most {format_duration(seconds)}")
+        references = plural(len(unknown), "reference")
+        print_line(f"{references} to compute first, at most {format_duration(proofs)}")
+    print_line(f"{plural(len(todo), 'run')} to do, at most {format_duration(seconds)}")
     print_text("Solvers that finish before their limit take less.")
     return EXIT_DONE

@@ -159,11 +159,12 @@ def compress(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Make a model smaller: extract, solve, select, prune, heal, and say how good it is.
+    """Make a model smaller in one go, and say how good it is.
 
-    Each step writes a file into the folder that can be looked at or replaced by hand; what depends
-    on it is then done again. Interrupted or killed, the same command goes on where it was. Exits
-    with 0 when all is there, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first.
+    It extracts, solves, selects, prunes, heals and evaluates. Each step writes a file into the
+    folder that can be looked at or replaced by hand; what depends on it is then done again.
+    Interrupted or killed, the same command goes on where it was. Exits with 0 when all is there, 2
+    on bad input, 3 when the time limit and 130 when Ctrl-C came first.
     """
     counts = options.parse_removal(remove)
     if counts is None:
@@ -302,7 +303,7 @@ def _show_plan(steps: Sequence[Planned]) -> None:
         rows.append((each.name, each.output, each.standing, about or ("unknown" * is_open)))
     print_table(("step", "file", "outcome", "time"), rows)
     if any(each.seconds for each in steps):
-        print_line(
+        print_text(
             "Times are those of one pass of a few samples, times how much there is to do; passes"
             " over common first layers are shared, so that `select` is mostly faster."
         )

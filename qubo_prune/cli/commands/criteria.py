@@ -80,7 +80,7 @@ def criteria(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Score every block of a model by the criteria that others prune by.
+    """Score every block of a model by the criteria of others.
 
     The blocks with the lowest scores go first. With --remove M, also what each criterion would
     remove. Exits with 0 when all is computed, 2 on bad input, 3 when the time limit and 130 when
@@ -205,7 +205,7 @@ def _show(table: ScoreTable, num_samples: int) -> None:
             for score, removed in zip(table.scores[:, block], table.removals, strict=True)
         ]
         rows.append([str(block), name, table.kinds[block], *cells])
-    print_table(["#", "block", "kind", *headings], rows)
+    print_table(["#", "block", "kind", *headings], rows, keys=3)
     marks = "" if table.remove is None else " A star marks what goes."
     print_text(f"Lowest scores go first; of {num_samples} samples.{marks}")
     if table.remove is not None:

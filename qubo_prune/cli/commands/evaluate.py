@@ -156,7 +156,7 @@ def evaluate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Measure models, and compare each with the original on the same samples.
+    """Measure models, and compare each with the original.
 
     Sizes, times and memory always; loss, KL and agreement with --data, perplexities with --text,
     benchmarks with --tasks. Interrupted or killed, the same command goes on where it was. Exits

@@ -115,7 +115,7 @@ def import_(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Turn a file of another format, or gradients, into a Hessian, a .npy file and its sidecar.
+    """Turn a file of another format, or gradients, into a Hessian.
 
     The sidecar gets the names, the counts and the constant term, as far as the file or FILE.json
     tells them. Gradients, as the .pt files of torch, become H = A'A/m.

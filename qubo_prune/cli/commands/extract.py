@@ -65,7 +65,7 @@ def extract(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Compute the Hessian of a causal language model from calibration samples.
+    """Compute the Hessian of a language model from samples.
 
     Interrupted or killed, the same command goes on where it was. Exits with 0 when the Hessian is
     written, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first.

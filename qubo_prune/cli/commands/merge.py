@@ -11,6 +11,7 @@ from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, declare_hessian
 from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import plural
 
 Shards = Annotated[
     list[Path], typer.Argument(metavar="SHARD", help="The .npy files of the shards.")
@@ -66,7 +67,7 @@ def merge(
         lacking = f" (shards {', '.join(map(str, missing))} missing)" if missing else ""
         also = f"; per-sample gradients in {beside}" if beside.exists() else ""
         print_line(
-            f"{out}: {file.num_blocks} blocks, {facts['samples']} samples of {len(shards)}"
-            f" shards{lacking}{also}"
+            f"{out}: {plural(file.num_blocks, 'block')}, {facts['samples']} samples of"
+            f" {plural(len(shards), 'shard')}{lacking}{also}"
         )
     return EXIT_DONE

@@ -50,7 +50,7 @@ def plan(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Say how long it would take to visit every state, without doing so.
+    """Say how long it would take to visit every state.
 
     For the backend `enumeration` alone: what branch and bound needs depends on the matrix, and
     cannot be told beforehand.

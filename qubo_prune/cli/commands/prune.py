@@ -114,7 +114,7 @@ def prune(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Remove layers of a model, or branches of them, and save what is left, with its tokenizer.
+    """Remove layers or branches of a model, and save what is left.
 
     The folder gets its name only when it was loaded again and gives the logits of the model with
     these blocks skipped, or, without loading, when every byte is the original's and no tensor is

@@ -15,14 +15,13 @@ from qubo_prune.cli.output import (
     EXIT_OUTPUT,
     exit_code,
     print_json,
-    print_line,
+    print_states,
     print_text,
-    stdout_console,
 )
 from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_duration
+from qubo_prune.core.text import format_duration, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +121,7 @@ def select(
     rows: Rows = 10,
     names: options.Names = False,
 ) -> int:
-    """Measure removals of a model and find the one that is missed least.
+    """Measure removals of a model, and find the least missed.
 
     Interrupted or killed, the same command goes on where it was and comes to the same selection.
     Exits with 0 when done, 2 on bad input, 3 when the time limit and 130 when Ctrl-C came first; in
@@ -259,10 +258,14 @@ def show_selection(selection: Selection, rows: int, *, names: bool = False) -> N
     if rows and len(selection):
         table = selection.to_table(rows, names=names)
         table.title = None  # said above, where the table is no limit
-        stdout_console().print(table)
+        print_states(
+            table,
+            "removed blocks",
+            spare=("energy", "predicted", "parameters", "above best", "proposed by"),
+        )
     hidden = len(selection) - rows
-    print_line(
-        f"{selection.num_evaluations} measurements and {selection.num_held_out} on held-out "
-        f"samples in {format_duration(selection.seconds)}"
+    print_text(
+        f"{plural(selection.num_evaluations, 'measurement')} and {selection.num_held_out}"
+        f" on held-out samples in {format_duration(selection.seconds)}"
         + (f"; {hidden} not shown (--rows, --json)" if hidden > 0 else "")
     )

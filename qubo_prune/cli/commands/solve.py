@@ -14,9 +14,8 @@ from qubo_prune.cli.output import (
     EXIT_OUTPUT,
     exit_code,
     print_json,
-    print_line,
+    print_states,
     print_text,
-    stdout_console,
 )
 from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
@@ -147,20 +146,20 @@ def _draw(files: Files, picture: PlotOptions, problem: Problem, spectrum: Spectr
 
 def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None:
     """Print what was found, as a table, and a verdict."""
-    from qubo_prune.core.text import format_count, format_facts
+    from qubo_prune.core.text import format_facts, plural
 
     print_text(spectrum.summary())
     if rows and len(spectrum):
         table = spectrum.to_table(rows, names=names)
         table.title = table.caption = None  # said above and below, where the table is no limit
-        stdout_console().print(table)
+        print_states(table, "removed blocks", spare=("above lowest", "parameters", "proven"))
     print_text(spectrum.advice)
     if spectrum.statistics:
         print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     hidden = len(spectrum) - rows
-    print_line(
-        f"{spectrum.num_proven} of {len(spectrum)} states proven, "
-        f"{format_count(spectrum.num_evaluated)} evaluations "
+    print_text(
+        f"{spectrum.num_proven} of {plural(len(spectrum), 'state')} proven, "
+        f"{plural(spectrum.num_evaluated, 'evaluation')} "
         f"in {format_duration(spectrum.timings['total'])}"
         + (f"; {hidden} not shown (--rows, --json, --out)" if hidden > 0 else "")
     )

@@ -79,7 +79,7 @@ def verify(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Check certificates: recompute what can be, say what is only claimed.
+    """Check certificates, and say what is only claimed.
 
     Several get one line each. Exits with 0 if no check failed, 1 if one did, 2 on bad input, 3 when
     the time limit and 130 when Ctrl-C cut the solution with another engine short.

@@ -159,30 +159,47 @@ def _cache_roots() -> list[Path]:
     return roots
 
 
-class _FirstCompile(event.Listener):  # type: ignore[misc]
-    def __init__(self, callback: Callable[[], None]) -> None:
+class _Compilations(event.Listener):  # type: ignore[misc]
+    def __init__(self, callback: Callable[[str], None]) -> None:
         self._callback = callback
-        self._fired = False
+        self._told: set[str] = set()
 
-    def on_start(self, _event: event.Event) -> None:
-        if not self._fired:
-            self._fired = True
-            self._callback()
+    def on_start(self, started: event.Event) -> None:
+        whose = _owner(started.data["dispatcher"].py_func.__module__)
+        if whose not in {*self._told, numba.__name__}:  # which compiles helpers of its own
+            self._told.add(whose)
+            self._callback(whose)
 
     def on_end(self, _event: event.Event) -> None:
-        """Nothing to do: only the first start is announced."""
+        """Nothing to do: only starts are announced."""
 
 
-def on_first_compile(callback: Callable[[], None]) -> contextlib.AbstractContextManager[Any]:
-    """Call `callback` once if a kernel has to be compiled, rather than loaded, within the returned
+def on_compile(callback: Callable[[str], None]) -> contextlib.AbstractContextManager[Any]:
+    """Call `callback` if kernels have to be compiled, rather than loaded, within the returned
     context.
 
     Parameters
     ----------
     callback : callable
-        Called without arguments just before the first compilation starts.
+        Called just before the first compilation of each part of the package, with a name for it.
     """
     context: contextlib.AbstractContextManager[Any] = event.install_listener(
-        "numba:compile", _FirstCompile(callback)
+        "numba:compile", _Compilations(callback)
     )
     return context
+
+
+def _owner(module: str) -> str:
+    """Return whose kernels a module holds.
+
+    >>> _owner("qubo_prune.backends.branch_and_bound.kernels.explore")
+    'branch-and-bound'
+    >>> _owner("qubo_prune.core.kernels.energy"), _owner("elsewhere.kernels")
+    ('energies', 'elsewhere')
+    """
+    package, *parts = module.split(".")
+    if package != _PACKAGE.name or not parts:
+        return package
+    known = {"core": "energies", "search": "swaps"}
+    part = parts[1] if parts[0] == "backends" and len(parts) > 1 else parts[0]
+    return known.get(part, part.replace("_", "-"))

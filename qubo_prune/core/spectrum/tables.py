@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qubo_prune.core.csv_text import csv_text
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.spectrum.status import Status
-from qubo_prune.core.text import format_blocks, format_count, printable
+from qubo_prune.core.text import format_blocks, format_count, plural, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +31,9 @@ def summary(spectrum: SpectrumView) -> str:
         proof = "none proven yet" if spectrum.status is Status.PARTIAL else "not proven"
     lowest = f"; lowest energy {spectrum.energies[0]:.9g}" if len(spectrum) else ""
     return printable(
-        f"{len(spectrum)} {'state' if len(spectrum) == 1 else 'states'} by {spectrum.backend}, {proof}, "
+        f"{plural(len(spectrum), 'state')} by {spectrum.backend}, {proof}, "
         f"of {format_count(spectrum.num_states_total)} that remove {removal(spectrum)} "
-        f"of {spectrum.num_blocks} blocks{lowest}"
+        f"of {plural(spectrum.num_blocks, 'block')}{lowest}"
     )
 
 
@@ -183,7 +183,9 @@ def _removed(spectrum: SpectrumView, index: int, names: bool) -> str:
 
 def _caption(spectrum: SpectrumView, max_rows: int) -> str:
     hidden = len(spectrum) - max_rows
-    more = f"{hidden} more states are not shown. " if hidden > 0 else ""
+    more = ""
+    if hidden > 0:
+        more = f"{plural(hidden, 'more state is', 'more states are')} not shown. "
     has_names = spectrum.names != tuple(map(str, range(spectrum.num_blocks)))
     lowest = ""
     if has_names and len(spectrum):
