@@ -217,7 +217,7 @@ def of_sweep(sweep: Sweep) -> Answer:
         if proven == len(sweep)
         else f"{proven} of {len(sweep)} lists are proven to be complete; the table says which."
     )
-    gap = "No number of blocks stands out: each further one costs about as much as the others."
+    gap = "No number of blocks stands out as the one from which on removal hurts."
     knee = knee_of(found)
     if knee is not None:
         gap = (
