@@ -28,7 +28,7 @@ docs: setup  ## into site/; `mkdocs serve` shows them while you write
 
 bench: setup  ## the figures of docs/benchmarks.md: states per second, and time to proof beside the peers
 	$(BIN)/python -m benchmarks.enumeration
-	$(BIN)/python -m benchmarks.proofs
+	$(BIN)/qubo-prune bench run benchmarks/suites/proofs.toml --out proofs.jsonl
 	$(BIN)/python -m benchmarks.qaoa
 
 clean:

@@ -156,6 +156,7 @@ def beside_peers(rows: list[Row]) -> str:
 
 
 STUDIES: dict[str, Callable[[list[Row]], str]] = {
+    "proofs": beside_peers,
     "paper": beside_exact,
     "everyday": by_count,
     "sweep": at_once,
@@ -205,7 +206,8 @@ def _proven_in(row: Row) -> str:
         return f"open, {proven} proven"
     if not row["gap"]:
         return "open"
-    return f"open, gap {100 * float(row['gap']) / abs(float(row['energy'])):,.0f} %"
+    gap = 100 * float(row["gap"]) / abs(float(row["energy"]))
+    return f"open, gap {gap:,.{0 if gap >= 10 else 1}f} %"
 
 
 def _times(mine: Row, other: Row) -> str:

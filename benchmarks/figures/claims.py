@@ -31,9 +31,7 @@ TABLES = (
     ),
     *(
         MadeTable(BENCHMARKS, tables.of(name))
-        for name in (
-            *("enumeration", "limits", "proofs", "qaoa", "priors", "evaluation", "extraction"),
-        )
+        for name in (*("enumeration", "limits", "qaoa", "priors", "evaluation", "extraction"),)
     ),
     MadeTable(BENCHMARKS, tables.energy_truth),
     MadeTable(BENCHMARKS, tables.searches),

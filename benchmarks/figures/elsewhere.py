@@ -22,6 +22,7 @@ HESSIANS = "docs/explanation/reference-hessians.md"
 
 OTHERS = (
     Other("README.md", "With Python 3.11 or later,", _VERSION),
+    Other("docs/install.md", "with Python 3.11 or later,", _VERSION),
     Other(
         BENCHMARKS,
         "The paper reports 3.5 hours for C(40,12) and about 2 days for C(80,8) on an H200.",
@@ -44,11 +45,6 @@ OTHERS = (
     ),
     Other(BENCHMARKS, "chance 0.25)", "One of four endings."),
     Other(BENCHMARKS, "each ± 0.03.", "The standard errors of the stored accuracies, all alike."),
-    Other(
-        BENCHMARKS,
-        "with the same K, one thread and a time limit of 100 s each.",
-        "A setting, which the command names.",
-    ),
     Other(COMMANDS, "A search for a proof says what it knows, ... limit in ... s", _SHOWN),
     Other(
         COMMANDS, "time nodes/s best up to bound gap proven left ... s ... s ... s ... s", _SHOWN

@@ -151,8 +151,6 @@ class Run:
         The lowest, and those that it found, ascending.
     states : tuple of str
         Of these energies, bits in hexadecimal, the first block in the highest bit.
-    repaired_energies, repaired_states : tuple
-        The same after repair, of a solver that is repaired; empty for others.
     measures : mapping of str to (float or None)
         By the names of `MEASURES`.
     trace : tuple of TracePoint
@@ -165,6 +163,8 @@ class Run:
         Of a solver from outside, a hash of its file or the version of its package.
     details : mapping
         What else is known: the solver's own status, its phases, statistics and messages.
+    repaired_energies, repaired_states : tuple
+        Energies and states after repair, of a solver that is repaired; empty for others.
     """
 
     instance: str
@@ -185,14 +185,14 @@ class Run:
     reference_energies: tuple[float, ...] = ()
     energies: tuple[float, ...] = ()
     states: tuple[str, ...] = ()
-    repaired_energies: tuple[float, ...] = ()
-    repaired_states: tuple[str, ...] = ()
     measures: Mapping[str, float | None] = field(default_factory=dict)
     trace: tuple[TracePoint, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    repaired_energies: tuple[float, ...] = ()
+    repaired_states: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import enumeration, gpu, proofs
+from benchmarks import enumeration, gpu
 from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
-from qubo_prune.backends import backend_class
 from qubo_prune.backends.enumeration.cuda.host import compiler
-from qubo_prune.bench import Case, Instance
+from qubo_prune.bench import Instance
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS = dict.fromkeys(("extraction", "measurement"), ("torch", "transformers"))
@@ -38,23 +37,8 @@ def test_memory_does_not_grow_with_the_number_of_states(monkeypatch: pytest.Monk
     assert 20e6 < many < 500e6
 
 
-@pytest.mark.parametrize("case", proofs.SMOKE, ids=lambda case: case.instance)
-def test_proofs_are_timed_beside_the_peers_that_are_there(case: Case) -> None:
-    row = proofs.measure(case, 60.0, 1, 1)
-    assert row["proven"]
-    for peer in ("gurobi", "scip"):
-        assert (f"{peer}_seconds" in row) == backend_class(peer).availability().usable
-        assert row.get(f"{peer}_proven", True)
-    assert row.get("gurobi_agrees", True)
-
-
 def page_of_benchmarks() -> str:
     return (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
-
-
-def test_the_documentation_shows_the_stored_proofs() -> None:
-    stored = json.loads((ROOT / "benchmarks" / "results" / "proofs.json").read_text("utf-8"))
-    assert proofs.table(stored["rows"]) in page_of_benchmarks()
 
 
 def test_the_documentation_shows_the_evaluated_models() -> None:
@@ -65,16 +49,6 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
     assert evaluation.table(stored["rows"]) in page_of_benchmarks()
 
 
-def test_every_case_is_an_instance_of_the_stored_proofs() -> None:
-    stored = json.loads((ROOT / "benchmarks" / "results" / "proofs.json").read_text("utf-8"))
-    measured = {(row["family"], row["N"], row["M"]) for row in stored["rows"]}
-    asked = set()
-    for case in proofs.CASES:
-        instance = Instance.load(case.instance)
-        asked.add((instance.label, len(instance.hessian), case.remove))
-    assert asked == measured
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -82,7 +56,6 @@ def test_every_case_is_an_instance_of_the_stored_proofs() -> None:
         "extraction",
         "limits",
         "measurement",
-        "proofs",
         "qaoa",
     ],
 )
