@@ -38,7 +38,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r'^```(\w+)(?: title="([\w.-]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)
 NOT_RUN = re.compile(r"^<!-- not run: (\w.+) -->$", re.MULTILINE)
-VARYING = re.compile(r"\b[\d.,]+(e\d+)? (s\b|evaluations\b|samples/s\b)|\b\d+:\d\d(:\d\d)?\b")
+VARYING = re.compile(
+    r"\b\d+ (min|h)( \d+ (s|min))?\b|\b[\d.,]+(e\d+)? (s\b|evaluations\b|samples/s\b)"
+)
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,14 @@ def print_text(text: str, indent: str = "") -> None:
     print("\n".join(lines))
 
 
+def print_footer(text: str) -> None:
+    """Print a line of figures, which is wrapped on a terminal only."""
+    if sys.stdout.isatty():
+        print_text(text)
+    else:
+        print_line(text)
+
+
 def print_hanging(head: str, text: str) -> None:
     """Print the figures of a row and the list that ends it; on a terminal the list is wrapped
     beside them, or below where there is little room.

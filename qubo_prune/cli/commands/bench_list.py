@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
-from qubo_prune.cli.output import EXIT_DONE, print_json, print_table, print_text, tell
+from qubo_prune.cli.output import EXIT_DONE, print_footer, print_json, print_table, print_text, tell
 from qubo_prune.core.text import plural
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _show(suite: Suite, json: bool) -> int:
         tell(f"warning: {name} is not there.")
     print_table(columns, [[str(cell) for cell in row] for row in rows])
     limits = ", ".join(f"{limit:g}" for limit in suite.time_limits)
-    print_text(
+    print_footer(
         f"{plural(len(rows), 'task')}; {', '.join(each.backend for each in suite.solvers)};"
         f" {plural(suite.seeds, 'seed')}; {limits} s"
     )

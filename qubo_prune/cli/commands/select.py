@@ -14,6 +14,7 @@ from qubo_prune.cli.models import ModelOptions, SequenceLength
 from qubo_prune.cli.output import (
     EXIT_OUTPUT,
     exit_code,
+    print_footer,
     print_json,
     print_states,
     print_text,
@@ -264,7 +265,7 @@ def show_selection(selection: Selection, rows: int, *, names: bool = False) -> N
             spare=("energy", "predicted", "parameters", "above best", "proposed by"),
         )
     hidden = len(selection) - rows
-    print_text(
+    print_footer(
         f"{plural(selection.num_evaluations, 'measurement')} and {selection.num_held_out}"
         f" on held-out samples in {format_duration(selection.seconds)}"
         + (f"; {hidden} not shown (--rows, --json)" if hidden > 0 else "")

@@ -13,6 +13,7 @@ from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import (
     EXIT_OUTPUT,
     exit_code,
+    print_footer,
     print_json,
     print_states,
     print_text,
@@ -157,7 +158,7 @@ def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None
     if spectrum.statistics:
         print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     hidden = len(spectrum) - rows
-    print_text(
+    print_footer(
         f"{spectrum.num_proven} of {plural(len(spectrum), 'state')} proven, "
         f"{plural(spectrum.num_evaluated, 'evaluation')} "
         f"in {format_duration(spectrum.timings['total'])}"
