@@ -38,7 +38,8 @@ def test_no_entry_is_there_twice() -> None:
 def test_every_page_can_be_reached() -> None:
     listed = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
     pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
-    assert sorted(listed) == sorted(pages | set(repository.NOTES.values()))
+    notebooks = {f"examples/{path.stem}.md" for path in (ROOT / "examples").glob("*.ipynb")}
+    assert sorted(listed) == sorted(pages | notebooks | set(repository.NOTES.values()))
 
 
 def test_the_settings_say_everything_once() -> None:
