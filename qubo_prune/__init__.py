@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qubo_prune.core.spectrum.spectrum import State as State
     from qubo_prune.core.spectrum.status import Status as Status
     from qubo_prune.core.stopping import Progress as Progress
+    from qubo_prune.core.stopping import Standing as Standing
     from qubo_prune.core.stopping import Stop as Stop
     from qubo_prune.core.stopping import StopReason as StopReason
     from qubo_prune.solving.proof.certificate import Certificate as Certificate
@@ -74,6 +75,7 @@ _HOMES = {
     "ReducedProblem": "qubo_prune.core.problem.reduced",
     "Spectrum": "qubo_prune.core.spectrum.spectrum",
     "SpectrumError": "qubo_prune.core.errors",
+    "Standing": "qubo_prune.core.stopping",
     "State": "qubo_prune.core.spectrum.spectrum",
     "Statement": "qubo_prune.solving.proof.statement",
     "Status": "qubo_prune.core.spectrum.status",

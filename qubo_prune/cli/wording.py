@@ -98,25 +98,30 @@ def _file_of(error: typer.TyperException) -> Path | None:
 
 def _about(error: typer.TyperException) -> str:
     option = getattr(error, "param", None)
-    problem = _number_that_does_not_parse(error.__cause__)
+    problem = _wrong_number(error.__cause__)
     if option is not None and problem is not None:
-        name = option.opts[0]
+        name, value = option.opts[0], problem["input"]
+        least = problem.get("ctx", {}).get("ge")
+        if least is not None:
+            return f"{name} must be at least {least}, not {value}; write e.g. {name} {least}."
         is_whole = str(problem["type"]).startswith("int")
         what, example = ("a whole number", "100") if is_whole else ("a number", "60")
-        return f"{name} takes {what}, not {problem['input']!r}; write e.g. {name} {example}."
+        return f"{name} takes {what}, not {value!r}; write e.g. {name} {example}."
     context = getattr(error, "ctx", None)
     slip = getattr(error, "option_name", None)
     if slip is not None and context is not None:
         known = [name for each in context.command.params for name in each.opts]
         return f"{_command(context)} has no option {slip}{_meant(slip, known)}"
     message = error.format_message()
+    if slip is not None and "requires" in message:
+        return f"{slip} needs a value, which is missing; write it behind."
     if context is not None:
         message = re.sub(
             r"^Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)\.?$",
             rf"{_command(context)} takes no further argument, got \1",
             message,
         )
-        if message.startswith(("Missing ", "Option ")) or " no further argument" in message:
+        if message.startswith("Missing ") or " no further argument" in message:
             return f"{message.rstrip('.')}; see `{context.command_path} --help`."
     return message if message.endswith((".", "?", ")")) else f"{message}."
 
@@ -131,10 +136,11 @@ def _meant(slip: str, known: Sequence[str]) -> str:
     return did_you_mean(slip, [each for each in known if each.startswith("--")]).replace("'", "")
 
 
-def _number_that_does_not_parse(cause: BaseException | None) -> Mapping[str, Any] | None:
+def _wrong_number(cause: BaseException | None) -> Mapping[str, Any] | None:
+    """Return what is said of a number that cannot be read, or that is too small."""
     errors = getattr(cause, "errors", None)
     for each in errors() if callable(errors) else ():
-        if str(each["type"]).startswith(("int_", "float_")):
+        if str(each["type"]).startswith(("int_", "float_", "greater_than_equal")):
             found: Mapping[str, Any] = each
             return found
     return None

@@ -135,6 +135,7 @@ def print_board(comparison: Comparison) -> None:
         print_table(
             [table.columns[column] for column in _COLUMNS],
             [[format_cell(row[column]) for column in _COLUMNS] for row in table.rows],
+            keys=2,
         )
     print_text(f"Time limit {comparison.label}, over {plural(len(comparison.tasks), 'task')}.")
     for each in comparison.left_out:

@@ -10,7 +10,7 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, declare_hessian
-from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
+from qubo_prune.cli.output import EXIT_DONE, print_footer, print_json
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.formats import FORMATS
@@ -99,7 +99,7 @@ def export(
     if json:
         print_json(facts)
     elif not quiet:
-        print_line(
+        print_footer(
             f"{out}: {facts['variables']} variables in the format {chosen.name}, "
             + _where(penalties, chosen.holds_counts, str(sidecar))
         )
@@ -152,7 +152,7 @@ def import_(
     if json:
         print_json(facts)
     elif not quiet:
-        print_line(
+        print_footer(
             f"{out}: {file.num_blocks} blocks, {_removal(file.remove)}{_constant(file.offset)}"
         )
     return EXIT_DONE

@@ -12,7 +12,7 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, declare_hessian
 from qubo_prune.cli.models import ModelOptions, Samples, SequenceLength
-from qubo_prune.cli.output import EXIT_DONE, exit_code, print_json, print_line
+from qubo_prune.cli.output import EXIT_DONE, exit_code, print_footer, print_json
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
 
@@ -100,7 +100,7 @@ def extract(
     if json:
         print_json(_facts(extraction))
     elif not quiet:
-        print_line(_sentence(extraction))
+        print_footer(_sentence(extraction))
     return EXIT_DONE if extraction.complete else exit_code(extraction.stop_reason)
 
 

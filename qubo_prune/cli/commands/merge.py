@@ -9,7 +9,7 @@ import typer
 
 from qubo_prune.cli import options
 from qubo_prune.cli.files import Files, declare_hessian
-from qubo_prune.cli.output import EXIT_DONE, print_json, print_line
+from qubo_prune.cli.output import EXIT_DONE, print_footer, print_json
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import plural
 
@@ -66,7 +66,7 @@ def merge(
     elif not quiet:
         lacking = f" (shards {', '.join(map(str, missing))} missing)" if missing else ""
         also = f"; per-sample gradients in {beside}" if beside.exists() else ""
-        print_line(
+        print_footer(
             f"{out}: {plural(file.num_blocks, 'block')}, {facts['samples']} samples of"
             f" {plural(len(shards), 'shard')}{lacking}{also}"
         )

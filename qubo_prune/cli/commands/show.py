@@ -20,9 +20,9 @@ from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import (
     EXIT_DONE,
     EXIT_OUTPUT,
+    print_footer,
     print_hanging,
     print_json,
-    print_line,
     print_table,
     print_text,
 )
@@ -158,7 +158,7 @@ def _sweep(sweep: Sweep) -> _Shown:
         for spectrum in spectra[:rows]:
             print_hanging(*row_of(spectrum, known, names=names))
         hidden = len(spectra) - rows
-        print_line(
+        print_footer(
             f"{plural(len(spectra), 'spectrum', 'spectra')}"
             + (f"; {hidden} not shown (--rows, --json, --csv)" if hidden > 0 else "")
         )
@@ -218,7 +218,7 @@ def _checkpoint(found: CheckpointFacts | ProofCheckpointFacts) -> _Shown:
                 [(str(k), format_blocks(each)) for k, each in enumerate(found.removed[:rows])],
             )
         hidden = len(found.removed) - rows
-        print_line(
+        print_footer(
             f"the best {plural(len(found.removed), 'state')} so far, of which nothing is proven"
             + (f"; {hidden} not shown (--rows, --json, --csv)" if hidden > 0 else "")
         )

@@ -277,6 +277,8 @@ def _find(source: str | os.PathLike[str]) -> Path:
             f"a Hessian file must be given by its path or bundled name, not as "
             f"{type(source).__name__}; pass arrays to Problem."
         )
+    if not os.fspath(source):
+        raise InputError("the name of the Hessian is empty; name a file or a bundled Hessian.")
     path = Path(source)
     try:
         exists = path.exists()
