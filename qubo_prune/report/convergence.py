@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import plural, printable
+from qubo_prune.core.text import plural
 from qubo_prune.report.figures import require_format, save_figure
 from qubo_prune.report.theme import (
     DASHES,
@@ -17,6 +17,7 @@ from qubo_prune.report.theme import (
     drawing,
     few_ticks,
     grid,
+    plain,
     scaled_ticks,
 )
 
@@ -132,7 +133,7 @@ def _draw_task(runs: Sequence[Run], solvers: Mapping[str, int], axes: Axes, them
         energies.append(min(known))
         axes.axhline(min(known), color=theme.soft, linewidth=0.8, label="lowest that is known")
     first = runs[0]
-    name = printable(first.instance)
+    name = plain(first.instance)
     axes.set_title(f"{name}, M = {first.remove}, K = {first.num_states}", loc="left")
     axes.set_xscale("log")
     axes.set_xlim(_first_second(runs) / 1.3, 1.3 * max(ends))
@@ -166,7 +167,7 @@ def _draw_run(run: Run, number: int, axes: Axes, theme: Theme) -> list[float]:
         marker=theme.marker(number),
         markersize=4,
         linewidth=1.4,
-        label=printable(run.backend),
+        label=plain(run.backend),
     )
     if bound:
         times, bounds = zip(*bound, strict=True)
@@ -178,6 +179,6 @@ def _draw_run(run: Run, number: int, axes: Axes, theme: Theme) -> list[float]:
             markersize=8,
             linewidth=1,
             alpha=0.6,
-            label=f"bound of {printable(run.backend)}",
+            label=f"bound of {plain(run.backend)}",
         )
     return list(values)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qubo_prune.core.text import plural, printable
+from qubo_prune.core.text import plural
 from qubo_prune.report.figures import require_format, save_figure
-from qubo_prune.report.theme import HEAT, LEFT, Theme, drawing, integer_ticks, scaled_ticks
+from qubo_prune.report.theme import HEAT, LEFT, Theme, drawing, integer_ticks, plain, scaled_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def diagnosis_figure(diagnosis: Diagnosis, *, dark: bool = False) -> Figure:
         if diagnosis.stability is not None:
             _draw_states(diagnosis.stability, figure.add_subplot(grid[2, :]), theme)
         blocks = plural(diagnosis.file.num_blocks, "block")
-        figure.suptitle(printable(f"{diagnosis.file.path.stem}: {blocks}"), **LEFT)
+        figure.suptitle(plain(f"{diagnosis.file.path.stem}: {blocks}"), **LEFT)
     return figure
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qubo_prune.core.text import plural, printable
+from qubo_prune.core.text import plural
 from qubo_prune.pruning.evaluation.metrics import Kind
 from qubo_prune.report.figures import require_format, save_figure
-from qubo_prune.report.theme import LEFT, Theme, drawing, grid
+from qubo_prune.report.theme import LEFT, Theme, drawing, grid, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ def _draw_numbers(axes: Axes, rows: Sequence[Row], names: Sequence[str], theme: 
             capsize=3,
             color=theme.colour(place),
         )
-    shown = [printable(name) for name in names]
+    shown = [plain(name) for name in names]
     axes.set_xticks(range(len(names)), shown, rotation=20, ha="right", fontsize="small")
     grid(axes, theme, "y")
     axes.set_xlim(-0.5, len(names) - 0.5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qubo_prune.core.text import plural, printable
+from qubo_prune.core.text import plural
 from qubo_prune.report.figures import require_format, save_figure
 from qubo_prune.report.theme import (
     LEFT,
@@ -19,6 +19,7 @@ from qubo_prune.report.theme import (
     grid,
     integer_ticks,
     part_cells,
+    plain,
     scaled_ticks,
 )
 
@@ -83,7 +84,7 @@ def selection_figure(selection: Selection, *, dark: bool = False) -> Figure:
         if proposers:
             figure.legend(
                 [_mark_of(number, theme) for number in range(len(proposers))],
-                [printable(each) for each in proposers],
+                [plain(each) for each in proposers],
                 title="proposed by",
                 loc="outside lower center",
                 ncols=6,

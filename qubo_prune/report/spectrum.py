@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.core.text import printable
 from qubo_prune.report.figures import require_format, save_figure
 from qubo_prune.report.theme import (
     LEFT,
@@ -21,6 +20,7 @@ from qubo_prune.report.theme import (
     grid,
     integer_ticks,
     part_cells,
+    plain,
     scaled_ticks,
 )
 
@@ -38,6 +38,7 @@ _ENERGIES = 3.0
 _MARGINS = 1.4
 _LARGEST, _SMALLEST = 8.0, 5.0
 """Points of a name above a block."""
+_LONGEST_NAME = 24
 _POINTS = 72.0
 _LETTERS = 13.0
 """Of a title, that fit into an inch."""
@@ -113,7 +114,7 @@ def spectrum_figure(
             _draw_strips(strips, top, theme)
         _name_blocks(shown, top, _POINTS * ratios[0] / spectrum.num_blocks)
         more = len(spectrum) - len(shown)
-        said = spectrum.summary() + (f"; the lowest {len(shown)} are drawn" if more else "")
+        said = plain(spectrum.summary()) + (f"; the lowest {len(shown)} are drawn" if more else "")
         figure.suptitle("\n".join(textwrap.wrap(said, int(_LETTERS * width))), **LEFT)
         handles, labels = energies.get_legend_handles_labels()
         if handles:
@@ -214,7 +215,7 @@ def _draw_strips(strips: dict[str, NDArray[np.bool_]], axes: Axes, theme: Theme)
         vmax=1,
         interpolation="none",
     )
-    axes.set_yticks(range(len(strips)), [printable(kind) for kind in strips], fontsize="small")
+    axes.set_yticks(range(len(strips)), [plain(kind) for kind in strips], fontsize="small")
     axes.tick_params(axis="both", length=0)
     axes.tick_params(axis="x", labelbottom=False)
     axes.spines[:].set_visible(False)
@@ -237,10 +238,15 @@ def _name_blocks(spectrum: Spectrum, axes: Axes, points: float) -> None:
     placed.sort()
     above = axes.secondary_xaxis("top")
     above.set_xticks(
-        placed, [printable(names[block]) for block in placed], rotation=90, fontsize=size
+        placed, [plain(_cut(names[block])) for block in placed], rotation=90, fontsize=size
     )
     above.tick_params(length=0)
     above.spines[:].set_visible(False)
+
+
+def _cut(name: str) -> str:
+    """Return the end of a long name, which is what tells it apart."""
+    return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
 
 
 def _short(names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from qubo_prune.core.spectrum.tables import removal
-from qubo_prune.core.text import plural, printable
+from qubo_prune.core.text import plural
 from qubo_prune.report.figures import require_format, save_figure
 from qubo_prune.report.theme import (
     LEFT,
@@ -21,6 +21,7 @@ from qubo_prune.report.theme import (
     few_ticks,
     grid,
     integer_ticks,
+    plain,
     scaled_ticks,
 )
 
@@ -169,9 +170,7 @@ def sweep_figure(spectra: Iterable[Spectrum], *, dark: bool = False) -> Figure:
         figure.suptitle(
             "\n".join(line for each in said for line in textwrap.wrap(each, 95)), **LEFT
         )
-        handles, labels = energy.get_legend_handles_labels()
-        if handles:
-            figure.legend(handles, labels, loc="outside lower right", ncols=2, fontsize="small")
+        _explain(figure, theme)
     return figure
 
 
@@ -220,6 +219,21 @@ def _draw_times(axes: Axes, theme: Theme, places: Sequence[int], found: Sequence
     axes.set_ylabel("seconds")
 
 
+def _explain(figure: Figure, theme: Theme) -> None:
+    """Say below what filled and hollow marks are, in no panel's colour."""
+    from matplotlib.lines import Line2D
+
+    drawn = {line.get_label() for axes in figure.axes for line in axes.lines}
+    faces = {"proven": theme.ink, "not proven": theme.background}
+    handles = [
+        Line2D([], [], linestyle="none", marker="o", color=theme.ink, mfc=face, label=label)
+        for label, face in faces.items()
+        if label in drawn
+    ]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower right", ncols=2, fontsize="small")
+
+
 def _mark(knee: Knee, panels: Sequence[Axes], theme: Theme) -> None:
     """Mark where removal starts to hurt."""
     for axes in panels:
@@ -244,14 +258,14 @@ def _label(axes: Axes, found: Sequence[Spectrum], places: Sequence[int], by_coun
             axes.set_xlim(places[0] - 1, places[0] + 1)
         return
     step = -(-len(found) // _MOST_NAMED)
-    names = [printable(removal(each)) for each in found[::step]]
+    names = [plain(removal(each)) for each in found[::step]]
     axes.set_xticks(places[::step], names, rotation=90, fontsize="small")
     axes.set_xlabel("removed blocks")
 
 
 def _title(found: Sequence[Spectrum]) -> str:
     title = plural(len(found), "spectrum", "spectra")
-    backends = list(dict.fromkeys(printable(each.backend) for each in found))
+    backends = list(dict.fromkeys(plain(each.backend) for each in found))
     if backends:
         title += f" by {' and '.join(backends)}"
     return f"{title}, of {plural(found[0].num_blocks, 'block')}" if found else title

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qubo_prune.core.text import printable
 from qubo_prune.report.figures import require_matplotlib
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "grid",
     "integer_ticks",
     "part_cells",
+    "plain",
     "scaled_ticks",
 ]
 
@@ -144,6 +146,15 @@ def _settings(theme: Theme) -> Any:
         "legend.frameon": False,
         "font.size": 10.0,
     }
+
+
+def plain(text: str) -> str:
+    r"""Return text of somebody else as a figure shows it, never as a formula.
+
+    >>> print(plain("a$b$\n"))
+    a\$b\$?
+    """
+    return printable(text).replace("$", r"\$")
 
 
 def integer_ticks(axis: Axis, at_most: int = 10) -> None:

@@ -203,6 +203,20 @@ def test_of_very_many_states_the_lowest_are_drawn_and_the_title_says_so() -> Non
     assert "the lowest 1000 are drawn" in " ".join(figure.get_suptitle().split())
 
 
+def test_names_of_others_are_no_formulas_and_never_too_long() -> None:
+    names = (r"$\frac{$", "a$b", "x" * 300, "tab\tbed", "_", "e")
+    figure = spectrum_figure(spectrum(names=names, remove=5, num_states=6))
+    texts = drawn_texts(figure)
+    shown = [text.get_text() for text in tick_labels_above(figure)]
+    assert shown == [r"\$\frac{\$", r"a\$b", "…" + "x" * 23, "tab?bed", "_", "e"]
+    assert overlaps(texts, figure) == []
+
+
+def tick_labels_above(figure: Figure) -> list[Text]:
+    (above,) = axes_of(figure, "removed blocks").child_axes
+    return list(above.get_xticklabels())
+
+
 # Sweeps
 
 
@@ -264,6 +278,8 @@ def test_unproven_spectra_are_hollow_and_counts_of_kinds_named(swept: list[Spect
     assert "not proven" not in drawn_points(energy)
     for axes in (gap, time):
         assert drawn_points(axes)["not proven"][0].tolist() == [3]
+    (legend,) = energy.figure.legends
+    assert [each.get_text() for each in legend.get_texts()] == ["proven", "not proven"]
     problem = Problem(np.eye(4), {"a": 1}, kinds=["a", "a", "b", "b"])
     figure = sweep_figure(sweep(problem, [{"a": 1}, {"a": 1, "b": 2}], num_states=2).values())
     assert tick_texts(drawn_texts(figure), figure.axes[2], "x") == ["1 a", "1 a + 2 b"]
