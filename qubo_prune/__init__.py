@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from qubo_prune.core.stopping import Standing as Standing
     from qubo_prune.core.stopping import Stop as Stop
     from qubo_prune.core.stopping import StopReason as StopReason
+    from qubo_prune.solving.bounding.bound import LowerBound as LowerBound
+    from qubo_prune.solving.bounding.bound import lower_bound as lower_bound
     from qubo_prune.solving.proof.certificate import Certificate as Certificate
     from qubo_prune.solving.proof.statement import Statement as Statement
     from qubo_prune.solving.proof.verification import CheckResult as CheckResult
@@ -66,6 +68,7 @@ _HOMES = {
     "Group": "qubo_prune.core.problem.constraint",
     "HessianFile": "qubo_prune.core.files.hessian",
     "InputError": "qubo_prune.core.errors",
+    "LowerBound": "qubo_prune.solving.bounding.bound",
     "Outcome": "qubo_prune.solving.proof.verification",
     "Plan": "qubo_prune.backends.enumeration.plan",
     "Problem": "qubo_prune.core.problem.problem",
@@ -86,6 +89,7 @@ _HOMES = {
     "bundled": "qubo_prune.core.files.bundled",
     "get_backend": "qubo_prune.backends.registry",
     "load_hessian": "qubo_prune.core.files.hessian",
+    "lower_bound": "qubo_prune.solving.bounding.bound",
     "plan": "qubo_prune.backends.enumeration.plan",
     "save_hessian": "qubo_prune.core.files.hessian",
     "solve": "qubo_prune.solving.solve",

@@ -16,6 +16,7 @@ import typer
 
 from qubo_prune.cli.commands.backends import backends
 from qubo_prune.cli.commands.bench import bench
+from qubo_prune.cli.commands.bound import bound
 from qubo_prune.cli.commands.compress import compress
 from qubo_prune.cli.commands.criteria import criteria
 from qubo_prune.cli.commands.evaluate import evaluate
@@ -55,7 +56,7 @@ _app = typer.Typer(
     rich_markup_mode=None,
 )
 _COMMANDS = (
-    *(solve, sweep, show, report, plan, verify, backends),
+    *(solve, sweep, show, report, bound, plan, verify, backends),
     *(extract, merge, export, criteria, select, prune, evaluate, heal, compress),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
