@@ -14,7 +14,9 @@ def test_every_study_has_a_page_that_is_linked() -> None:
     studies = {path.stem for path in RESULTS.glob("*.csv")}
     linked = re.findall(r"\]\(results/([\w-]+)\.html\)", (ROOT / "docs/benchmarks.md").read_text())
     assert studies == set(linked)
-    assert re.search(r"^hooks: .*\bbenchmarks/site\.py\b", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert re.search(
+        r"^hooks: .*\bbenchmarks/site\.py\b", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE
+    )
 
 
 def test_a_page_shows_what_is_stored() -> None:
