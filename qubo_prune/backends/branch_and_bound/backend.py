@@ -75,7 +75,10 @@ class BranchAndBound(Backend):
 
     def prepare(self) -> None:
         """Load the kernels, or compile them the first time."""
+        from qubo_prune.backends.branch_and_bound.prove import load_kernels
+
         warm_up(BranchAndBound, threads=1)
+        load_kernels()
 
     def run(
         self,

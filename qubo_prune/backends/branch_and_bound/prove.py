@@ -16,7 +16,12 @@ from qubo_prune.backends.branch_and_bound.arrays import (
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables, Workspace
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.race import RACE_AFTER, other_tables, promises_more
+from qubo_prune.backends.branch_and_bound.race import (
+    RACE_AFTER,
+    load_kernels,
+    other_tables,
+    promises_more,
+)
 from qubo_prune.backends.branch_and_bound.search import Frontier, Refinement, search
 from qubo_prune.backends.branch_and_bound.shared_search import (
     Bounds,
@@ -31,6 +36,8 @@ from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.search.kernels.pool import pack, unpack
 from qubo_prune.search.starting_states import starting_states
+
+__all__ = ["load_kernels", "prove"]
 
 _LARGE, _MANY = 1000, 20_000
 """Blocks, and states, above which what comes after the warm start takes long enough to be left out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,15 @@ def promises_more(
 
     run_workers(work, 1, poll, abort)
     return not halt[0] and sizes[1] * _MARGIN < sizes[0]
+
+
+@cache
+def load_kernels() -> None:
+    """Load the kernels of a race, once per process."""
+    problem = Problem(np.eye(4), 2)
+    tables = make_tables(problem, 1, 1, lambda: False)
+    cut = np.full(1, np.inf), tables.base_word
+    promises_more(other_tables(problem, tables, lambda: False), tables, cut, Stop())
 
 
 def _tree_size(
