@@ -31,7 +31,9 @@ TABLES = (
     ),
     *(
         MadeTable(BENCHMARKS, tables.of(name))
-        for name in (*("enumeration", "limits", "qaoa", "priors", "evaluation", "extraction"),)
+        for name in (
+            *("enumeration", "limits", "branching", "qaoa", "priors", "evaluation", "extraction"),
+        )
     ),
     MadeTable(BENCHMARKS, tables.energy_truth),
     MadeTable(BENCHMARKS, tables.searches),

@@ -52,6 +52,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        "branching",
         "enumeration",
         "extraction",
         "limits",

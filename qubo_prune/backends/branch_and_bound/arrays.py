@@ -4,16 +4,16 @@ the root node.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables, Workspace
+from qubo_prune.backends.branch_and_bound.kernels.explore import OpenNodes, Tables, Workspace
 from qubo_prune.backends.branch_and_bound.orders import by_diagonal
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
-from qubo_prune.backends.branch_and_bound.search import OpenNode
 from qubo_prune.core.kernels.energy import read_only, rounding_bound
 from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.problem import Problem
@@ -115,6 +115,36 @@ def rounding_allowance(
     )
 
 
+def smallest_terms_bound(reduced: ReducedProblem) -> float:
+    """Return a lower bound on the energy from the smallest terms alone (Gilmore 1962, Lawler 1963).
+
+    A variable that is removed meets ``c_h`` others of each group h, one fewer in its own. So its
+    row adds at least ``m_i``, which is Q_ii plus as many of the row's smallest entries, and the
+    energy is at least the sum of the ``c_g`` smallest m_i of each group. It is rounded by less than
+    half of `rounding_allowance`. Where all entries are positive this is too, as the convex
+    relaxation need not be.
+
+    >>> from qubo_prune import Problem
+    >>> rows = [[1.0, 2.0, 3.0], [2.0, 1.0, 4.0], [3.0, 4.0, 1.0]]
+    >>> smallest_terms_bound(Problem(rows, 2).reduced())
+    6.0
+    """
+    matrix, group_of = reduced.matrix, reduced.group_of
+    least = np.diagonal(matrix).copy()
+    members = [np.flatnonzero(group_of == group) for group in range(reduced.num_groups)]
+    for group, (others, count) in enumerate(zip(members, reduced.counts, strict=True)):
+        entries = matrix[:, others]
+        entries[others, np.arange(len(others))] = np.inf
+        for rows, wanted in ((group_of != group, count), (group_of == group, count - 1)):
+            if wanted:
+                smallest = np.partition(entries[rows], wanted - 1, axis=1)[:, :wanted]
+                least[rows] += smallest.sum(axis=1)
+    return reduced.offset + sum(
+        float(np.sort(least[each])[:count].sum())
+        for each, count in zip(members, reduced.counts, strict=True)
+    )
+
+
 def energy_quantum(problem: Problem) -> float:
     """Return the largest q of which every energy is a multiple; 0 if sums of such multiples would
     be rounded.
@@ -143,7 +173,20 @@ def energy_quantum(problem: Problem) -> float:
             return 0.0
         divisor = int(np.gcd.reduce(multiples.astype(np.int64), initial=divisor))
         total += float(multiples.sum())
-    return unit * divisor if total / divisor < 2.0**52 else 0.0
+    # Sums are exact where they have 52 bits, zeros at the end left out.
+    return unit * divisor if total / (divisor & -divisor) < 2.0**52 else 0.0
+
+
+def next_energy(bound: float, quantum: float) -> float:
+    """Return the lowest energy at or above a bound: where there is a quantum, a multiple of it.
+
+    An energy over the quantum is an integer, which rounding the quotient of a bound cannot step
+    over, and such multiples are exact as far as there are energies.
+
+    >>> next_energy(-279.3, 2.0), next_energy(-279.3, 0.0)
+    (-278.0, -279.3)
+    """
+    return math.ceil(bound / quantum) * quantum if quantum and math.isfinite(bound) else bound
 
 
 def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspace:
@@ -180,8 +223,15 @@ def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspac
     )
 
 
-def make_root(tables: Tables) -> OpenNode:
-    """Return the root: nothing fixed, every group spread evenly."""
+def make_root(tables: Tables) -> OpenNodes:
+    """Return the root alone: nothing fixed, every group spread evenly."""
     sizes = np.bincount(tables.group_of, minlength=len(tables.counts))
     n = len(tables.matrix)
-    return OpenNode(-np.inf, 0, np.full(n, FREE, np.int8), (tables.counts / sizes)[tables.group_of])
+    even = (tables.counts / sizes)[tables.group_of]
+    return OpenNodes(np.full((1, n), FREE, np.int8), even[None], np.full(1, -np.inf))
+
+
+def make_open_nodes(count: int, num_variables: int) -> OpenNodes:
+    """Return room for `count` nodes."""
+    shape = count, num_variables
+    return OpenNodes(np.empty(shape, np.int8), np.empty(shape), np.empty(count))

@@ -13,8 +13,7 @@ import numpy as np
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.search import OpenNode
-from qubo_prune.backends.branch_and_bound.subtrees import Explorer
+from qubo_prune.backends.branch_and_bound.subtrees import Explorer, OpenNode
 from qubo_prune.backends.common.checkpoint_file import (
     CheckpointFile,
     digest,

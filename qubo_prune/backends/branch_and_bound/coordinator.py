@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.explore import lower_cut
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
-from qubo_prune.backends.branch_and_bound.search import REFINE_AFTER, OpenNode
-from qubo_prune.backends.branch_and_bound.subtrees import Explored, Explorer, Subtrees, nodes_of
+from qubo_prune.backends.branch_and_bound.search import REFINE_AFTER
+from qubo_prune.backends.branch_and_bound.subtrees import (
+    Explored,
+    Explorer,
+    OpenNode,
+    Subtrees,
+    nodes_of,
+)
 from qubo_prune.core.stopping import Standing
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from qubo_prune.backends.branch_and_bound.search import OpenNode
+from qubo_prune.backends.branch_and_bound.subtrees import OpenNode
 from qubo_prune.search.best_states import Best
 
 

@@ -30,6 +30,9 @@ def by_decisiveness(reduced: ReducedProblem, shift: NDArray[np.float64]) -> NDAr
     its part of the relaxation's slack away, ``(P Q P)_jj - u_j`` with the shift u of the root and
     the projection P onto directions that keep the counts, once for each direction.
 
+    A group of which one variable is removed, or kept, is decided as a whole, where its first member
+    has its place: like one variable with several values.
+
     Parameters
     ----------
     reduced : ReducedProblem
@@ -54,7 +57,13 @@ def by_decisiveness(reduced: ReducedProblem, shift: NDArray[np.float64]) -> NDAr
         members = np.flatnonzero(group_of == group)
         ranked = np.sort(rates[members])
         score[members] += np.abs(rates[members] - 0.5 * (ranked[count - 1] + ranked[count]))
-    return np.argsort(-score, kind="stable")
+    place = np.arange(len(score)) + reduced.num_groups
+    lead = score.copy()
+    for whole in np.flatnonzero((reduced.counts == 1) | (reduced.counts == sizes - 1)):
+        members = np.flatnonzero(group_of == whole)
+        place[members] = whole
+        lead[members] = score[members].max()
+    return np.lexsort((-score, place, -lead))
 
 
 def _projected_diagonal(

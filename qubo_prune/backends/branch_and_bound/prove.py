@@ -9,33 +9,21 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import RawResult
 from qubo_prune.backends.branch_and_bound.arrays import (
-    make_root,
     make_tables,
-    make_workspace,
-    refine_tables,
+    next_energy,
+    smallest_terms_bound,
 )
-from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables, Workspace
-from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.race import (
-    RACE_AFTER,
-    load_kernels,
-    other_tables,
-    promises_more,
-)
-from qubo_prune.backends.branch_and_bound.search import Frontier, Refinement, search
-from qubo_prune.backends.branch_and_bound.shared_search import (
-    Bounds,
-    Found,
-    Sharing,
-    search_by_tasks,
-)
+from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.race import load_kernels
+from qubo_prune.backends.branch_and_bound.search_at_once import SearchAtOnce, fair_evaluations
+from qubo_prune.backends.branch_and_bound.shared_search import Found, Sharing, search_by_tasks
 from qubo_prune.backends.branch_and_bound.subtrees import Job
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.search.kernels.pool import pack, unpack
-from qubo_prune.search.starting_states import starting_states
+from qubo_prune.search.starting_states import GoodStates
 
 __all__ = ["load_kernels", "prove"]
 
@@ -62,12 +50,20 @@ def prove(
     """Prove the `num_states` lowest states; the options are those of `BranchAndBound`."""
     wanted = min(num_states + 1, problem.num_states)
     clock = Phases("warm_start", "preparation", "search")
-    start = starting_states(problem, wanted, seed, stop, warm_start, in_order=False)
+    good = GoodStates(problem, wanted, seed, stop, warm_start, threads=threads)
+    good.walk()
+    if stop.time_limit is not None and not _is_shallow(problem):
+        # The shifts may take all the time that there is, and then this is the answer.
+        num_variables = sum(len(group.indices) for group in problem.groups)
+        good.walk_on(fair_evaluations(num_variables, 0), stop.remaining / 4)
+    start = good.states(in_order=False)
     stop.offer(0, start.copy)
     large = problem.num_blocks > _LARGE or wanted > _MANY
     if large and len(start) and stop.should_stop():
         return RawResult(start, timings=clock.timings())
-    start = start[lexicographic_order(start, problem.energies(start))]
+    energies = problem.energies(start)
+    order = lexicographic_order(start, energies)
+    start, energies = start[order], energies[order]
     clock.begin("preparation")
 
     def enough() -> bool:
@@ -78,15 +74,17 @@ def prove(
     threshold = np.full(1, np.inf)
     cut_word = tables.base_word.copy()
     if len(start) == wanted:
-        threshold[0] = problem.energies(start[-1:])[0]
+        threshold[0] = energies[-1]
         cut_word = pack(start[-1:])[0]
     clock.begin("search")
-    best = float(problem.energies(start[:1]).min(initial=np.inf))
+    best = float(energies.min(initial=np.inf))
     known = Standing(best, float(threshold[0]), -np.inf, 0, num_states)
     sharing = Sharing(executor, scheduler, checkpoint, threads)
     job = Job(problem, wanted, max_steps, anchor_interval, tables.block_of)
-    look = _search_at_once if sharing.is_plain else search_by_tasks
-    found = look(job, tables, sharing, cut_word, stop, known)
+    if sharing.is_plain:
+        found = SearchAtOnce(job, tables, threads, good, energies, cut_word, stop, known).run()
+    else:
+        found = search_by_tasks(job, tables, sharing, cut_word, stop, known)
     complete = found.bounds.open == np.inf
     words = found.words
     if not complete:
@@ -96,7 +94,7 @@ def prove(
     return RawResult(
         states=unpack(words, problem.num_blocks),
         num_complete=wanted if complete else 0,
-        lower_bound=-np.inf if complete else found.bounds.open - found.epsilon,
+        lower_bound=-np.inf if complete else _lower_bound(problem, found, tables),
         num_evaluated=found.num_nodes,
         native_status=f"{found.num_nodes} nodes{before}, {ended}",
         timings=clock.timings(),
@@ -104,49 +102,12 @@ def prove(
     )
 
 
-def _search_at_once(
-    job: Job,
-    tables: Tables,
-    sharing: Sharing,
-    cut_word: NDArray[np.uint64],
-    stop: Stop,
-    known: Standing,
-) -> Found:
-    """Search the tree by threads that share all they have; see `search_by_tasks`."""
-    shared = Shared(np.full(1, known.last), np.zeros(1, np.bool_))
-    workspaces = [
-        make_workspace(tables, job.num_states, job.problem.num_blocks)
-        for _ in range(sharing.threads)
-    ]
-    frontier = Frontier(make_root(tables), shared.threshold, cut_word)
-    refine = Refinement(
-        lambda tables: refine_tables(tables, job.problem, lambda: bool(shared.stop[0]))
-    )
-    race_after = RACE_AFTER * len(tables.matrix) ** 2
-    tables = search(tables, workspaces, shared, frontier, stop, refine, known, race_after)
-    order, given_up = DIAGONAL, [np.zeros((0, len(cut_word)), np.uint64)]
-    if not frontier.is_done and not shared.stop[0]:
-        other = other_tables(job.problem, tables, stop.should_stop)
-        if promises_more(other, tables, frontier.cut, stop):
-            tables, order = other, DECISIVE
-            given_up = [_take_pool(each) for each in workspaces]
-            frontier = Frontier(make_root(tables), *frontier.cut)
-        tables = search(tables, workspaces, shared, frontier, stop, refine, known)
-    pools = [each.pool_words[: each.pool_size[0]] for each in workspaces]
-    return Found(
-        bounds=Bounds(np.inf if frontier.is_done else frontier.lowest_bound(), frontier.root_bound),
-        words=np.concatenate(pools if frontier.is_done else [*pools, *given_up]),
-        num_nodes=sum(int(each.nodes[0]) for each in workspaces),
-        epsilon=float(tables.epsilon),
-        order=order,
-    )
-
-
-def _take_pool(workspace: Workspace) -> NDArray[np.uint64]:
-    """Empty a worker's pool; return its states, packed."""
-    words = workspace.pool_words[: workspace.pool_size[0]].copy()
-    workspace.pool_size[0] = 0
-    return words
+def _lower_bound(problem: Problem, found: Found, tables: Tables) -> float:
+    """Return an energy below which there is no state that was not visited."""
+    bound = found.bounds.open
+    if problem.num_blocks <= _LARGE:
+        bound = max(bound, smallest_terms_bound(problem.reduced()))
+    return next_energy(bound - found.epsilon, float(tables.quantum))
 
 
 def _facts(found: Found, tables: Tables, sharing: Sharing) -> dict[str, float | int | str]:

@@ -8,19 +8,28 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.arrays import make_root, make_tables, make_workspace
-from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables, lower_cut
-from qubo_prune.backends.branch_and_bound.kernels.probe import Generation, estimate_nodes
+from qubo_prune.backends.branch_and_bound.arrays import (
+    make_open_nodes,
+    make_root,
+    make_tables,
+    make_workspace,
+)
+from qubo_prune.backends.branch_and_bound.kernels.explore import (
+    Shared,
+    Tables,
+    lower_cut,
+)
+from qubo_prune.backends.branch_and_bound.kernels.probe import estimate_nodes
 from qubo_prune.backends.branch_and_bound.orders import by_decisiveness
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
 from qubo_prune.search.threads import run_workers
 
-RACE_AFTER = 1
-"""Orders are compared after this many nodes times n^2: about when the tables of another order cost
-no more than the search did so far.
+RACE_AFTER = 3
+"""Orders are compared after this many nodes times n^2: the tables of another order, and the
+estimates, then cost less than the search did so far.
 """
-_WIDTH = 64
+_WIDTH = 96
 _SEED = 1
 _MARGIN = 1.5
 """The other order has to promise so many times fewer nodes: an estimate scatters, and what is
@@ -82,14 +91,9 @@ def _tree_size(
     # pool shut, and so the threshold in place.
     work.pool_energies[0] = -np.inf
     work.pool_size[0] = 1
+    now, after = make_open_nodes(2 * _WIDTH, n), make_open_nodes(2 * _WIDTH, n)
     root = make_root(tables)
-    now, after = (
-        Generation(
-            np.empty((2 * _WIDTH, n), np.int8), np.empty((2 * _WIDTH, n)), np.empty(2 * _WIDTH)
-        )
-        for _ in range(2)
-    )
-    now.fixed[0], now.x[0], now.bound[0] = root.fixed, root.x, root.bound
+    now.fixed[:1], now.x[:1], now.bound[:1] = root
     shared = Shared(cut[0].copy(), halt)
     random = np.full(1, _SEED, np.uint64)
     return float(estimate_nodes(tables, work, shared, now, after, _WIDTH, random))

@@ -9,15 +9,18 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.backends.branch_and_bound.arrays import make_open_nodes
 from qubo_prune.backends.branch_and_bound.kernels.explore import (
+    OpenNodes,
     Shared,
     Tables,
     Workspace,
-    explore,
+    explore_all,
     lower_cut,
 )
 from qubo_prune.core.stopping import Standing, Stop
@@ -31,30 +34,67 @@ search did so far.
 """
 
 
+_BUNDLE, _BUNDLE_ENTRIES = 1024, 1 << 20
+"""Most nodes of a bundle, and their entries: so many are put off before a turn ends."""
+_MOST_BYTES = 1 << 27
+"""Memory for open nodes above which no more are put off: the search goes deep instead."""
+
+
 @dataclass(order=True)
-class OpenNode:
-    """A node to be searched: positions fixed to 0 or 1 (2 = free), a point to start from, and a
-    valid lower bound.
+class Bundle:
+    """Open nodes that are searched in one turn, and the lowest of their bounds.
+
+    Attributes
+    ----------
+    bound : float
+        The lowest bound of a node.
+    serial : int
+        Number in the order of creation; the root is 0.
+    nodes : OpenNodes
+        The nodes.
+    evaluated : bool
+        Whether the bounds are those of the nodes themselves, not of their parents.
     """
 
     bound: float
     serial: int
-    fixed: NDArray[np.int8] = field(compare=False)
-    x: NDArray[np.float64] = field(compare=False)
+    nodes: OpenNodes = field(compare=False)
+    evaluated: bool = field(compare=False)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the nodes."""
+        return sum(array.nbytes for array in self.nodes)
+
+
+class Turn(NamedTuple):
+    """What a worker does next: search `bundle` for about `budget` nodes and put off what lies above
+    `level`.
+    """
+
+    bundle: Bundle
+    budget: int
+    level: float
 
 
 class Frontier:
     """The open nodes and the lowest known upper bound on the last wanted state, shared by the
     workers.
 
+    The lowest states come first: nodes above a level are put off, which is at first the lowest
+    energy known. Once nothing is open below it, the level rises to where twice as many states will
+    be proven.
+
     Parameters
     ----------
-    root : OpenNode
+    root : OpenNodes
         Where the search begins.
     cut_energy : (1,) float64
         Energy of `cut_word`; inf if there is no such state.
     cut_word : (W,) uint64
         A state at or after the last wanted one, packed; anything if `cut_energy` is inf.
+    known_energies : callable
+        Returns the energies of states found so far, in any order.
 
     Attributes
     ----------
@@ -65,20 +105,27 @@ class Frontier:
     """
 
     def __init__(
-        self, root: OpenNode, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]
+        self,
+        root: OpenNodes,
+        cut_energy: NDArray[np.float64],
+        cut_word: NDArray[np.uint64],
+        known_energies: Callable[[], NDArray[np.float64]],
     ) -> None:
         self.cut = cut_energy.copy(), cut_word.copy()
         self.root_bound = -math.inf
-        self._heap = [root]
+        self._known_energies = known_energies
+        self._heap: list[Bundle] = []
         self._running: list[float] = []
-        self._serial = 1
+        self._serial = 0
+        self._bytes = 0
         self._tasks = 0
+        self._level = -math.inf
         self._closed = False
         self._changed = threading.Condition()
+        self._add(root, evaluated=False)
 
-    def take(self, work: Workspace) -> tuple[OpenNode, int] | None:
-        """Return the lowest open node and a node budget; None once everything is searched or
-        closed.
+    def take(self, work: Workspace) -> Turn | None:
+        """Return the lowest open nodes; None once everything is searched or closed.
 
         Blocks while other workers may still add nodes.
         """
@@ -90,25 +137,41 @@ class Frontier:
             self._tasks += 1
             lower_cut(*self.cut, work.cut_energy[0], work.cut_word)
             lower_cut(work.cut_energy, work.cut_word, self.cut[0][0], self.cut[1])
-            node = heapq.heappop(self._heap)
-            self._running.append(node.bound)
-            return node, min(_LAST_BUDGET, _FIRST_BUDGET * self._tasks)
+            bundle = heapq.heappop(self._heap)
+            self._bytes -= bundle.num_bytes
+            self._running.append(bundle.bound)
+            if bundle.bound >= self._level:
+                self._level = self._next_level(bundle.bound)
+            level = self._level if self._bytes < _MOST_BYTES else math.inf
+            return Turn(bundle, min(_LAST_BUDGET, _FIRST_BUDGET * self._tasks), level)
 
-    def give_back(
-        self,
-        taken: OpenNode,
-        fixed: NDArray[np.int8],
-        x: NDArray[np.float64],
-        bound: NDArray[np.float64],
-    ) -> None:
-        """Add what a search left open and end the turn that began when `take` gave that node."""
+    def give_back(self, taken: Bundle, opened: OpenNodes, put_off: OpenNodes) -> None:
+        """Add what a search left open, and what it put off, and end the turn that began when `take`
+        gave that bundle.
+        """
+        most = _bundle_size(put_off.x.shape[1])
         with self._changed:
-            for i in range(len(bound)):
-                node = OpenNode(float(bound[i]), self._serial, fixed[i].copy(), x[i].copy())
-                heapq.heappush(self._heap, node)
-                self._serial += 1
+            for i in range(len(opened.bound)):
+                self._add(_selected(opened, np.array([i])), evaluated=False)
+            order = np.argsort(put_off.bound, kind="stable")
+            for begin in range(0, len(order), most):
+                self._add(_selected(put_off, order[begin : begin + most]), evaluated=True)
             self._running.remove(taken.bound)
             self._changed.notify_all()
+
+    def _add(self, nodes: OpenNodes, *, evaluated: bool) -> None:
+        bundle = Bundle(float(nodes.bound.min()), self._serial, nodes, evaluated)
+        heapq.heappush(self._heap, bundle)
+        self._serial += 1
+        self._bytes += bundle.num_bytes
+
+    def _next_level(self, bound: float) -> float:
+        """Return an energy above `bound` up to which the next states are worth proving; inf if
+        these are the last ones.
+        """
+        energies = np.unique(self._known_energies())
+        wanted = 2 * int(np.searchsorted(energies, bound))
+        return float(energies[wanted]) if wanted < len(energies) else math.inf
 
     def close(self) -> None:
         """Let no more nodes be taken."""
@@ -136,7 +199,7 @@ class Frontier:
         none.
         """
         with self._changed:
-            return min([*self._running, *(node.bound for node in self._heap[:1])], default=np.inf)
+            return min([*self._running, *(each.bound for each in self._heap[:1])], default=np.inf)
 
 
 class Refinement:
@@ -152,6 +215,21 @@ class Refinement:
         if many and self._lock.acquire(blocking=False):  # once: the lock is kept
             return self._make(tables)
         return tables
+
+
+def _bundle_size(num_variables: int) -> int:
+    """Return how many nodes are put off in one turn at most."""
+    return max(1, min(_BUNDLE, _BUNDLE_ENTRIES // num_variables))
+
+
+def _first(nodes: OpenNodes, count: int) -> OpenNodes:
+    """Return views of the first nodes."""
+    return OpenNodes(nodes.fixed[:count], nodes.x[:count], nodes.bound[:count])
+
+
+def _selected(nodes: OpenNodes, rows: NDArray[np.int64]) -> OpenNodes:
+    """Return copies of some nodes."""
+    return OpenNodes(nodes.fixed[rows], nodes.x[rows], nodes.bound[rows])
 
 
 def search(
@@ -178,29 +256,25 @@ def search(
     def work(index: int) -> None:
         nonlocal tables
         workspace = workspaces[index]
-        out_fixed = np.empty((2 * n + 2, n), np.int8)
-        out_x = np.empty((2 * n + 2, n))
-        out_bound = np.empty(2 * n + 2)
-        while (taken := frontier.take(workspace)) is not None:
-            node, budget = taken
-            count = 0
+        out = make_open_nodes(2 * n + 2, n)
+        later = make_open_nodes(2 * _bundle_size(n), n)
+        while (turn := frontier.take(workspace)) is not None:
+            bundle = turn.bundle
             tables = refine.applied_to(tables, count_nodes())
-            if node.bound <= shared.threshold[0] + tables.epsilon:
-                workspace.bound[0] = node.bound
-                count = explore(
-                    tables,
-                    workspace,
-                    shared,
-                    node.fixed,
-                    node.x,
-                    budget,
-                    out_fixed,
-                    out_x,
-                    out_bound,
-                )
-                if node.serial == 0:
-                    frontier.root_bound = float(workspace.bound[0])
-            frontier.give_back(node, out_fixed[:count], out_x[:count], out_bound[:count])
+            count, num_put_off = explore_all(
+                tables,
+                workspace,
+                shared,
+                bundle.nodes,
+                bundle.evaluated,
+                turn.level,
+                turn.budget,
+                out,
+                later,
+            )
+            if bundle.serial == 0:
+                frontier.root_bound = float(workspace.bound[0])
+            frontier.give_back(bundle, _first(out, count), _first(later, num_put_off))
             if count_nodes() >= pause_after:
                 frontier.close()
 

@@ -7,30 +7,43 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.arrays import (
+    make_open_nodes,
     make_root,
     make_tables,
     make_workspace,
     refine_tables,
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import (
+    OpenNodes,
     Shared,
     Tables,
     Workspace,
-    explore,
+    explore_all,
     lower_cut,
 )
-from qubo_prune.backends.branch_and_bound.search import OpenNode
 from qubo_prune.core.problem.problem import Problem
 
 _BUDGET = 1000
 """Nodes between two looks at the clock."""
+
+
+@dataclass(order=True)
+class OpenNode:
+    """A node to be searched: positions fixed to 0 or 1 (2 = free), a point to start from, and a
+    valid lower bound.
+    """
+
+    bound: float
+    serial: int
+    fixed: NDArray[np.int8] = field(compare=False)
+    x: NDArray[np.float64] = field(compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +165,8 @@ class Explorer:
 
     def root(self) -> OpenNode:
         """Return the root of the tree."""
-        return make_root(self.tables)
+        root = make_root(self.tables)
+        return OpenNode(float(root.bound[0]), 0, root.fixed[0], root.x[0])
 
     def start(self, fixed: NDArray[np.int8]) -> NDArray[np.float64]:
         """Return a point of a node to start from: the free ones of each group spread evenly."""
@@ -207,7 +221,7 @@ def _search(tables: Tables, work: Workspace, task: Subtrees) -> Explored:
     work.cut_energy[0] = np.inf
     lower_cut(work.cut_energy, work.cut_word, task.threshold, task.cut_word)
     shared = Shared(np.full(1, task.threshold), np.zeros(1, np.bool_))
-    out = np.empty((2 * n + 2, n), np.int8), np.empty((2 * n + 2, n)), np.empty(2 * n + 2)
+    out, later = make_open_nodes(2 * n + 2, n), make_open_nodes(2, n)
     heap = [
         OpenNode(float(b), k, f, x) for k, (b, f, x) in enumerate(zip(*task.nodes, strict=True))
     ]
@@ -218,13 +232,14 @@ def _search(tables: Tables, work: Workspace, task: Subtrees) -> Explored:
         if node.bound > shared.threshold[0] + tables.epsilon:
             heap.clear()  # as are all others
             break
-        work.bound[0] = node.bound
         left = task.most_nodes - (int(work.nodes[0]) - before)
-        count = explore(tables, work, shared, node.fixed, node.x, min(_BUDGET, left), *out)
+        alone = OpenNodes(node.fixed[None], node.x[None], np.full(1, node.bound))
+        budget = min(_BUDGET, left)
+        count, _ = explore_all(tables, work, shared, alone, False, np.inf, budget, out, later)
         if np.isnan(first_bound):
             first_bound = float(work.bound[0])
         for k in range(count):
-            opened = OpenNode(float(out[2][k]), serial, out[0][k].copy(), out[1][k].copy())
+            opened = OpenNode(float(out.bound[k]), serial, out.fixed[k].copy(), out.x[k].copy())
             heapq.heappush(heap, opened)
             serial += 1
         if (

@@ -78,6 +78,6 @@ class Tabu(SwapHeuristic):
 
     def make_work(self, search: SwapSearch, known: NDArray[np.bool_]) -> Work:
         """Return the walks of a run; see `SwapHeuristic.make_work`."""
-        from qubo_prune.backends.swaps.tabu_walks import TabuWalks
+        from qubo_prune.search.tabu_walks import TabuWalks
 
         return TabuWalks(search, known, self.steps, self.tenure)

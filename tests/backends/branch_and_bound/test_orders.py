@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qubo_prune import Problem, Status, Stop, solve
-from qubo_prune.backends.branch_and_bound import prove, race, search
+from qubo_prune.backends.branch_and_bound import race, search, search_at_once
 from qubo_prune.backends.branch_and_bound.arrays import make_tables
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.backends.branch_and_bound.orders import by_decisiveness, by_diagonal
@@ -49,7 +49,7 @@ def test_a_race_changes_no_state(
 ) -> None:
     expected = brute_force(problem)
     with (
-        mock.patch.object(prove, "RACE_AFTER", 0),
+        mock.patch.object(search_at_once, "RACE_AFTER", 0),
         mock.patch.object(search, "_FIRST_BUDGET", 2),
         mock.patch.object(race, "_MARGIN", 0.0 if switches else np.inf),
     ):
@@ -62,7 +62,7 @@ def test_a_hard_graph_is_decided_in_the_better_order() -> None:
     problem = graph(48, 24)
     nodes = {}
     for race_after in (0.25, np.inf):
-        with mock.patch.object(prove, "RACE_AFTER", race_after):
+        with mock.patch.object(search_at_once, "RACE_AFTER", race_after):
             spectrum = solve(problem, num_states=5, options={"threads": 1})
         assert spectrum.proof is not None
         nodes[spectrum.proof["order"]] = spectrum.num_evaluated
@@ -85,7 +85,7 @@ def test_found_states_survive_a_change_of_order() -> None:
     """What the first order found is in the answer, also where the second one is stopped."""
     problem = graph(40, 20)
     with (
-        mock.patch.object(prove, "RACE_AFTER", 0.05),
+        mock.patch.object(search_at_once, "RACE_AFTER", 0.05),
         mock.patch.object(race, "_MARGIN", 0.0),
     ):
         spectrum = solve(problem, num_states=2000, max_evaluations=1, options={"threads": 1})
@@ -100,7 +100,7 @@ def test_an_estimate_without_sampling_is_the_number_of_nodes(seed: int) -> None:
     halt = np.zeros(1, np.bool_)
     with mock.patch.object(race, "_WIDTH", 10_000):
         exact = race._tree_size(tables, cut, halt)
-    with mock.patch.object(prove, "RACE_AFTER", np.inf):
+    with mock.patch.object(search_at_once, "RACE_AFTER", np.inf):
         spectrum = solve(problem, num_states=1, options={"threads": 1})
     # Up to the steps that the search takes at the root, from where its nodes go on.
     assert exact == pytest.approx(spectrum.num_evaluated, rel=0.1)
@@ -131,6 +131,21 @@ def test_decisiveness_is_what_its_formula_says() -> None:
         cut = (ranked_rates[r - 1] + ranked_rates[r]) / 2
         scores[j] = abs(rates[j] - cut) + 2 * ((p @ q @ p)[j, j] - shift[j])
     assert by_decisiveness(reduced, shift).tolist() == np.argsort(-scores).tolist()
+
+
+def test_a_group_with_one_choice_is_decided_as_a_whole() -> None:
+    a = np.random.default_rng(1).normal(size=(20, 20))
+    kinds = ["a", "b", "c", "d"] * 5
+    problem = Problem(symmetric(np.tril(a)), {"a": 1, "b": 4, "c": 2, "d": 1}, kinds=kinds)
+    reduced = problem.reduced()
+    order = by_decisiveness(reduced, np.zeros(20))
+    assert sorted(order) == [*range(20)]
+    spread = {
+        kind: np.ptp([at for at, block in enumerate(order) if kinds[block] == kind])
+        for kind in "abcd"
+    }
+    assert spread["a"] == spread["b"] == spread["d"] == 4
+    assert spread["c"] > 4
 
 
 def test_ties_are_decided_in_the_order_of_the_file() -> None:

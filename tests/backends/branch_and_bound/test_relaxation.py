@@ -16,8 +16,13 @@ from numpy.typing import NDArray
 
 from qubo_prune import Problem, solve
 from qubo_prune.backends.branch_and_bound import relaxation
-from qubo_prune.backends.branch_and_bound.arrays import energy_quantum
+from qubo_prune.backends.branch_and_bound.arrays import (
+    energy_quantum,
+    rounding_allowance,
+    smallest_terms_bound,
+)
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
+from tests.strategies import all_states, problems
 
 
 def never() -> bool:
@@ -233,12 +238,15 @@ def test_the_quantum_is_the_largest(n: int, factor: int, exponent: int, seed: in
     [
         [[2.0**53, 1.0], [1.0, 0.0]],  # the sum of the terms is rounded
         [[2.0**51, 2.0**50], [2.0**50, 1.0]],
+        np.full((12, 12), 2.0**50 - 1),  # 9 of these have 54 bits
         [[0.1, 0.2], [0.2, 0.3]],  # multiples of something, but too fine for exact sums
         [[1.0, 1e-30], [1e-30, 1.0]],
         [[1e-320, 0.0], [0.0, 3e-320]],  # below the normal numbers
     ],
 )
-def test_no_quantum_where_sums_would_be_rounded(hessian: list[list[float]]) -> None:
+def test_no_quantum_where_sums_would_be_rounded(
+    hessian: list[list[float]] | NDArray[np.float64],
+) -> None:
     assert energy_quantum(Problem(hessian, 1)) == 0.0
 
 
@@ -263,3 +271,28 @@ def test_no_shifts_are_sought_where_few_blocks_are_removed_or_kept(
     assert should_stop() != is_deep
     expected = solve(problem, num_states=9, backend="enumeration")
     assert (spectrum.states == expected.states).all()
+
+
+@given(problem=problems())
+def test_the_smallest_terms_bound_every_energy(problem: Problem) -> None:
+    """Against exact sums of every state."""
+    if not problem.groups:
+        return
+    reduced = problem.reduced()
+    allowance = rounding_allowance(problem, reduced, 0.0, 1)
+    bound = Fraction(smallest_terms_bound(reduced) - allowance)
+    terms = problem.hessian + np.diag(problem.linear)
+    for state in all_states(problem):
+        blocks = np.flatnonzero(state).tolist()
+        assert bound <= sum(Fraction(float(terms[i, j])) for i in blocks for j in blocks)
+
+
+def test_the_smallest_terms_bound_a_colouring() -> None:
+    """One of each three: the convex relaxation of weights that are not negative is negative."""
+    weights = np.tril(np.random.default_rng(0).integers(0, 40, (30, 30)), -1).astype(float)
+    hessian = np.kron(weights + weights.T, np.eye(3))
+    kinds = [f"g{node}" for node in range(30) for _ in range(3)]
+    problem = Problem(hessian, dict.fromkeys(kinds, 1), kinds=kinds)
+    spectrum = solve(problem, num_states=1, max_evaluations=1)
+    assert spectrum.lower_bound is not None
+    assert spectrum.lower_bound >= 0.0

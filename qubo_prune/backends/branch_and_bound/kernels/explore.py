@@ -86,34 +86,95 @@ class Shared(NamedTuple):
     stop: NDArray[np.bool_]
 
 
+class OpenNodes(NamedTuple):
+    """Nodes to be searched: positions fixed to 0 or 1 (2 = free), (m, n); points to start from,
+    (m, n); and valid lower bounds, (m,).
+    """
+
+    fixed: NDArray[np.int8]
+    x: NDArray[np.float64]
+    bound: NDArray[np.float64]
+
+
+@kernel
+def explore_all(
+    tables: Tables,
+    work: Workspace,
+    shared: Shared,
+    nodes: OpenNodes,
+    evaluated: bool,
+    level: float,
+    budget: int,
+    out: OpenNodes,
+    later: OpenNodes,
+) -> tuple[int, int]:
+    """Search below `nodes`, whose bounds are those of their own points if they are `evaluated`, for
+    about `budget` nodes, and put off what lies above `level`.
+
+    Returns the number of nodes left open, written to `out`, and of those put off, written to
+    `later`: these are evaluated. 0 and 0 mean that all subtrees are finished.
+    """
+    tables = borrowed(tables)
+    work = borrowed(work)
+    shared = borrowed(shared)
+    nodes = borrowed(nodes)
+    out = borrowed(out)
+    later = borrowed(later)
+    end = work.nodes[0] + budget
+    put_off = np.zeros(1, np.int64)
+    room = later.bound.shape[0] - nodes.bound.shape[0]
+    count = 0
+    for i in range(nodes.bound.shape[0]):
+        if nodes.bound[i] > shared.threshold[0] + tables.epsilon:
+            continue
+        if count > 0 or nodes.bound[i] > level:
+            put_off_node(later, put_off, nodes.fixed[i], nodes.x[i], nodes.bound[i])
+            continue
+        work.fixed[0, :] = nodes.fixed[i]
+        work.x[0, :] = nodes.x[i]
+        work.bound[0] = nodes.bound[i]
+        count = explore(tables, work, shared, evaluated, level, end, out, later, put_off, room + i)
+    return count, put_off[0]
+
+
+@kernel
+def put_off_node(
+    later: OpenNodes,
+    put_off: NDArray[np.int64],
+    fixed: NDArray[np.int8],
+    x: NDArray[np.float64],
+    bound: float,
+) -> None:
+    """Append a node to those put off."""
+    at = put_off[0]
+    later.fixed[at] = fixed
+    later.x[at] = x
+    later.bound[at] = bound
+    put_off[0] = at + 1
+
+
 @kernel
 def explore(
     tables: Tables,
     work: Workspace,
     shared: Shared,
-    fixed: NDArray[np.int8],
-    x: NDArray[np.float64],
-    budget: int,
-    out_fixed: NDArray[np.int8],
-    out_x: NDArray[np.float64],
-    out_bound: NDArray[np.float64],
+    evaluated: bool,
+    put_off_above: float,
+    end: int,
+    out: OpenNodes,
+    later: OpenNodes,
+    put_off: NDArray[np.int64],
+    most_put_off: int,
 ) -> int:
-    """Search below the node (`fixed`, `x`), whose bound is ``work.bound[0]``, for at most `budget`
-    nodes.
-
-    Returns the number of open nodes left, written to the `out_*` arrays with valid lower bounds; 0
-    means that the subtree is finished.
+    """Search depth-first below the node of level 0 until `end` nodes are visited, or `most_put_off`
+    put off; return the number of open nodes left in `out`, 0 if the rest is finished.
     """
-    tables = borrowed(tables)
-    work = borrowed(work)
-    shared = borrowed(shared)
     level = np.int64(0)
-    work.fixed[0, :] = fixed
-    work.x[0, :] = x
     work.first[0] = 0
     anchor(tables, work, level)
-    end = work.nodes[0] + budget
-    if not begin_node(tables, work, level) or evaluate(tables, work, shared, level) != OPEN:
+    if not begin_node(tables, work, level):
+        return 0
+    if not evaluated and evaluate(tables, work, shared, level) != OPEN:
         return 0
     work.pending[0] = 1
     while level >= 0:
@@ -121,8 +182,8 @@ def explore(
         if value < 0:
             level -= 1
             continue
-        if work.nodes[0] >= end or shared.stop[0]:
-            return export_open(work, level, out_fixed, out_x, out_bound)
+        if work.nodes[0] >= end or put_off[0] >= most_put_off or shared.stop[0]:
+            return export_open(work, level, out)
         # The second value is tried after the first: 1, then 0, then none.
         work.pending[level] = value - 1
         if work.bound[level] > shared.threshold[0] + tables.epsilon:
@@ -132,8 +193,12 @@ def explore(
         if not begin_node(tables, work, level + 1):
             continue
         if evaluate(tables, work, shared, level + 1) == OPEN:
-            level += 1
-            work.pending[level] = 1
+            child = level + 1
+            if work.bound[child] > put_off_above:
+                put_off_node(later, put_off, work.fixed[child], work.x[child], work.bound[child])
+            else:
+                level = child
+                work.pending[level] = 1
     return 0
 
 
@@ -153,21 +218,15 @@ def branch(work: Workspace, level: int, value: int) -> None:
 
 
 @kernel
-def export_open(
-    work: Workspace,
-    level: int,
-    out_fixed: NDArray[np.int8],
-    out_x: NDArray[np.float64],
-    out_bound: NDArray[np.float64],
-) -> int:
+def export_open(work: Workspace, level: int, out: OpenNodes) -> int:
     """Write every child not yet tried, from the root down."""
     count = 0
     for at in range(level + 1):
         for value in range(work.pending[at] + 1):
-            out_fixed[count] = work.fixed[at]
-            out_fixed[count, work.first[at]] = value
-            out_x[count] = work.x[at]
-            out_bound[count] = work.bound[at]
+            out.fixed[count] = work.fixed[at]
+            out.fixed[count, work.first[at]] = value
+            out.x[count] = work.x[at]
+            out.bound[count] = work.bound[at]
             count += 1
     return count
 

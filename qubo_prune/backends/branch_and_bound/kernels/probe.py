@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.explore import (
     OPEN,
+    OpenNodes,
     Shared,
     Tables,
     Workspace,
@@ -22,25 +21,18 @@ from qubo_prune.core.kernels.jit import kernel
 from qubo_prune.search.kernels.landscape import below
 
 
-class Generation(NamedTuple):
-    """Open nodes that took equally many decisions; room for the children of a full sample."""
-
-    fixed: NDArray[np.int8]
-    x: NDArray[np.float64]
-    bound: NDArray[np.float64]
-
-
 @kernel
 def estimate_nodes(
     tables: Tables,
     work: Workspace,
     shared: Shared,
-    now: Generation,
-    after: Generation,
+    now: OpenNodes,
+    after: OpenNodes,
     width: int,
     random: NDArray[np.uint64],
 ) -> float:
-    """Return an unbiased estimate of the nodes below the root, which is the first of `now`.
+    """Return an unbiased estimate of the nodes below the root, which is the first of `now`; `now`
+    and `after` have room for the children of `width` nodes.
 
     All nodes of a generation are kept up to `width`, beyond that a random sample of so many, each
     of which stands for more (stratified sampling: Chen 1992).
@@ -48,6 +40,8 @@ def estimate_nodes(
     tables = borrowed(tables)
     work = borrowed(work)
     shared = borrowed(shared)
+    now = borrowed(now)
+    after = borrowed(after)
     count, weight, total = 1, 1.0, 1.0
     while count > 0 and not shared.stop[0]:
         children = 0

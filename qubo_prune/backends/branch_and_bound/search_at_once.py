@@ -1,0 +1,179 @@
+"""A proof by the threads of this process, which share all they have: the search of the tree, with
+pauses to look at what it would gain from another order, or from better states.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qubo_prune.backends.branch_and_bound.arrays import make_root, make_workspace, refine_tables
+from qubo_prune.backends.branch_and_bound.kernels.explore import (
+    Shared,
+    Tables,
+    Workspace,
+    lower_cut,
+)
+from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
+from qubo_prune.backends.branch_and_bound.race import RACE_AFTER, other_tables, promises_more
+from qubo_prune.backends.branch_and_bound.search import Frontier, Refinement, search
+from qubo_prune.backends.branch_and_bound.shared_search import Bounds, Found
+from qubo_prune.backends.branch_and_bound.subtrees import Job
+from qubo_prune.core.stopping import Standing, Stop
+from qubo_prune.search.kernels.pool import pack
+from qubo_prune.search.starting_states import GoodStates
+
+_EVALUATIONS = 0.0025
+"""States that walks evaluate for each node times n^2: one or two hundredths of the time."""
+_LARGEST_SIDE = 1000
+"""Variables above which shifts are cheap, and not worth more walks."""
+_WALK_AFTER = 1000
+"""Walks go on after this many nodes, and whenever twice as many are visited."""
+
+
+def fair_evaluations(num_variables: int, num_nodes: int) -> int:
+    """Return how many states walks may evaluate before a search and while it visits so many nodes.
+
+    A node takes about n^2 steps, and the shifts before the first one as long as n^2 nodes.
+    """
+    side = min(num_variables, _LARGEST_SIDE)
+    return int(_EVALUATIONS * num_variables**2 * (side**2 + num_nodes))
+
+
+class SearchAtOnce:
+    """One search; `run` it once.
+
+    Parameters
+    ----------
+    job, tables
+        What is to be proven.
+    threads : int
+        How many search.
+    good : GoodStates
+        The states to start from; found in the meantime, better ones lower the cut.
+    energies : ndarray of float64, shape (s,)
+        Those of the states to start from.
+    cut_word : ndarray of uint64, shape (W,)
+        A state at or after the last wanted one, packed.
+    stop : Stop
+        When to end.
+    known : Standing
+        What is known before; ``known.last`` is the energy of that state, inf if there is none.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        tables: Tables,
+        threads: int,
+        good: GoodStates,
+        energies: NDArray[np.float64],
+        cut_word: NDArray[np.uint64],
+        stop: Stop,
+        known: Standing,
+    ) -> None:
+        self._job = job
+        self._tables = tables
+        self._good = good
+        self._stop = stop
+        self._known = known
+        self._order = DIAGONAL
+        self._shared = Shared(np.full(1, known.last), np.zeros(1, np.bool_))
+        self._workspaces = [
+            make_workspace(tables, job.num_states, job.problem.num_blocks) for _ in range(threads)
+        ]
+        self._given_up = [np.zeros((0, len(cut_word)), np.uint64)]
+        self._good_energies = energies
+        self._frontier = self._new_frontier(self._shared.threshold, cut_word)
+        self._open_before = -math.inf
+
+    def run(self) -> Found:
+        """Search until nothing is open or `stop` says so."""
+        refine = Refinement(
+            lambda tables: refine_tables(
+                tables, self._job.problem, lambda: bool(self._shared.stop[0])
+            )
+        )
+        race_after: float = RACE_AFTER * len(self._tables.matrix) ** 2
+        walk_after = _WALK_AFTER
+        while True:
+            self._tables = search(
+                self._tables,
+                self._workspaces,
+                self._shared,
+                self._frontier,
+                self._stop,
+                refine,
+                self._known,
+                min(race_after, walk_after),
+            )
+            if self._frontier.is_done or self._shared.stop[0]:
+                return self._found()
+            nodes = self._num_nodes()
+            if nodes >= walk_after:
+                self._walk()
+                walk_after = 2 * nodes
+            if nodes >= race_after:
+                self._race()
+                race_after = math.inf
+
+    def _walk(self) -> None:
+        """Look for better states, in proportion to the nodes visited."""
+        evaluations = fair_evaluations(len(self._tables.matrix), self._num_nodes())
+        if not self._good.walk_on(evaluations) or self._stop.should_stop():
+            return  # what was found is in the answer all the same
+        self._stop.offer(self._num_nodes(), lambda: self._good.states(in_order=False))
+        states = self._good.states()
+        self._good_energies = self._job.problem.energies(states)
+        self._known = self._known._replace(best=min(self._known.best, self._good_energies[0]))
+        if len(states) == self._job.num_states:
+            last = float(self._good_energies[-1])
+            lower_cut(*self._frontier.cut, last, pack(states[-1:])[0])
+            self._shared.threshold[0] = min(self._shared.threshold[0], last)
+
+    def _race(self) -> None:
+        """Begin again in the other order if that promises fewer nodes."""
+        other = other_tables(self._job.problem, self._tables, self._stop.should_stop)
+        if promises_more(other, self._tables, self._frontier.cut, self._stop):
+            self._tables, self._order = other, DECISIVE
+            self._given_up = [_take_pool(each) for each in self._workspaces]
+            self._open_before = self._frontier.lowest_bound()
+            self._frontier = self._new_frontier(*self._frontier.cut)
+
+    def _new_frontier(
+        self, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]
+    ) -> Frontier:
+        return Frontier(make_root(self._tables), cut_energy, cut_word, self._energies)
+
+    def _energies(self) -> NDArray[np.float64]:
+        """Return the energies of the states that are known, some of them twice."""
+        pools = [each.pool_energies[: each.pool_size[0]] for each in self._workspaces]
+        return np.concatenate([self._good_energies, *pools])
+
+    def _num_nodes(self) -> int:
+        return sum(int(each.nodes[0]) for each in self._workspaces)
+
+    def _found(self) -> Found:
+        done = self._frontier.is_done
+        words = [each.pool_words[: each.pool_size[0]] for each in self._workspaces]
+        if not done:
+            words += [*self._given_up, pack(self._good.states(in_order=False))]
+        return Found(
+            # What the first order left open is no lower than it was.
+            bounds=Bounds(
+                max(self._frontier.lowest_bound(), self._open_before), self._frontier.root_bound
+            ),
+            words=np.concatenate(words),
+            num_nodes=self._num_nodes(),
+            epsilon=float(self._tables.epsilon),
+            order=self._order,
+        )
+
+
+def _take_pool(workspace: Workspace) -> NDArray[np.uint64]:
+    """Empty a worker's pool; return its states, packed."""
+    words = workspace.pool_words[: workspace.pool_size[0]].copy()
+    workspace.pool_size[0] = 0
+    return words
