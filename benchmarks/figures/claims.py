@@ -39,6 +39,7 @@ TABLES = (
     MadeTable(BENCHMARKS, tables.searches),
     MadeTable(BENCHMARKS, tables.lookups),
     MadeTable(BENCHMARKS, tables.perplexities),
+    MadeTable("docs/choose-a-backend.md", tables.solvers_in_short),
     MadeTable(ENERGY, tables.priors_in_short),
     MadeTable(ENCODINGS, tables.of("penalties")),
     MadeTable(HESSIANS, tables.reference_models),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from benchmarks.figures.stored import one, stored
 from benchmarks.record import markdown
+from benchmarks.tables import rows_of
 
 METHODS = (
     *("loop", "best criterion", "EvoPress", "EvoPress from block influence", "SLEB"),
@@ -25,6 +27,34 @@ def of(name: str) -> Callable[[], str]:
         return made
 
     return make
+
+
+def solvers_in_short() -> str:
+    """Return one line per solver of the study of recall: what it promises and what it found."""
+    from qubo_prune.backends import backend_class
+    from qubo_prune.backends.base import Capability
+
+    rows = rows_of("recall")
+    body = []
+    for name in dict.fromkeys(row["backend"] for row in rows):
+        mine = [row for row in rows if row["backend"] == name and row["outcome"] != "refused"]
+        tasks = [row for row in rows if row["backend"] == name]
+        promised = backend_class(name).capabilities
+        counts = (
+            f"{sum(row[column] == '1.0' for row in mine)} of {len(tasks)}"
+            for column in ("ground_state", "recall_100", "recall_100_repaired")
+        )
+        seconds = [float(row["wall_seconds"]) for row in mine]
+        body.append(
+            [
+                f"`{name}`",
+                "yes" if Capability.PROVES in promised else "no",
+                *counts,
+                f"{median(seconds):.2f}" if seconds else "",
+            ]
+        )
+    columns = ["solver", "proves", "ground state", "all 100 lowest", "after repair", "median s"]
+    return markdown(columns, body)
 
 
 def energy_truth() -> str:
