@@ -83,8 +83,9 @@ def lower_bound(
     relaxation with an exact count is.
 
     Where the list itself cannot be proven, it says how much lower the best state can be than the
-    best one found. Each step takes about 3 n^3 operations for n free blocks: seconds at 1,000 of
-    them, minutes at 2,000. Ctrl-C returns the bound by then.
+    best one found. Each of some dozens of steps takes about 3 n^3 operations for n free blocks:
+    half a minute in all at 1,000 of them on one core, some minutes at 2,000. Ctrl-C returns the
+    bound by then.
 
     Parameters
     ----------
