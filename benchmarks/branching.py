@@ -3,7 +3,8 @@
 *Before* decides the blocks by descending diagonal and goes for all K states at once; *after* is the
 default, which may change the order and proves the lowest states first. Nodes do not depend on the
 load of the machine, so they are compared, and the CPU seconds are beside them. ``--folder``
-adds public instances: a matrix NAME.npy each, and how many blocks to remove in values.json.
+adds public instances: a matrix NAME.npy each, with kinds in NAME.json where there are any, and how
+many blocks to remove in values.json.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ CASES = (
 )
 PUBLIC = (
     *("kcluster80_075_20_1", "kcluster80_050_40_1", "kcluster100_025_25_1"),
-    *("QPLIB_0633", "bqp100-1"),
+    *("QPLIB_0633", "QPLIB_3714", "bqp100-1"),
 )
 SMOKE = (("wishart-24", 6), ("k-cluster-20", 5))
 
@@ -57,7 +58,8 @@ def problems(
     facts = json.loads((folder / "values.json").read_text())
     for name in PUBLIC:
         remove = facts[name]["remove"]
-        yield f"{name} ({remove})", Problem.load(folder / f"{name}.npy", remove=remove)
+        label = name if isinstance(remove, dict) else f"{name} ({remove})"
+        yield label, Problem.load(folder / f"{name}.npy", remove=remove)
 
 
 def measure(problem: Problem, num_states: int, max_nodes: int, *, before: bool) -> dict[str, Any]:
