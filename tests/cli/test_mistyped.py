@@ -23,7 +23,7 @@ BLOCK = "bytelm-40-block"
         ("solve bytelm-40-branch --remove atention=3", "did you mean 'attention'?"),
         ("solve bytelm-40-branch --remove 3 --keep layers.0.mpl", "did you mean 'layers.0.mlp'?"),
         (f"export {BLOCK} --remove 4 --out q.lp --format lpp", "did you mean 'lp'?"),
-        ("bench run smokee", "there is no suite, instance or file 'smokee'; did you mean 'smoke'?"),
+        ("bench run smokee", "no instance or suite of that name; did you mean 'smoke'?"),
         ("bench list smokee", "did you mean 'smoke'?"),
         ("bench run smoke --backends gredy", "did you mean 'greedy'?"),
         ("solve", "Missing argument 'HESSIAN'; see `qubo-prune solve --help`."),

@@ -222,7 +222,8 @@ def _require_no_slip(source: str) -> None:
     close = difflib.get_close_matches(source, names, 1)
     if source not in names and close and not Path(source).exists():
         raise InputError(
-            f"there is no suite, instance or file {source!r}; did you mean {close[0]!r}?"
+            f"there is no file {source!r}, and there is no instance or suite of that name; did you"
+            f" mean {close[0]!r}?"
         )
 
 

@@ -48,7 +48,7 @@ def bound(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Say how much lower than the best state found any other can be, with certainty.
+    """Say how much lower than the best state another can lie.
 
     For problems that no search can prove; up to 2,000 blocks take minutes. Exits with 0 when
     done, 2 on bad input, 3 when stopped by the limit and 130 by Ctrl-C or SIGTERM; in the last

@@ -45,7 +45,7 @@ def report(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Say what files hold: asked, answered, proven, and what to do next.
+    """Say what files hold, what is proven, and what to do next.
 
     With --html also a page with figures, tables that sort and filter, and all data. Runs nothing.
     """
