@@ -19,17 +19,30 @@ from qubo_prune.core.problem.problem import Problem
 Matrix = NDArray[np.float64]
 
 
+def _gram(rows: Matrix) -> Matrix:
+    """Return A'A by additions in one order: that of a matrix product depends on how many threads
+    there are, and processes of a benchmark have their own numbers of them.
+
+    >>> bool((_gram(np.eye(3)) == np.eye(3)).all())
+    True
+    """
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    for row in rows:
+        total += np.outer(row, row)
+    return total
+
+
 def wishart(n: int, samples: int, seed: int) -> Matrix:
     """``A'A/m`` of independent normal entries: homogeneous, so nothing tells the blocks apart."""
     a = np.random.default_rng(seed).normal(size=(samples, n))
-    return a.T @ a / samples
+    return _gram(a) / samples
 
 
 def heterogeneous_wishart(n: int, samples: int, seed: int) -> Matrix:
     """Wishart with log-normal block scales (sigma 0.8), as the blocks of trained models have."""
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(samples, n)) * np.exp(0.8 * rng.normal(size=n))
-    return a.T @ a / samples
+    return _gram(a) / samples
 
 
 def autoregressive(n: int, samples: int, seed: int) -> Matrix:
@@ -37,14 +50,14 @@ def autoregressive(n: int, samples: int, seed: int) -> Matrix:
     a = np.random.default_rng(seed).normal(size=(samples, n))
     for j in range(1, n):
         a[:, j] = 0.9 * a[:, j - 1] + np.sqrt(1 - 0.81) * a[:, j]
-    return a.T @ a / samples
+    return _gram(a) / samples
 
 
 def low_rank_plus_diagonal(n: int, rank: int, seed: int) -> Matrix:
     """Few common directions plus a diagonal of its own for each block."""
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(rank, n))
-    return a.T @ a / rank + np.diag(rng.uniform(0.5, 1.5, size=n))
+    return _gram(a) / rank + np.diag(rng.uniform(0.5, 1.5, size=n))
 
 
 def k_cluster(n: int, density: float, seed: int) -> Matrix:
@@ -69,7 +82,7 @@ def planted(n: int, count: int, seed: int) -> Matrix:
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(2 * n, n))
     a[:, :count] -= 0.9 * a[:, :count].mean(axis=1, keepdims=True)
-    return a.T @ a / (2 * n)
+    return _gram(a) / (2 * n)
 
 
 @dataclass(frozen=True)

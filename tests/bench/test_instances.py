@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from qubo_prune import InputError, Problem, bundled, solve
@@ -73,3 +77,25 @@ def test_names_that_are_refused(name: str) -> None:
 def test_the_planted_removal_is_the_ground_state() -> None:
     spectrum = solve(Instance.load("planted-40").problem(8), num_states=1)
     assert spectrum.removed(0) == list(range(8))
+
+
+def test_instances_do_not_depend_on_threads() -> None:
+    """A run is done in a process with other threads than the one that poses it."""
+    code = (
+        "import hashlib; from qubo_prune.bench import Instance;"
+        " print([hashlib.sha256(Instance.load(name).hessian.tobytes()).hexdigest() for name in"
+        " ('heterogeneous-100', 'autoregressive-120', 'low-rank-128')])"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ
+            | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+            | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2", "3")
+    }
+    assert len(found) == 1

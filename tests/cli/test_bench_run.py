@@ -333,7 +333,7 @@ def a_job(backend: str, limit: float) -> Job:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["smoek"], "there is no file 'smoek', and there is no instance"),
+        (["smoek"], "there is no suite, instance or file 'smoek'; did you mean 'smoke'?"),
         (["wishart-16"], "does not say how many blocks to remove; say how many blocks to remove"),
         (["smoke", "--remove", 3], "--remove is for instances"),
         (["smoke", "--backends", "tabuu"], "there is no backend 'tabuu'"),
@@ -385,7 +385,7 @@ def test_a_line_that_was_changed_is_found(run: Any, place: Path) -> None:
         ({"repaired_energies": lower}, "after repair, 1 of 20 energies are not those"),
         ({"repaired_states": repaired.repaired_states[1:]}, "after repair, it has 19 states"),
         ({"repaired_states": (), "repaired_energies": ()}, "its repaired states were not kept"),
-        ({}, "1 runs, 1 without a contradiction, 0 wrong"),
+        ({}, "1 run, 1 without a contradiction, 0 wrong"),
     ):
         append_run("r.jsonl", replace(repaired, **changed))
         ran = run("bench", "check", "r.jsonl")
