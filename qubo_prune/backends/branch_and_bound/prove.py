@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     smallest_terms_bound,
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
-from qubo_prune.backends.branch_and_bound.race import load_kernels
+from qubo_prune.backends.branch_and_bound.race import load_kernels as load_kernels_of_the_race
 from qubo_prune.backends.branch_and_bound.search_at_once import SearchAtOnce, fair_evaluations
 from qubo_prune.backends.branch_and_bound.shared_search import Found, Sharing, search_by_tasks
 from qubo_prune.backends.branch_and_bound.subtrees import Job
@@ -25,12 +26,19 @@ from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.search.kernels.pool import pack, unpack
 from qubo_prune.search.starting_states import GoodStates
 
-__all__ = ["load_kernels", "prove"]
-
 _LARGE, _MANY = 1000, 20_000
 """Blocks, and states, above which what comes after the warm start takes long enough to be left out
 once the time is up.
 """
+
+
+@cache
+def load_kernels() -> None:
+    """Load the kernels that only a long proof needs, once per process."""
+    load_kernels_of_the_race()
+    good = GoodStates(Problem(np.diag([1.0, 2.0, 3.0, 4.0]), 2), 2, 0, Stop())
+    good.walk()
+    good.walk_on(10_000)
 
 
 def prove(
