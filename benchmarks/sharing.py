@@ -113,6 +113,22 @@ def measure(problem: Problem, workers: int, states: int) -> dict[str, Any]:
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown."""
+    columns = ["workers", "threads, s", "checkpoint, s", "Dask, s", "tasks", "kB sent", "ms"]
+    body = [
+        [
+            str(row["workers"]),
+            *(f"{row[f'{name}_seconds']:.2f}" for name in ("threads", "checkpoint", "dask")),
+            str(row["tasks"]),
+            f"{row['sent_per_task'] / 1000:.0f}",
+            f"{1000 * row['coordinator_seconds_per_task']:.1f}",
+        ]
+        for row in rows
+    ]
+    return markdown(columns, body)
+
+
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -130,9 +146,7 @@ def main() -> None:
     ]
     if not arguments.smoke:
         save("sharing", f"python -m benchmarks.sharing --size {size} --remove {remove}", rows)
-    columns = ("workers", "threads_seconds", "checkpoint_seconds", "dask_seconds", "tasks")
-    print(markdown(columns, [[f"{row[key]:.4g}" for key in columns] for row in rows]))
-    print(rows)
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ MEASURING = "docs/explanation/measuring.md"
 COMPRESS = "docs/how-to/compress-a-model.md"
 HEAL = "docs/how-to/heal-a-model.md"
 PRUNE = "docs/how-to/prune-a-model.md"
+SHARING = "docs/how-to/prove-on-many-machines.md"
 
 
 def _study(name: str) -> str:
@@ -47,6 +48,7 @@ TABLES = (
     MadeTable(MEASURING, tables.shared_layers),
     MadeTable(MEASURING, tables.passes),
     MadeTable(MEASURING, tables.types),
+    MadeTable(SHARING, tables.of("sharing")),
     MadeTable("docs/how-to/run-qaoa.md", tables.qaoa_mixers),
     MadeTable(COMPRESS, tables.compression),
     MadeTable(HEAL, tables.healing),

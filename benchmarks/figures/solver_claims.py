@@ -95,7 +95,20 @@ def _safe(remove: int) -> float:
     return float(row["safe"] / row["smallest"])
 
 
+def _feeding() -> tuple[str, str]:
+    """Return the least and the largest share of a coordinator's time, in percent, that 100 tasks a
+    second take.
+    """
+    seconds = [row["coordinator_seconds_per_task"] for row in stored("sharing")]
+    return percent(100 * min(seconds)), percent(100 * max(seconds))
+
+
 CLAIMS = (
+    Claim(
+        "docs/how-to/prove-on-many-machines.md",
+        "which keep it busy for {} to {} % of its time.",
+        _feeding,
+    ),
     # On the pages that people come to first.
     Claim("docs/index.md", "takes up to {} s of one core of a processor", _at_any_m),
     Claim(CHOOSE, "N = 80 takes up to {} s |", _at_any_m),
