@@ -17,7 +17,11 @@ from qubo_prune.backends.enumeration.cuda.host import compiler
 from qubo_prune.bench import Instance
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDS = dict.fromkeys(("extraction", "measurement"), ("torch", "transformers"))
+NEEDS = {
+    "extraction": ("torch", "transformers"),
+    "measurement": ("torch", "transformers"),
+    "sharing": ("distributed",),
+}
 
 
 @pytest.mark.parametrize(("n", "count"), [(12, 3), (14, 6), (16, 5)])
@@ -58,6 +62,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "limits",
         "measurement",
         "qaoa",
+        "sharing --workers 1",
     ],
 )
 def test_smoke_mode(words: str) -> None:
