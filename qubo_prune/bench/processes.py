@@ -145,10 +145,11 @@ class _Watched:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in self._stdout:
-            with contextlib.suppress(ValueError):
-                kind, value = json.loads(line)
-                self._messages.put((kind, value))
+        with contextlib.suppress(ValueError):  # closed, as nobody waits any more
+            for line in self._stdout:
+                with contextlib.suppress(ValueError):
+                    kind, value = json.loads(line)
+                    self._messages.put((kind, value))
         self._messages.put(("end", None))
 
     def watch(self, cancelled: Callable[[], bool]) -> Run | None:

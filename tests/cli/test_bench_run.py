@@ -333,7 +333,10 @@ def a_job(backend: str, limit: float) -> Job:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["smoek"], "there is no suite, instance or file 'smoek'; did you mean 'smoke'?"),
+        (
+            ["smoek"],
+            "there is no file 'smoek', and there is no instance or suite of that name; did you mean 'smoke'?",
+        ),
         (["wishart-16"], "does not say how many blocks to remove; say how many blocks to remove"),
         (["smoke", "--remove", 3], "--remove is for instances"),
         (["smoke", "--backends", "tabuu"], "there is no backend 'tabuu'"),

@@ -125,7 +125,7 @@ def test_only(run: Run) -> None:
 def test_nothing_to_choose(count: int, run: Run) -> None:
     code, out, _ = run("solve", BRANCH, "--remove", count)
     assert code == 0
-    assert "1 of 1 states proven" in out
+    assert "1 of 1 state proven" in out
 
 
 def test_more_states_than_exist(run: Run) -> None:
@@ -173,7 +173,10 @@ def test_sweep(run: Run, tmp_path: Path) -> None:
         tmp_path / "s",
     )
     files = [tmp_path / "s" / f"remove-{count}.json" for count in (4, 8, 2, 3)]
-    assert (code, err) == (0, f"qubo-prune: wrote {' and '.join(map(str, files))}\n")
+    assert (code, err) == (
+        0,
+        f"qubo-prune: wrote {', '.join(map(str, files[:-1]))} and {files[-1]}\n",
+    )
     rows = [line.split() for line in out.splitlines()]
     assert [row[0] for row in rows] == ["M", "4", "8", "2", "3"]
     for count in (2, 3, 4, 8):

@@ -285,13 +285,15 @@ def search(
         stop.report(nodes, message="proving", standing=standing)
 
     def standing() -> Standing:
-        bound = frontier.undecided_above() - float(tables.epsilon)
+        bound = max(start.bound, frontier.undecided_above() - float(tables.epsilon))
         found = np.concatenate([w.pool_energies[: w.pool_size[0]] for w in workspaces])
         return start._replace(
             best=min(start.best, float(found.min(initial=np.inf))),
             last=float(shared.threshold[0]),
             bound=bound,
-            num_proven=min(start.num_wanted, int(np.count_nonzero(found < bound))),
+            num_proven=max(
+                start.num_proven or 0, min(start.num_wanted, int(np.count_nonzero(found < bound)))
+            ),
         )
 
     def abort() -> None:

@@ -137,10 +137,19 @@ class SearchAtOnce:
         """Begin again in the other order if that promises fewer nodes."""
         other = other_tables(self._job.problem, self._tables, self._stop.should_stop)
         if promises_more(other, self._tables, self._frontier.cut, self._stop):
+            self._open_before = self._frontier.lowest_bound()
+            self._remember(self._open_before - float(self._tables.epsilon))
             self._tables, self._order = other, DECISIVE
             self._given_up = [_take_pool(each) for each in self._workspaces]
-            self._open_before = self._frontier.lowest_bound()
             self._frontier = self._new_frontier(*self._frontier.cut)
+
+    def _remember(self, bound: float) -> None:
+        """Let nobody who watches be told less than what the first order has proven."""
+        pools = [each.pool_energies[: each.pool_size[0]] for each in self._workspaces]
+        proven = int(np.count_nonzero(np.concatenate(pools) < bound))
+        self._known = self._known._replace(
+            bound=bound, num_proven=min(self._known.num_wanted, proven)
+        )
 
     def _new_frontier(
         self, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]

@@ -260,7 +260,7 @@ def test_pickles_are_not_run(tmp_path: Path) -> None:
         ("nowhere/missing.npy", r"no file 'nowhere/missing\.npy' and no bundled.*bytelm-40-branch"),
         ("x" * 5000, r"check the path"),
         ("null\0byte", r"no file"),
-        ("", r"directory"),
+        ("", r"the name of the Hessian is empty"),
         (np.eye(2), r"not as ndarray; pass arrays to Problem"),
         (None, r"not as NoneType"),
     ],
