@@ -71,7 +71,7 @@ def test_certain_shifts_leave_a_positive_semidefinite_matrix(problem: Problem) -
     if not problem.groups:
         return
     form = Form.of(problem)
-    barrier = Barrier(form.lifted(), form.spread, form.typical)
+    barrier = Barrier(form.lifted(), form.sizes, form.typical)
     for _ in range(8):
         barrier.centre(lambda: False)
         barrier.mu *= 0.1

@@ -83,9 +83,9 @@ def lower_bound(
     relaxation with an exact count is.
 
     Where the list itself cannot be proven, it says how much lower the best state can be than the
-    best one found. Each of some dozens of steps takes about 3 n^3 operations for n free blocks:
-    half a minute in all at 1,000 of them on one core, some minutes at 2,000. Ctrl-C returns the
-    bound by then.
+    best one found. Each step takes about 3 n^3 operations for n free blocks, and there are some
+    dozens of them, or hundreds where blocks differ by orders of magnitude: half a minute in all at
+    1,000 blocks on one core, minutes at 2,000. Ctrl-C returns the bound by then.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _tightened(problem: Problem, value: float, stop: Stop) -> tuple[float, int]:
     """
     form = Form.of(problem)
     check_memory(_MATRICES * form.matrix.nbytes, f"a bound for {form.size:,} free blocks")
-    barrier = Barrier(form.lifted(), form.spread, form.typical)
+    barrier = Barrier(form.lifted(), form.sizes, form.typical)
     point = form.uniform
     for stage in range(_MOST_STAGES):
         centre = barrier.centre(stop.should_stop)

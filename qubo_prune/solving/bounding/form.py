@@ -97,9 +97,12 @@ class Form:
         return float(point @ self.matrix @ point + np.diagonal(self.matrix) @ (point - point**2))
 
     @property
-    def spread(self) -> float:
-        """About how far the eigenvalues of Q lie apart."""
-        return _spread(self.matrix)
+    def sizes(self) -> NDArray[np.float64]:
+        """About the size of a variable's own terms: root mean square entries of its row, diagonal
+        included; above 0.
+        """
+        sizes = np.abs(np.diagonal(self.matrix)) + np.linalg.norm(self.matrix, axis=1)
+        return np.asarray(np.maximum(sizes, 1e-6 * float(sizes.max()) or 1.0))
 
     def lifted(self) -> NDArray[np.float64]:
         """Return the matrix of which (1, y')' takes the energy of y and the penalty of its counts,

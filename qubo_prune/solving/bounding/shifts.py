@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, lapack
 
 _START = 0.1
-"""Distance of the first shifts from the smallest eigenvalue, over the spread of eigenvalues."""
+"""Distance of the first shifts from what leaves the matrix semidefinite, in sizes."""
 _NEAR = 0.5
 """Newton decrement at which an iterate counts as central."""
-_MOST_STEPS = 60
+_MOST_STEPS = 200
 _SHORTEST = 1e-6
 _ENOUGH = 0.1
 """Part of the first-order gain that a step has to bring."""
@@ -35,8 +35,9 @@ class Barrier:
     ----------
     lifted : (n + 1, n + 1) float64
         L at t = 0 and u = 0; not written to.
-    spread : float
-        About how far the eigenvalues of Q lie apart.
+    sizes : (n,) float64
+        How large shifts of each variable are, about: where variables differ by orders of magnitude,
+        one distance for all would be far from central.
     typical : float
         Energy of a typical state.
 
@@ -48,19 +49,21 @@ class Barrier:
         Weight of the barrier; t is within ``(n + 1) mu`` of the largest one once it is central.
     """
 
-    def __init__(self, lifted: NDArray[np.float64], spread: float, typical: float) -> None:
+    def __init__(
+        self, lifted: NDArray[np.float64], sizes: NDArray[np.float64], typical: float
+    ) -> None:
         self._lifted = lifted
-        block = lifted[1:, 1:]
+        roots = np.sqrt(sizes)
+        block = lifted[1:, 1:] / np.outer(roots, roots)
         lowest = float(
             eigh(block, eigvals_only=True, subset_by_index=[0, 0], check_finite=False)[0]
         )
-        distance = _START * spread
-        self.unknowns = np.full(len(lifted), lowest - distance)
-        self.unknowns[0] = 0.0
+        self.unknowns = np.zeros(len(lifted))
+        self.unknowns[1:] = sizes * (lowest - _START)
         matrix = self._matrix(self.unknowns)
         edge = matrix[0, 1:]
         least = matrix[0, 0] - float(edge @ np.linalg.solve(matrix[1:, 1:], edge))
-        room = max(typical - least, distance)
+        room = max(typical - least, _START * float(sizes.mean()))
         self.unknowns[0] = least - room
         self.mu = room / len(lifted)
 
@@ -110,19 +113,33 @@ class Barrier:
         return None if failed else step.ravel()
 
     def _move(self, step: NDArray[np.float64], gain: float, logdet: float) -> bool:
-        """Go as far along a step as L stays positive definite and it pays; say whether it did."""
-        length = 1.0
-        while length > _SHORTEST:
-            tried = self.unknowns + length * step
-            factor, failed = lapack.dpotrf(self._matrix(tried), lower=1, overwrite_a=1, clean=0)
-            if not failed:
-                now = 2.0 * float(np.log(np.diagonal(factor)).sum())
-                risen = length * float(step[0]) + self.mu * (now - logdet)
-                if risen >= _ENOUGH * length * gain:
-                    self.unknowns = tried
-                    return True
+        """Go as far along a step as L stays positive definite and it pays; say whether it did.
+
+        Far from central a Newton step only doubles the distance to the boundary, so longer ones
+        are tried.
+        """
+        length, best = 1.0, self._risen(step, 1.0, logdet)
+        while best < _ENOUGH * length * gain:
             length *= 0.5
-        return False
+            if length < _SHORTEST:
+                return False
+            best = self._risen(step, length, logdet)
+        while length >= 1.0:
+            longer = self._risen(step, 2.0 * length, logdet)
+            if longer <= best:
+                break
+            length, best = 2.0 * length, longer
+        self.unknowns = self.unknowns + length * step
+        return True
+
+    def _risen(self, step: NDArray[np.float64], length: float, logdet: float) -> float:
+        """Return by how much the objective rises along a step; -inf where L is not definite."""
+        tried = self._matrix(self.unknowns + length * step)
+        factor, failed = lapack.dpotrf(tried, lower=1, overwrite_a=1, clean=0)
+        if failed:
+            return -math.inf
+        now = 2.0 * float(np.log(np.diagonal(factor)).sum())
+        return float(length * step[0] + self.mu * (now - logdet))
 
     def _matrix(self, unknowns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return L."""
