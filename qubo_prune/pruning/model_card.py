@@ -106,7 +106,7 @@ def model_card(
         _front_matter(base),
         f"# {base.rstrip('/').rpartition('/')[2]} without {len(names)} of"
         f" {record['num_blocks']} {what}",
-        f"Made from `{base}` by [qubo-prune](https://pypi.org/project/qubo-prune/), which removed"
+        f"Made from `{base}` by qubo-prune, which removed"
         f" {len(names)} of its {record['num_blocks']} "
         + ("decoder layers" if what == "layers" else "residual branches")
         + f": {', '.join(f'`{name}`' for name in names)}. {_how(record, healing)} It has"
