@@ -86,6 +86,14 @@ class Files:
             raise InputError(f"{option}: {error}") from error
         self._require_writable(path.parent if folder is None else folder, option)
 
+    def writes_page(self, path: Path) -> None:
+        """Say that the command is going to write a page, for --html."""
+        from qubo_prune.core.files.kinds import Kind
+        from qubo_prune.report.html import require_page
+
+        require_page(path)
+        self.writes(path, "--html", Kind.PAGE)
+
     def _compare(self, path: Path, option: str) -> None:
         """Refuse a path that is read, or written already."""
         from qubo_prune.core.files.disk import require_file

@@ -143,6 +143,10 @@ Verbose = Annotated[
 Names = Annotated[
     bool, typer.Option("--names", help="Show blocks by their names instead of their indices.")
 ]
+PageTitle = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Of the page.  [default: the names of the files]"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print errors only, and what --json asks for.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,13 @@ import pytest
 from qubo_prune.bench.results import Results
 from qubo_prune.report import benchmark_page, save_page
 from tests.benchmark_runs import runs
-from tests.report.chromium import Chromium, chromium, missing
+from tests.report.chromium import Chromium, missing
 
 pytestmark = pytest.mark.skipif(
     missing(), reason="needs Debian's packages chromium and chromium-driver"
 )
 
 HOSTILE = "\"'><script>window.hit=1</script><img src=x onerror=window.hit=1>"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

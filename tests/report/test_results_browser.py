@@ -4,7 +4,6 @@ is, and keeps the view in its address.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,13 @@ from qubo_prune import Spectrum
 from qubo_prune.hessians.diagnostics import diagnose
 from qubo_prune.report import read_saved, results_page, save_page
 from tests import saved_files
-from tests.report.chromium import Chromium, chromium, missing
+from tests.report.chromium import Chromium, missing
 
 pytestmark = pytest.mark.skipif(
     missing(), reason="needs Debian's packages chromium and chromium-driver"
 )
 
 NAME = "</script><script>window.hit=1</script><img src=x onerror=window.hit=1>.json"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
 from qubo_prune.backends.branch_and_bound.subtrees import Explorer, OpenNode
 from qubo_prune.backends.common.checkpoint_file import (
     CheckpointFile,
+    add_stored,
     digest,
     identity_of,
     read_checkpoint_file,
+    stored,
 )
 from qubo_prune.core.files.strict_json import (
     Reader,
@@ -29,7 +30,6 @@ from qubo_prune.core.files.strict_json import (
     from_large_integer,
 )
 from qubo_prune.search.best_states import Best
-from qubo_prune.search.kernels.pool import pack
 
 _BACKEND = "branch-and-bound"
 
@@ -81,12 +81,9 @@ class Checkpoint:
         if (found := self._file.load()) is None:
             return None
         fields, reader = found
-        problem = self._explorer.job.problem
-        states = reader.states(reader.get(fields, "removed", as_index_lists), problem.num_blocks)
-        if not problem.is_feasible(states).all():
-            reader.fail("it holds a state that violates the constraint")
-        best = Best(self._explorer.job.num_states, problem.num_blocks)
-        best.add(problem.energies(states), pack(states))
+        job = self._explorer.job
+        best = Best(job.num_states, job.problem.num_blocks)
+        add_stored(best, job.problem, fields, reader)
         ledger = Ledger(best, self._nodes(_open_nodes(fields, reader), reader))
         ledger.num_before = reader.get(fields, "num_nodes", as_large_integer)
         ledger.root_bound = _from_hex(reader.get(fields, "root_bound", as_string), reader)
@@ -187,13 +184,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> ProofCheckpointFacts:
 def _fields(ledger: Ledger, flying: Sequence[OpenNode]) -> dict[str, Any]:
     return {
         "open": [
-            f"{node.bound.hex()} {''.join(map(str, np.minimum(node.fixed, FREE).tolist()))}"
+            f"{node.bound.hex()} {''.join(map(str, node.fixed.tolist()))}"
             for node in [*ledger.open, *flying]
         ],
         "num_nodes": from_large_integer(ledger.num_before + ledger.num_nodes),
         "root_bound": float(ledger.root_bound).hex(),
         "epsilon": ledger.epsilon,
-        "removed": [np.flatnonzero(state).tolist() for state in ledger.best.states()],
+        **stored(ledger.best),
     }
 
 

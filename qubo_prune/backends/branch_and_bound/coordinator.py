@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.explore import lower_cut
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
-from qubo_prune.backends.branch_and_bound.search import REFINE_AFTER
+from qubo_prune.backends.branch_and_bound.search import REFINE_AFTER, advanced
 from qubo_prune.backends.branch_and_bound.subtrees import (
     Explored,
     Explorer,
@@ -179,13 +179,7 @@ class Coordinator:
         ledger = self._ledger
         flying = min((node.bound for node in self._all_flying()), default=np.inf)
         bound = min(flying, ledger.lowest_bound()) - ledger.epsilon
-        found = ledger.best.energies()
-        return self._known._replace(
-            best=min(self._known.best, float(found.min(initial=np.inf))),
-            last=float(self._cut[0][0]),
-            bound=bound,
-            num_proven=min(self._known.num_wanted, int(np.count_nonzero(found < bound))),
-        )
+        return advanced(self._known, ledger.best.energies(), float(self._cut[0][0]), bound)
 
     def _put_back(self, nodes: Iterable[OpenNode]) -> None:
         for node in nodes:

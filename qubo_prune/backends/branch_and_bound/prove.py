@@ -79,14 +79,12 @@ def prove(
         return _is_shallow(problem) or stop.should_stop()
 
     tables = make_tables(problem, max_steps, anchor_interval, enough)
-    threshold = np.full(1, np.inf)
-    cut_word = tables.base_word.copy()
+    last, cut_word = np.inf, tables.base_word
     if len(start) == wanted:
-        threshold[0] = energies[-1]
-        cut_word = pack(start[-1:])[0]
+        last, cut_word = float(energies[-1]), pack(start[-1:])[0]
     clock.begin("search")
     best = float(energies.min(initial=np.inf))
-    known = Standing(best, float(threshold[0]), -np.inf, 0, num_states)
+    known = Standing(best, last, -np.inf, 0, num_states)
     sharing = Sharing(executor, scheduler, checkpoint, threads)
     job = Job(problem, wanted, max_steps, anchor_interval, tables.block_of)
     if sharing.is_plain:

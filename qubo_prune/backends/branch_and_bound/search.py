@@ -7,7 +7,7 @@ from __future__ import annotations
 import heapq
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -285,16 +285,8 @@ def search(
         stop.report(nodes, message="proving", standing=standing)
 
     def standing() -> Standing:
-        bound = max(start.bound, frontier.undecided_above() - float(tables.epsilon))
-        found = np.concatenate([w.pool_energies[: w.pool_size[0]] for w in workspaces])
-        return start._replace(
-            best=min(start.best, float(found.min(initial=np.inf))),
-            last=float(shared.threshold[0]),
-            bound=bound,
-            num_proven=max(
-                start.num_proven or 0, min(start.num_wanted, int(np.count_nonzero(found < bound)))
-            ),
-        )
+        bound = frontier.undecided_above() - float(tables.epsilon)
+        return advanced(start, pool_energies(workspaces), float(shared.threshold[0]), bound)
 
     def abort() -> None:
         shared.stop[0] = True
@@ -303,3 +295,22 @@ def search(
     frontier.reopen()
     run_workers(work, len(workspaces), poll, abort)
     return tables
+
+
+def pool_energies(workspaces: Iterable[Workspace]) -> NDArray[np.float64]:
+    """Return the energies of the states in the pools of some workers."""
+    return np.concatenate([each.pool_energies[: each.pool_size[0]] for each in workspaces])
+
+
+def advanced(known: Standing, found: NDArray[np.float64], last: float, bound: float) -> Standing:
+    """Return what is known once states of these energies are found, `last` lies at or after the
+    last wanted one, and nothing below `bound` is left to be found; never less than before.
+    """
+    bound = max(known.bound, bound)
+    proven = min(known.num_wanted, int(np.count_nonzero(found < bound)))
+    return known._replace(
+        best=min(known.best, float(found.min(initial=np.inf))),
+        last=last,
+        bound=bound,
+        num_proven=max(known.num_proven or 0, proven),
+    )

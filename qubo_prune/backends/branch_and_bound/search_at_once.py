@@ -18,7 +18,13 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
 )
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
 from qubo_prune.backends.branch_and_bound.race import RACE_AFTER, other_tables, promises_more
-from qubo_prune.backends.branch_and_bound.search import Frontier, Refinement, search
+from qubo_prune.backends.branch_and_bound.search import (
+    Frontier,
+    Refinement,
+    advanced,
+    pool_energies,
+    search,
+)
 from qubo_prune.backends.branch_and_bound.shared_search import Bounds, Found
 from qubo_prune.backends.branch_and_bound.subtrees import Job
 from qubo_prune.core.stopping import Standing, Stop
@@ -138,18 +144,13 @@ class SearchAtOnce:
         other = other_tables(self._job.problem, self._tables, self._stop.should_stop)
         if promises_more(other, self._tables, self._frontier.cut, self._stop):
             self._open_before = self._frontier.lowest_bound()
-            self._remember(self._open_before - float(self._tables.epsilon))
+            # Nobody who watches is told less than what the first order has proven.
+            bound = self._open_before - float(self._tables.epsilon)
+            found = pool_energies(self._workspaces)
+            self._known = advanced(self._known, found, self._known.last, bound)
             self._tables, self._order = other, DECISIVE
             self._given_up = [_take_pool(each) for each in self._workspaces]
             self._frontier = self._new_frontier(*self._frontier.cut)
-
-    def _remember(self, bound: float) -> None:
-        """Let nobody who watches be told less than what the first order has proven."""
-        pools = [each.pool_energies[: each.pool_size[0]] for each in self._workspaces]
-        proven = int(np.count_nonzero(np.concatenate(pools) < bound))
-        self._known = self._known._replace(
-            bound=bound, num_proven=min(self._known.num_wanted, proven)
-        )
 
     def _new_frontier(
         self, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]
@@ -158,8 +159,7 @@ class SearchAtOnce:
 
     def _energies(self) -> NDArray[np.float64]:
         """Return the energies of the states that are known, some of them twice."""
-        pools = [each.pool_energies[: each.pool_size[0]] for each in self._workspaces]
-        return np.concatenate([self._good_energies, *pools])
+        return np.concatenate([self._good_energies, pool_energies(self._workspaces)])
 
     def _num_nodes(self) -> int:
         return sum(int(each.nodes[0]) for each in self._workspaces)

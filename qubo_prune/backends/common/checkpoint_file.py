@@ -16,10 +16,12 @@ import numpy as np
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.kinds import require_no_sidecar
-from qubo_prune.core.files.strict_json import Reader, as_string
+from qubo_prune.core.files.strict_json import Reader, as_index_lists, as_string
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.text import format_value
 from qubo_prune.core.version import __version__
+from qubo_prune.search.best_states import Best
+from qubo_prune.search.kernels.pool import pack
 
 FORMAT_VERSION = 1
 INTERVAL_SECONDS = 3.0
@@ -125,6 +127,25 @@ def read_checkpoint_file(path: Path) -> tuple[dict[str, Any], Reader]:
     if reader.get(fields, "sha256", as_string) != digest(body):
         reader.fail("its contents do not match its sha256")
     return fields, reader
+
+
+def stored(best: Best) -> dict[str, Any]:
+    """Return the field that holds the best states."""
+    return {"removed": [np.flatnonzero(state).tolist() for state in best.states()]}
+
+
+def add_stored(best: Best, problem: Problem, fields: dict[str, Any], reader: Reader) -> None:
+    """Add the states of that field, their energies computed anew.
+
+    Raises
+    ------
+    InputError
+        If they are none of the problem.
+    """
+    states = reader.states(reader.get(fields, "removed", as_index_lists), problem.num_blocks)
+    if not problem.is_feasible(states).all():
+        reader.fail("it holds a state that violates the constraint")
+    best.add(problem.energies(states), pack(states))
 
 
 def identity_of(problem: Problem, num_states: int) -> dict[str, Any]:

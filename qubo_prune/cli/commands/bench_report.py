@@ -36,10 +36,6 @@ Html = Annotated[
         "--html", metavar="FILE", help="Write the page to FILE, a .html that works alone."
     ),
 ]
-Title = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", help="Of the page.  [default: the names of the files]"),
-]
 
 _COLUMNS = (0, 1, 2, 4, 5, 6, 9)
 """Of the leader board, those that a terminal has room for."""
@@ -48,7 +44,7 @@ _COLUMNS = (0, 1, 2, 4, 5, 6, 9)
 def report(
     results: Inputs,
     html: Html = None,
-    title: Title = None,
+    title: options.PageTitle = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -60,11 +56,7 @@ def report(
     files = Files()
     files.reads(*results)
     if html is not None:
-        from qubo_prune.core.files.kinds import Kind
-        from qubo_prune.report.html import require_page
-
-        require_page(html)
-        files.writes(html, "--html", Kind.PAGE)
+        files.writes_page(html)
 
     from qubo_prune.bench.export import read_csv
     from qubo_prune.bench.results import read_results

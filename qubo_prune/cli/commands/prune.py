@@ -183,8 +183,9 @@ def _loaded(source: ModelAlone, quiet: bool) -> PreTrainedModel:
         ) from error
     if not quiet and getattr(model, "hf_quantizer", None) is None and is_quantized():
         tell(
-            f"warning: the quantised weights were read into {model.dtype}".replace("torch.", "")
-            + ", which is what will be saved; --without-loading keeps them as they are"
+            "warning: the quantised weights were read into"
+            f" {str(model.dtype).removeprefix('torch.')}, which is what will be saved;"
+            " --without-loading keeps them as they are"
         )
     return model
 

@@ -32,16 +32,12 @@ Html = Annotated[
         "--html", metavar="PAGE", help="Write the page to PAGE, a .html that works alone."
     ),
 ]
-Title = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", help="Of the page.  [default: the names of the files]"),
-]
 
 
 def report(
     files: Inputs,
     html: Html = None,
-    title: Title = None,
+    title: options.PageTitle = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -81,11 +77,7 @@ def _declare(outputs: Files, files: list[str], html: Path | None) -> None:
     for each in files:
         outputs.reads(Path(each))
     if html is not None:
-        from qubo_prune.core.files.kinds import Kind
-        from qubo_prune.report.html import require_page
-
-        require_page(html)
-        outputs.writes(html, "--html", Kind.PAGE)
+        outputs.writes_page(html)
 
 
 def _document(saved: Saved, answer: Answer) -> dict[str, str]:

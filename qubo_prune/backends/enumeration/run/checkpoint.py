@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qubo_prune.backends.common.checkpoint_file import (
     CheckpointFile,
+    add_stored,
     digest,
     identity_of,
     read_checkpoint_file,
+    stored,
 )
 from qubo_prune.backends.enumeration.engine import Engine
 from qubo_prune.backends.enumeration.run.progress import Ledger, Range, Ranges
@@ -25,7 +25,6 @@ from qubo_prune.core.files.strict_json import (
     from_large_integer,
 )
 from qubo_prune.search.best_states import Best
-from qubo_prune.search.kernels.pool import pack
 
 
 class Checkpoint:
@@ -84,13 +83,9 @@ class Checkpoint:
         num_finished = sum(before(stop) - before(first) for first, stop in finished)
         if reader.get(fields, "num_finished", as_large_integer) != num_finished:
             reader.fail(f"its finished tasks hold {num_finished} states, not num_finished")
-        removed = reader.get(fields, "removed", as_index_lists)
-        states = reader.states(removed, self._problem.num_blocks)
-        if not self._problem.is_feasible(states).all():
-            reader.fail("it holds a state that violates the constraint")
+        add_stored(self._ledger.best, self._problem, fields, reader)
         self._ledger.finished = Ranges(finished)
         self._ledger.num_finished = num_finished
-        self._ledger.best.add(self._problem.energies(states), pack(states))
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ def _fields(ledger: Ledger) -> dict[str, Any]:
     return {
         "finished": [list(pair) for pair in ledger.finished],
         "num_finished": from_large_integer(ledger.num_finished),
-        "removed": [np.flatnonzero(state).tolist() for state in ledger.best.states()],
+        **stored(ledger.best),
     }
 
 
