@@ -36,6 +36,8 @@ class Capability(enum.Flag):
     """The same seed gives the same spectrum, on any number of threads."""
     NATIVE_CONSTRAINT = enum.auto()
     """Handles the exact counts itself; no penalty term is involved."""
+    BUDGET = enum.auto()
+    """Takes problems with a budget, `Problem.budget`, and returns states that reach it."""
     TIME_LIMIT = enum.auto()
     """Stops near the time limit with what it found."""
     CANCEL = enum.auto()

@@ -88,13 +88,35 @@ def as_share(remove: str, num_blocks: int) -> int:
     """
     if not remove.endswith("%"):
         return as_count(remove, "remove")  # says what it takes
-    match = _SHARE.fullmatch(remove)
+    share = as_percentage(remove, "remove", "a whole number, or a share", "8 or '10%'")
+    return math.floor(share / 100 * num_blocks + Fraction(1, 2))
+
+
+def as_percentage(
+    text: str, what: str, kinds: str = "a number, or a share", example: str = "3.5 or '10%'"
+) -> Fraction:
+    """Return what stands before the sign in a text such as ``12.5%``, at most 100.
+
+    Parameters
+    ----------
+    text : str
+        What was written.
+    what : str
+        The name of the argument.
+    kinds, example : str
+        What it may be, and how that is written; for the error.
+
+    Examples
+    --------
+    >>> as_percentage("12.5 %", "at_least")
+    Fraction(25, 2)
+    """
+    match = _SHARE.fullmatch(text)
     if match is None or Fraction(match[1]) > 100:
         raise InputError(
-            f"remove must be a whole number, or a share up to '100%', not {format_value(remove)};"
-            " write e.g. 8 or '10%'."
+            f"{what} must be {kinds} up to '100%', not {format_value(text)}; write e.g. {example}."
         )
-    return math.floor(Fraction(match[1]) / 100 * num_blocks + Fraction(1, 2))
+    return Fraction(match[1])
 
 
 def as_parameter_counts(counts: Iterable[int], num_blocks: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
 from qubo_prune.backends.registry import is_built_in
-from qubo_prune.core.errors import BackendError, SpectrumError
+from qubo_prune.core.errors import BackendError, InputError, SpectrumError
 from qubo_prune.core.files.strict_json import is_fact
 from qubo_prune.core.problem.problem import Problem, digest
 from qubo_prune.core.spectrum.order import lexicographic_order
@@ -77,6 +77,9 @@ def certified(
     proves = Capability.PROVES in solver.capabilities or not problem.groups
     known = raw.num_complete if proves else 0
     outside = raw.lower_bound if proves else -np.inf
+    if problem.budget is not None and outside == np.inf:
+        known = len(states)  # how many reach the budget, only an engine that looked can say
+        num_states = min(num_states, known)
     # Whatever the backend left out comes after the states that it is sure of.
     if known == problem.num_states:
         outside = np.inf
@@ -122,7 +125,18 @@ def fingerprint(problem: Problem, hessian_sha256: str) -> tuple[object, ...]:
     """
     constraint = [(group.indices.tobytes(), group.count) for group in problem.groups]
     fixed = problem.fixed_removed.tobytes(), problem.fixed_kept.tobytes()
-    return hessian_sha256, problem.linear.tobytes(), constraint, fixed
+    budget = problem.budget and (problem.budget.weights.tobytes(), problem.budget.at_least)
+    return hessian_sha256, problem.linear.tobytes(), constraint, fixed, budget
+
+
+def require_budget_kept(problem: Problem, solver: Backend) -> None:
+    """Refuse a problem with a budget where the backend would not see it."""
+    if problem.budget is not None and Capability.BUDGET not in solver.capabilities:
+        raise InputError(
+            f"backend {solver.name!r} takes no budget, but the problem has"
+            f" at_least={problem.at_least!r}; choose one that does (qubo-prune backends), or"
+            " leave the budget out."
+        )
 
 
 def check_untouched(problem: Problem, name: str, before: tuple[object, ...]) -> None:
@@ -231,7 +245,9 @@ def _has_repetition(states: NDArray[np.bool_]) -> bool:
 
 def check_claims(problem: Problem, name: str, raw: RawResult, num_states: int) -> None:
     """Refuse claims about completeness that so many states cannot bear out."""
-    if raw.lower_bound == np.inf and num_states < problem.num_states:
+    # How many reach a budget nobody has counted; the heaviest does.
+    fewest = problem.num_states if problem.budget is None else 1
+    if raw.lower_bound == np.inf and num_states < fewest:
         raise BackendError(
             f"backend {name!r} says that no state is missing, but returned {num_states} of "
             f"{problem.num_states}."

@@ -36,6 +36,7 @@ from qubo_prune.solving.checking import (
     check_word,
     fingerprint,
     finishing_seconds,
+    require_budget_kept,
 )
 
 _LOG = logging.getLogger("qubo_prune")
@@ -96,7 +97,7 @@ def solve(
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If an argument is out of range, or the backend cannot keep the problem's budget.
     BackendUnavailableError
         If the backend cannot run here.
     BackendError
@@ -120,6 +121,7 @@ def solve(
     if warm_start is not None:
         known = checked_warm_start(problem, warm_start)
     solver = as_backend(backend, options)
+    require_budget_kept(problem, solver)
     wanted = min(num_states, problem.num_states)
     with _crashes_reported(problem, solver, wanted):
         solver.prepare()

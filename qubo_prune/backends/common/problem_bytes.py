@@ -34,6 +34,8 @@ def encode_problem(problem: Problem, facts: Mapping[str, object]) -> bytes:
         "force": problem.force,
         "only": problem.only,
         "beta": problem.beta,
+        "at_least": problem.budget and problem.budget.at_least,
+        "weights": problem.budget and problem.budget.weights.tolist(),
         "facts": dict(facts),
     }
     arrays: dict[str, NDArray[Any]] = {
@@ -71,6 +73,8 @@ def decode_problem(data: bytes) -> tuple[Problem, dict[str, Any]]:
             only=header["only"],
             gradient=arrays.get("gradient"),
             beta=header["beta"],
+            at_least=header["at_least"],
+            weights=header["weights"],
         )
     if problem.hessian_sha256 != header["hessian_sha256"]:
         raise BackendError("a worker received another matrix than was sent; please report this.")

@@ -45,7 +45,7 @@ class Constraint:
 
     @property
     def num_states(self) -> int:
-        """Exact number of allowed states."""
+        """Exact number of allowed states, a budget aside."""
         return prod(comb(len(group.indices), group.count) for group in self.groups)
 
     def allows(self, states: NDArray[np.bool_]) -> NDArray[np.bool_]:

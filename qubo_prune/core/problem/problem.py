@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.memory import check_memory
+from qubo_prune.core.problem.budget import Budget, make_budget
 from qubo_prune.core.problem.constraint import Constraint, Group, make_constraint
 from qubo_prune.core.problem.reduced import ReducedProblem
 from qubo_prune.core.text import format_blocks, format_count
@@ -67,6 +68,11 @@ class Problem:
         to 1e-8 of max |H| is averaged away in any case.
     parameter_counts : sequence of int, optional
         Number of parameters of each block, of which results tell how many a state removes.
+    at_least : float or str, optional
+        A budget: what the removed blocks have to weigh together, in the unit of `weights`, or as a
+        share of the sum of all weights, ``"20%"``; besides the count.
+    weights : (N,) sequence of float, optional
+        What each block frees, at least 0: bytes, milliseconds...; `parameter_counts` without.
 
     Attributes
     ----------
@@ -78,6 +84,8 @@ class Problem:
         Ascending indices.
     linear : (N,) float64
         ``2 beta g``; zeros without a first-order term.
+    budget : Budget or None
+        `weights` and `at_least` as whole numbers; None without `at_least`.
 
     Raises
     ------
@@ -93,6 +101,9 @@ class Problem:
     1
     >>> problem.energies([[1, 1, 0], [0, 1, 1]])
     array([7., 3.])
+    >>> large = Problem(problem.hessian, 2, weights=[5, 5, 2], at_least="60%")
+    >>> large.is_feasible([[1, 1, 0], [0, 1, 1]])
+    array([ True, False])
     """
 
     hessian: NDArray[np.float64]
@@ -105,7 +116,10 @@ class Problem:
     gradient: NDArray[np.float64] | None
     beta: float
     parameter_counts: tuple[int, ...] | None
+    at_least: float | str | None
+    weights: tuple[float, ...] | None
     linear: NDArray[np.float64] = field(init=False)
+    budget: Budget | None = field(init=False)
     _constraint: Constraint = field(init=False)
 
     def __init__(
@@ -122,6 +136,8 @@ class Problem:
         *,
         symmetrize: bool = False,
         parameter_counts: Sequence[int] | None = None,
+        at_least: float | str | None = None,
+        weights: Sequence[float] | None = None,
     ) -> None:
         matrix = as_hessian(hessian, symmetrize)
         num_blocks = len(matrix)
@@ -134,6 +150,15 @@ class Problem:
         values["beta"] = as_finite_float(beta, "beta")
         values["parameter_counts"] = (
             None if parameter_counts is None else as_parameter_counts(parameter_counts, num_blocks)
+        )
+        values["at_least"] = at_least
+        values["weights"] = None if weights is None else tuple(weights)
+        if at_least is None and weights is not None:
+            raise InputError(
+                "weights are given, but no at_least; say what the removed blocks have to weigh."
+            )
+        values["budget"] = make_budget(
+            at_least, values["parameter_counts"] if weights is None else weights, num_blocks
         )
         values["linear"] = self._linear_terms()
         values["keep"] = tuple(self._blocks(keep, "keep").tolist())
@@ -155,6 +180,8 @@ class Problem:
         beta: float = 0.0,
         symmetrize: bool = False,
         gradients: bool = False,
+        at_least: float | str | None = None,
+        weights: Sequence[float] | None = None,
     ) -> Problem:
         """Read the Hessian from a file or take a bundled one.
 
@@ -169,6 +196,8 @@ class Problem:
             parameters if it has them.
         gradients : bool
             Take the file for per-sample gradients A, from which ``H = A'A/m``; see `load_hessian`.
+        at_least, weights : as for Problem
+            Without `weights`, a budget counts the parameters that the sidecar tells.
 
         Raises
         ------
@@ -201,6 +230,8 @@ class Problem:
                 beta=beta,
                 symmetrize=symmetrize,
                 parameter_counts=file.metadata.get("parameter_counts"),
+                at_least=at_least,
+                weights=weights,
             )
         except InputError as error:
             raise InputError(f"{source}: {error}") from error
@@ -236,7 +267,7 @@ class Problem:
 
     @property
     def num_states(self) -> int:
-        """Exact number of feasible states."""
+        """Exact number of states with the right counts; a budget may leave fewer."""
         return self._constraint.num_states
 
     @property
@@ -319,7 +350,9 @@ class Problem:
         >>> Problem([[1.0, 0.0], [0.0, 2.0]], remove=1).is_feasible([[1, 0], [1, 1]])
         array([ True, False])
         """
-        return self._constraint.allows(as_states(states, self.num_blocks))
+        rows = as_states(states, self.num_blocks)
+        allowed = self._constraint.allows(rows)
+        return allowed if self.budget is None else allowed & self.budget.allows(rows)
 
     def state(self, removed: Iterable[int | str]) -> NDArray[np.bool_]:
         """Return the state that removes the given blocks, feasible or not.
@@ -378,6 +411,7 @@ class Problem:
             counts=frozen(np.array([group.count for group in self.groups], np.int64)),
             fixed_removed=self.fixed_removed,
             num_blocks=self.num_blocks,
+            budget=self.budget and self.budget.of_free(variables, self.fixed_removed),
         )
 
     def _repr_html_(self) -> str:
@@ -386,7 +420,7 @@ class Problem:
             if isinstance(self.remove, int)
             else ", ".join(f"{count} {kind}" for kind, count in self.remove.items())
         )
-        facts = {
+        facts: dict[str, object] = {
             "blocks": self.num_blocks,
             "remove": asked,
             "keep": format_blocks(sorted(self.keep)) or "none",
@@ -394,6 +428,8 @@ class Problem:
             "only": self.only or "all kinds",
             "removals": format_count(self.num_states),
         }
+        if self.budget is not None:
+            facts["at least"] = self.at_least
         rows = "".join(
             f"<tr><th>{key}</th><td>{html.escape(str(value))}</td></tr>"
             for key, value in facts.items()
@@ -401,8 +437,9 @@ class Problem:
         return f"<table><caption>Problem</caption><tbody>{rows}</tbody></table>"
 
     def __repr__(self) -> str:
+        budget = "" if self.budget is None else f"at_least={self.at_least!r}, "
         return (
-            f"Problem(num_blocks={self.num_blocks}, remove={self.remove}, "
+            f"Problem(num_blocks={self.num_blocks}, remove={self.remove}, {budget}"
             f"num_states={format_count(self.num_states)})"
         )
 
@@ -418,6 +455,8 @@ class Problem:
             self.only,
             self.num_blocks,
         )
+        if self.budget is not None:
+            self.budget.require_reachable(self._constraint)
 
     def _blocks(self, entries: Iterable[int | str], what: str) -> NDArray[np.int64]:
         positions = {name: index for index, name in enumerate(self.block_names())}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qubo_prune.core.problem.budget import Budget
 from qubo_prune.core.validation import as_states
 
 
@@ -31,6 +32,9 @@ class ReducedProblem:
         Blocks removed in every state.
     num_blocks : int
         N, of the whole problem.
+    budget : Budget or None
+        What the free variables have to weigh: n weights; `at_least` is 0 or less where the fixed
+        blocks reach it.
     """
 
     variables: NDArray[np.int64]
@@ -40,6 +44,7 @@ class ReducedProblem:
     counts: NDArray[np.int64]
     fixed_removed: NDArray[np.int64]
     num_blocks: int
+    budget: Budget | None = None
 
     @property
     def num_groups(self) -> int:

@@ -120,6 +120,8 @@ class Certificate:
     def to_dict(self) -> dict[str, Any]:
         """Return the object that `save` writes."""
         statement = {f.name: getattr(self.statement, f.name) for f in fields(Statement)}
+        if self.statement.weights is None:
+            del statement["weights"], statement["at_least"]  # as before there were budgets
         statement["num_states"] = from_large_integer(self.statement.num_states)
         return {
             "format": FORMAT,
@@ -187,6 +189,7 @@ class Certificate:
             only=reader.get(inner, "only", optional(as_string)),
             beta=reader.get(inner, "beta", as_float),
             gradient_sha256=reader.get(inner, "gradient_sha256", optional(as_string)),
+            **_budget(inner, reader),
         )
         return cls(
             statement=statement,
@@ -237,6 +240,8 @@ class Certificate:
                 gradient=file.mean_gradient,
                 beta=stated.beta,
                 symmetrize=True,
+                weights=stated.weights,
+                at_least=stated.at_least,
             )
         except InputError as error:
             raise SpectrumError(f"the problem cannot be made with this Hessian: {error}") from error
@@ -260,6 +265,15 @@ class Certificate:
 
     def __repr__(self) -> str:
         return f"<Certificate: {self.spectrum.summary()}>"
+
+
+def _budget(problem: dict[str, Any], reader: Reader) -> dict[str, Any]:
+    if "weights" not in problem:
+        return {}
+    return {
+        "weights": tuple(reader.get(problem, "weights", as_integers)),
+        "at_least": reader.get(problem, "at_least", as_integer),
+    }
 
 
 def _as_tuple(values: list[str] | None) -> tuple[str, ...] | None:

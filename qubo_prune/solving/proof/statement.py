@@ -24,11 +24,15 @@ class Statement:
     num_blocks : int
         N.
     num_states : int
-        Exact number of feasible states.
+        Exact number of states with the right counts.
     remove, kinds, names, keep, force, only, beta : as for Problem
         What was asked for.
     gradient_sha256 : str or None
         Hexadecimal SHA-256 of the gradient as little-endian float64; None if `beta` is 0.
+    weights : tuple of int or None
+        Those of the budget, if there is one; see `Budget`.
+    at_least : int or None
+        What the removed blocks have to weigh.
     """
 
     hessian_sha256: str
@@ -42,6 +46,8 @@ class Statement:
     only: str | None
     beta: float
     gradient_sha256: str | None
+    weights: tuple[int, ...] | None = None
+    at_least: int | None = None
 
     @classmethod
     def of(cls, problem: Problem) -> Statement:
@@ -50,6 +56,7 @@ class Statement:
         if problem.beta != 0 and problem.gradient is not None:
             data = np.ascontiguousarray(problem.gradient, dtype="<f8").data
             gradient = hashlib.sha256(data).hexdigest()
+        budget = problem.budget
         return cls(
             hessian_sha256=problem.hessian_sha256,
             num_blocks=problem.num_blocks,
@@ -62,6 +69,8 @@ class Statement:
             only=problem.only,
             beta=problem.beta,
             gradient_sha256=gradient,
+            weights=None if budget is None else tuple(budget.weights.tolist()),
+            at_least=None if budget is None else budget.at_least,
         )
 
     def differences(self, other: Statement) -> list[str]:
