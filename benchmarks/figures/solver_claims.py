@@ -116,8 +116,8 @@ CLAIMS = (
         CHOOSE,
         "any matrix with so few states: {} of them a second on two cores |",
         lambda: (
-            f"{one('enumeration', shape='C(80,8)', threads=2)['states_per_second']:.0e}".replace(
-                "e+0", "e"
+            f"{one('enumeration', shape='C(80,8)', threads=2)['states_per_second']:.1e}".replace(
+                "e+", "e"
             ),
         ),
     ),

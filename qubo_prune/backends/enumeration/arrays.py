@@ -62,7 +62,6 @@ def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspac
     """Return one thread's scratch, with the root level filled in."""
     levels = len(layout.floor) + 1
     padded = len(layout.diagonal)
-    longest = max(padded, *map(len, (layout.pair_start, *layout.half_start)))
     pool_energies, pool_words, pool_size = new_pool(num_states, num_blocks)
     work = Workspace(
         energy=np.zeros(levels, np.float32),
@@ -73,7 +72,6 @@ def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspac
         picks=np.zeros(levels, np.int64),
         cursor=np.zeros(levels, np.int64),
         limit=np.zeros(levels, np.int64),
-        best=aligned(0.0, (longest,), np.float32),
         word=np.zeros(num_words(num_blocks), np.uint64),
         removed=np.zeros(num_blocks, np.int64),
         pool_energies=pool_energies,

@@ -14,7 +14,8 @@ from math import comb, isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.enumeration.space.layout import LANES, Layout
+from qubo_prune.backends.enumeration.kernels.screen import LANES
+from qubo_prune.backends.enumeration.space.layout import Layout
 
 WARP = 32
 WARPS = 4

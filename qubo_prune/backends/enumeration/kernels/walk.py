@@ -22,9 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.enumeration.kernels.rows import (
-    extend_pairs,
-    extend_row,
-    extend_tile,
+    extend,
     screen_block,
     screen_pairs,
     screen_row,
@@ -75,7 +73,6 @@ class Workspace(NamedTuple):
     picks: NDArray[np.int64]
     cursor: NDArray[np.int64]
     limit: NDArray[np.int64]
-    best: NDArray[np.float32]
     word: NDArray[np.uint64]
     removed: NDArray[np.int64]
     pool_energies: NDArray[np.float64]
@@ -144,12 +141,14 @@ def pick(tables: Tables, work: Workspace, depth: int, i: int) -> None:
     own = work.fields[depth, i]
     work.picks[depth] = i
     work.energy[depth + 1] = work.energy[depth] + own
-    extend_row(work.fields, tables.couplings, depth, i)
-    extend_pairs(work.pairs, tables.pair_couplings, depth, i)
+    # Positions, and pairs of them, below i.
+    extend(work.fields, tables.couplings, depth, i, _F32(0.0), i)
+    pairs = min(work.pairs.shape[1], i * (i - 1) // 2)
+    extend(work.pairs, tables.pair_couplings, depth, i, _F32(0.0), pairs)
     stop_a, stop_b = tables.tile_stop[depth + 1, 0], tables.tile_stop[depth + 1, 1]
     if stop_a > 0:
-        extend_tile(work.tile_a, tables.field_a, depth, i, stop_a, own)
-        extend_tile(work.tile_b, tables.field_b, depth, i, stop_b, _F32(0.0))
+        extend(work.tile_a, tables.field_a, depth, i, own, stop_a)
+        extend(work.tile_b, tables.field_b, depth, i, _F32(0.0), stop_b)
 
 
 @inlined
@@ -162,7 +161,7 @@ def last_at(tables: Tables, work: Workspace, depth: int) -> int:
 @inlined
 def visit_node(tables: Tables, work: Workspace, shared: Shared, depth: int) -> None:
     """Count and screen a node's own states, by its shape, and look again if any passes."""
-    fields, best, visited = work.fields, work.best, work.visited
+    fields, visited = work.fields, work.visited
     k = tables.remaining[depth]
     last = last_at(tables, work, depth)
     level = current_level(tables, shared)
@@ -173,11 +172,11 @@ def visit_node(tables: Tables, work: Workspace, shared: Shared, depth: int) -> N
             collect_row(tables, work, shared, depth, last)
     elif k == 2:
         visited[0] += last * (last - 1) // 2
-        if screen_pairs(fields, tables.couplings, best, depth, last, room):
+        if screen_pairs(fields, tables.couplings, depth, last, room):
             collect_pairs(tables, work, shared, depth, last)
     elif k == 3 and tables.floor[depth] < 0:
         visited[0] += last * (last - 1) * (last - 2) // 6
-        if screen_triples(fields, work.pairs, tables.pair_couplings, best, depth, last, room):
+        if screen_triples(fields, work.pairs, tables.pair_couplings, depth, last, room):
             collect_triples(tables, work, shared, depth, last)
     else:
         visit_tile(tables, work, shared, depth, level)
@@ -208,7 +207,6 @@ def visit_tile(
             columns,
             first_column,
             width,
-            work.best,
             depth,
             level,
         ):
