@@ -46,9 +46,6 @@ CHOOSING_TOKENS, HELD_OUT_TOKENS = 192, 256
 LOWEST = 10
 """How many of the lowest states of the Hessian are measured."""
 
-HELLASWAG = (6, 9)
-"""Numbers of layers whose winners answer HellaSwag, which takes a minute and more for each."""
-
 ENDLESS = LoopSettings(patience=0.0)
 
 STARTED = "EvoPress from block influence"
@@ -358,9 +355,7 @@ def main() -> None:
         others["perplexity"] = {",".join(map(str, key)): value for key, value in found.items()}
         _write(arguments, rows, others)
     if arguments.hellaswag is not None:
-        few = [tuple(row["removed"]) for row in reported if row["remove"] in HELLASWAG]
-        few = list(dict.fromkeys(few))
-        accuracies = hellaswag(model, tokenizer, arguments.hellaswag, few, arguments.items)
+        accuracies = hellaswag(model, tokenizer, arguments.hellaswag, winners, arguments.items)
         others["hellaswag"] = {",".join(map(str, key)): value for key, value in accuracies.items()}
     path = _write(arguments, rows, {**others, "complete": True})
     print(table(rows))

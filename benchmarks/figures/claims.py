@@ -40,6 +40,7 @@ TABLES = (
     MadeTable(BENCHMARKS, tables.searches),
     MadeTable(BENCHMARKS, tables.lookups),
     MadeTable(BENCHMARKS, tables.perplexities),
+    MadeTable(BENCHMARKS, tables.accuracies),
     MadeTable("docs/choose-a-backend.md", tables.solvers_in_short),
     MadeTable(ENERGY, tables.priors_in_short),
     MadeTable(ENCODINGS, tables.of("penalties")),

@@ -44,7 +44,6 @@ OTHERS = (
         _AIM,
     ),
     Other(BENCHMARKS, "chance 0.25)", "One of four endings."),
-    Other(BENCHMARKS, "each ± 0.03.", "The standard errors of the stored accuracies, all alike."),
     Other(COMMANDS, "A search for a proof says what it knows, ... limit in ... s", _SHOWN),
     Other(
         COMMANDS, "time nodes/s best up to bound gap proven left ... s ... s ... s ... s", _SHOWN

@@ -129,6 +129,16 @@ def perplexities() -> str:
     return markdown(["M", *METHODS], body)
 
 
+def accuracies() -> str:
+    """Return the table of HellaSwag's accuracies of the winners of seed 0."""
+    found = stored("selection")[0]["hellaswag"]
+    body = [
+        [str(remove), *(f"{found[key_of(winner(remove, method))][0]:.3f}" for method in METHODS)]
+        for remove in (3, 6, 9, 12)
+    ]
+    return markdown(["layers removed", *METHODS], body)
+
+
 def compression() -> str:
     """Return the table of a model that was made smaller and healed."""
     models = ("original", "04-model", "05-healed-linear", "05-healed-linear-distill")
