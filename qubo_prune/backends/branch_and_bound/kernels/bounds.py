@@ -21,6 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.backends.branch_and_bound.kernels.passes import (
+    extremes,
+    least_change,
+    position_of,
+    shift,
+)
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import inlined, kernel
 
@@ -134,71 +140,11 @@ def pairwise_step(node: Node, up: int, down: int, gap: float) -> float:
     node.down_bar[up] = 0.0
     node.up_bar[down] = 0.0
     node.down_bar[down] = 0.0 if x[down] > 0.0 else np.inf
-    twice = 2.0 * length
-    for j in range(x.shape[0]):
-        fields[j] += twice * (up_row[j] - down_row[j])
-    for j in range(x.shape[0]):
-        gradient[j] += twice * (up_row[j] - down_row[j])
+    shift(fields, gradient, up_row, down_row, 2.0 * length)
     gradient[up] = fields[up] + shifts[up] * (1.0 - 2.0 * x[up])
     gradient[down] = fields[down] + shifts[down] * (1.0 - 2.0 * x[down])
     node.updates[0] += 1
     return length * (gap - curvature * length)
-
-
-@kernel
-def extremes(
-    gradient: NDArray[np.float64],
-    up_bar: NDArray[np.float64],
-    down_bar: NDArray[np.float64],
-    outside: NDArray[np.float64],
-) -> tuple[float, float]:
-    """Return the lowest gradient of what can be raised and the highest of what can be lowered, four
-    chains at a time.
-    """
-    n = gradient.shape[0]
-    a0 = a1 = a2 = a3 = np.inf
-    b0 = b1 = b2 = b3 = np.inf
-    j = 0
-    while j + 4 <= n:
-        u0 = gradient[j] + (up_bar[j] + outside[j])
-        u1 = gradient[j + 1] + (up_bar[j + 1] + outside[j + 1])
-        u2 = gradient[j + 2] + (up_bar[j + 2] + outside[j + 2])
-        u3 = gradient[j + 3] + (up_bar[j + 3] + outside[j + 3])
-        d0 = (down_bar[j] + outside[j]) - gradient[j]
-        d1 = (down_bar[j + 1] + outside[j + 1]) - gradient[j + 1]
-        d2 = (down_bar[j + 2] + outside[j + 2]) - gradient[j + 2]
-        d3 = (down_bar[j + 3] + outside[j + 3]) - gradient[j + 3]
-        a0 = u0 if u0 < a0 else a0
-        a1 = u1 if u1 < a1 else a1
-        a2 = u2 if u2 < a2 else a2
-        a3 = u3 if u3 < a3 else a3
-        b0 = d0 if d0 < b0 else b0
-        b1 = d1 if d1 < b1 else b1
-        b2 = d2 if d2 < b2 else b2
-        b3 = d3 if d3 < b3 else b3
-        j += 4
-    while j < n:
-        u0 = gradient[j] + (up_bar[j] + outside[j])
-        d0 = (down_bar[j] + outside[j]) - gradient[j]
-        a0 = u0 if u0 < a0 else a0
-        b0 = d0 if d0 < b0 else b0
-        j += 1
-    return min(a0, a1, a2, a3), -min(b0, b1, b2, b3)
-
-
-@kernel
-def position_of(
-    gradient: NDArray[np.float64],
-    bar: NDArray[np.float64],
-    outside: NDArray[np.float64],
-    value: float,
-) -> int:
-    """Return the first position whose gradient has this value and that is not barred."""
-    n = gradient.shape[0]
-    j = 0
-    while j < n - 1 and (gradient[j] != value or bar[j] + outside[j] != 0.0):
-        j += 1
-    return j
 
 
 @inlined
@@ -208,6 +154,10 @@ def dual_minimum(node: Node) -> float:
     """
     fixed, group_of, x = node.fixed, node.group_of, node.x
     gradient, cut = node.gradient, node.cut
+    if node.remaining.shape[0] == 1:
+        level = 0.5 * (cut[0, 0] + cut[0, 1])
+        change = least_change(gradient, x, node.up_bar, node.down_bar, level)
+        return node.remaining[0] * level + change
     total = 0.0
     for g in range(node.remaining.shape[0]):
         if node.free[g] > 0:
