@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.record import markdown, save
 from qubo_prune import Problem, Status, solve
-from qubo_prune.backends.branch_and_bound import search, search_at_once
+from qubo_prune.backends.branch_and_bound import race, search, search_at_once
 from qubo_prune.bench import Instance
 
 CASES = (
@@ -67,7 +67,7 @@ def measure(problem: Problem, num_states: int, max_nodes: int, *, before: bool) 
     begin = time.process_time()
     with ExitStack() as stack:
         if before:
-            for module, name in ((search_at_once, "RACE_AFTER"), (search_at_once, "_WALK_AFTER")):
+            for module, name in ((race, "RACE_AFTER"), (search_at_once, "_WALK_AFTER")):
                 stack.enter_context(mock.patch.object(module, name, math.inf))
             never = mock.patch.object(search.Frontier, "_next_level", return_value=math.inf)
             stack.enter_context(never)

@@ -31,9 +31,10 @@ def make_tables(
     anchor_interval: int,
     should_stop: Callable[[], bool],
     order: NDArray[np.int64] | None = None,
+    root_shift: NDArray[np.float64] | None = None,
 ) -> Tables:
     """Put the variables into the order of branching, by descending diagonal unless told otherwise,
-    and prepare the shifts.
+    and prepare the shifts; those of the root, in that order, may be known.
     """
     reduced = problem.reduced()
     if order is None:
@@ -42,7 +43,7 @@ def make_tables(
     matrix = np.ascontiguousarray(reduced.matrix[np.ix_(order, order)])
     group_of = np.ascontiguousarray(reduced.group_of[order])
     stride = -(-len(matrix) // _PREPARED_DEPTHS)
-    shifts = diagonal_shifts(matrix, group_of, stride, should_stop)
+    shifts = diagonal_shifts(matrix, group_of, stride, should_stop, root_shift)
     return Tables(
         matrix=matrix,
         shifts=shifts,

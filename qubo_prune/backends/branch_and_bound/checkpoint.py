@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,38 @@ from qubo_prune.search.best_states import Best
 _BACKEND = "branch-and-bound"
 
 
+class SavedRun(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    fields : dict
+        As they are in the file.
+    reader : Reader
+        What reads them.
+    """
+
+    fields: dict[str, Any]
+    reader: Reader
+
+    @property
+    def order(self) -> str:
+        """In which order the run decides; by the diagonal if it is none of a proof."""
+        order = self.reader.as_object(self.fields.get("run"), "run").get("order")
+        return DECISIVE if order == DECISIVE else DIAGONAL
+
+
+def read_saved(path: str | os.PathLike[str]) -> SavedRun | None:
+    """Return what earlier runs saved; None if there is no file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is damaged.
+    """
+    return SavedRun(*read_checkpoint_file(Path(path))) if Path(path).exists() else None
+
+
 class Checkpoint:
     """The file of one run.
 
@@ -52,7 +84,7 @@ class Checkpoint:
     Raises
     ------
     InputError
-        If the file is there but damaged, or of another run.
+        If the path is that of a sidecar.
     """
 
     def __init__(self, path: str | os.PathLike[str], explorer: Explorer, order: str) -> None:
@@ -70,17 +102,16 @@ class Checkpoint:
         """The name of the file."""
         return self._file.path.name
 
-    def ledger(self) -> Ledger | None:
-        """Return what the file holds; None if there is none.
+    def ledger(self, saved: SavedRun) -> Ledger:
+        """Return what the file held.
 
         Raises
         ------
         InputError
             If it is damaged, or of another run.
         """
-        if (found := self._file.load()) is None:
-            return None
-        fields, reader = found
+        fields, reader = saved.fields, saved.reader
+        self._file.check(fields, reader)
         job = self._explorer.job
         best = Best(job.num_states, job.problem.num_blocks)
         add_stored(best, job.problem, fields, reader)
@@ -119,22 +150,6 @@ class Checkpoint:
             fixed = np.array([*map(int, digits)], np.int8)
             nodes.append(OpenNode(bound, serial, fixed, self._explorer.start(fixed)))
         return nodes
-
-
-def order_of(path: str | os.PathLike[str]) -> str | None:
-    """Return in which order a run decides that was saved; None if there is no file, or none of a
-    proof.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or is damaged.
-    """
-    if not Path(path).exists():
-        return None
-    fields, reader = read_checkpoint_file(Path(path))
-    order = reader.as_object(fields.get("run"), "run").get("order")
-    return order if order in (DIAGONAL, DECISIVE) else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ the work.
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
@@ -88,6 +89,11 @@ class Coordinator:
         What is known before; ``known.last`` is the energy of the next, inf if there is none.
     cut_word : ndarray of uint64, shape (W,)
         A state at or after the last wanted one, packed.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        What is open, as above.
     """
 
     def __init__(
@@ -95,7 +101,7 @@ class Coordinator:
     ) -> None:
         self._known = known
         self._explorer = explorer
-        self._ledger = ledger
+        self.ledger = ledger
         self._cut = np.full(1, known.last), cut_word.copy()
         self._flying: dict[int, list[OpenNode]] = {}
         self._tasks = 0
@@ -103,17 +109,32 @@ class Coordinator:
         self._serial = 1 + max((node.serial for node in ledger.open), default=0)
         self._refine_after = REFINE_AFTER * len(explorer.tables.matrix) ** 2
 
-    def run(self, workers: Workers, stop: Stop, checkpoint: Checkpoint | None) -> None:
-        """Do tasks until no node is open or `stop` says so; the workers are left open."""
+    @property
+    def cut(self) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+        """The lowest state known to be at or after the last wanted one: its energy, and the state,
+        packed.
+        """
+        return self._cut
+
+    def run(
+        self,
+        workers: Workers,
+        stop: Stop,
+        checkpoint: Checkpoint | None,
+        pause_after: float = math.inf,
+    ) -> None:
+        """Do tasks until no node is open, `stop` says so, or about `pause_after` nodes are visited
+        in all; the workers are left open.
+        """
         deadline = None
         while True:
-            if deadline is None:
+            ledger = self.ledger
+            if deadline is None and ledger.num_before + ledger.num_nodes < pause_after:
                 self._send(workers, stop.max_evaluations)
             if not self._flying:
                 return
             for task, result in workers.come_back(_POLL_SECONDS):
                 self._receive(task, result)
-            ledger = self._ledger
             visited = ledger.num_before + ledger.num_nodes
             stop.offer(visited, ledger.best.states)
             if deadline is not None:
@@ -122,13 +143,13 @@ class Coordinator:
                     return
             elif stop.should_stop(visited):
                 deadline = time.monotonic() + max(_GRACE_SECONDS, 2 * self._seconds)
-            stop.report(visited, message="proving", standing=self._standing)
+            stop.report(visited, message="proving", standing=self.standing)
             if checkpoint is not None:
                 checkpoint.save_if_due(ledger, self._all_flying())
 
     def _send(self, workers: Workers, max_evaluations: int | None) -> None:
         count = max(1, workers.num_workers())
-        ledger = self._ledger
+        ledger = self.ledger
         most = _UNLIMITED
         if max_evaluations is not None:
             left = max_evaluations - ledger.num_before - ledger.num_nodes
@@ -159,7 +180,7 @@ class Coordinator:
 
     def _receive(self, task: Subtrees, result: Explored | None) -> None:
         nodes = self._flying.pop(task.number)
-        ledger = self._ledger
+        ledger = self.ledger
         if result is None:
             self._put_back(nodes)
             return
@@ -175,15 +196,16 @@ class Coordinator:
         if last is not None:
             lower_cut(*self._cut, *last)
 
-    def _standing(self) -> Standing:
-        ledger = self._ledger
+    def standing(self) -> Standing:
+        """Return what is known by now."""
+        ledger = self.ledger
         flying = min((node.bound for node in self._all_flying()), default=np.inf)
         bound = min(flying, ledger.lowest_bound()) - ledger.epsilon
         return advanced(self._known, ledger.best.energies(), float(self._cut[0][0]), bound)
 
     def _put_back(self, nodes: Iterable[OpenNode]) -> None:
         for node in nodes:
-            heapq.heappush(self._ledger.open, node)
+            heapq.heappush(self.ledger.open, node)
 
     def _land(self) -> None:
         """Count what did not come back in time as open."""

@@ -36,6 +36,11 @@ class Ledger:
         self.root_bound = -np.inf
         self.epsilon = 0.0
 
+    def begin_again(self, root: OpenNode, epsilon: float) -> None:
+        """Open the root of another tree of the same problem in place of all nodes."""
+        self.open = [root]
+        self.epsilon = max(self.epsilon, epsilon)
+
     def lowest_bound(self) -> float:
         """Return the lowest bound of an open node; inf if there is none."""
         return self.open[0].bound if self.open else np.inf

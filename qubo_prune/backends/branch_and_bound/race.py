@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -25,16 +26,90 @@ from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
 from qubo_prune.search.threads import run_workers
 
-RACE_AFTER = 3
-"""Orders are compared after this many nodes times n^2: the tables of another order, and the
-estimates, then cost less than the search did so far.
+RACE_AFTER = 4
+"""Orders are compared for the first time after this many nodes times n^2: a look at the tree then
+costs a small part of what the search did so far.
 """
-_WIDTH = 96
+_RACES = 3
+_AGAIN = 4
+"""They are compared again after so many times the nodes, with as many times the sample: a larger
+tree is worth a better estimate, which always costs about the same part of the search.
+"""
+_WIDTH = 64
 _SEED = 1
 _MARGIN = 1.5
-"""The other order has to promise so many times fewer nodes: an estimate scatters, and what is
-searched already is lost.
-"""
+"""The other order has to promise so many times fewer nodes: an estimate scatters."""
+_LITTLE = 0.5
+"""Less than so many times the nodes visited is little."""
+
+Cut = tuple[NDArray[np.float64], NDArray[np.uint64]]
+
+
+class Race:
+    """When two orders are compared, and which one wins.
+
+    Parameters
+    ----------
+    problem : Problem
+        With at least one group.
+    tables : Tables
+        Of the order that the search begins with.
+
+    Attributes
+    ----------
+    after : float
+        How many nodes are to be visited before the next comparison; inf if there is none.
+    """
+
+    def __init__(self, problem: Problem, tables: Tables) -> None:
+        self._problem = problem
+        self._tables = tables
+        self._other: Tables | None = None
+        self._number = 0
+        self.after: float = RACE_AFTER * len(tables.matrix) ** 2
+
+    def skip(self, num_nodes: int) -> None:
+        """Compare no more before that many nodes are visited."""
+        while self.after <= num_nodes < math.inf:
+            self._number += 1
+            self.after = self.after * _AGAIN if self._number < _RACES else math.inf
+
+    def close(self) -> None:
+        """Compare no more."""
+        self.after = math.inf
+
+    def winner(self, cut: Cut, stop: Stop, num_nodes: int) -> Tables | None:
+        """Return the tables of the other order if its tree, by estimate, has clearly fewer nodes
+        than the one at hand, and no more than are left of that; else None.
+
+        Parameters
+        ----------
+        cut
+            Energy of a state at or after the last wanted one, (1,), and that state, packed.
+        stop
+            Watched; once it says so, nothing wins.
+        num_nodes
+            Nodes visited so far.
+        """
+        width = _WIDTH * _AGAIN**self._number
+        self.skip(num_nodes)
+        whole = tree_size(self._tables, cut, stop, width)
+        left = whole - num_nodes
+        # What the other tables cost is not won back where little is left.
+        if left < _LITTLE * num_nodes or stop.should_stop():
+            return None
+        other = self.other(stop.should_stop)
+        promised = tree_size(other, cut, stop, width, left)
+        if promised > min(left, whole / _MARGIN) or stop.should_stop():
+            return None
+        self.close()
+        return other
+
+    def other(self, should_stop: Callable[[], bool]) -> Tables:
+        """Return the tables of the other order, prepared the first time."""
+        if self._other is None:
+            self._other = other_tables(self._problem, self._tables, should_stop)
+        return self._other
 
 
 def other_tables(problem: Problem, tables: Tables, should_stop: Callable[[], bool]) -> Tables:
@@ -44,21 +119,24 @@ def other_tables(problem: Problem, tables: Tables, should_stop: Callable[[], boo
     shift[np.searchsorted(reduced.variables, tables.block_of)] = tables.shifts[0]
     order = by_decisiveness(reduced, shift)
     return make_tables(
-        problem, int(tables.max_steps), int(tables.anchor_interval), should_stop, order
+        problem,
+        int(tables.max_steps),
+        int(tables.anchor_interval),
+        should_stop,
+        order,
+        shift[order],
     )
 
 
-def promises_more(
-    other: Tables, tables: Tables, cut: tuple[NDArray[np.float64], NDArray[np.uint64]], stop: Stop
-) -> bool:
-    """Whether the tree in the order of `other` has clearly fewer nodes, by estimate, that may hold
-    states up to `cut`, an energy and a packed state; False once `stop` says so.
+def tree_size(tables: Tables, cut: Cut, stop: Stop, width: int, most: float = math.inf) -> float:
+    """Estimate the nodes of a whole tree that may hold states up to `cut`, from a sample of `width`
+    nodes of each depth; some part of them once it is more than `most`, or `stop` says so.
     """
     halt = np.zeros(1, np.bool_)
     sizes: list[float] = []
 
     def work(_index: int) -> None:
-        sizes.extend(_tree_size(each, cut, halt) for each in (tables, other))
+        sizes.append(_tree_size(tables, cut, halt, width, most))
 
     def abort() -> None:
         halt[0] = True
@@ -68,7 +146,7 @@ def promises_more(
             abort()
 
     run_workers(work, 1, poll, abort)
-    return not halt[0] and sizes[1] * _MARGIN < sizes[0]
+    return sizes[0]
 
 
 @cache
@@ -76,14 +154,13 @@ def load_kernels() -> None:
     """Load the kernels of a race, once per process."""
     problem = Problem(np.eye(4), 2)
     tables = make_tables(problem, 1, 1, lambda: False)
-    cut = np.full(1, np.inf), tables.base_word
-    promises_more(other_tables(problem, tables, lambda: False), tables, cut, Stop())
+    tree_size(tables, (np.full(1, np.inf), tables.base_word), Stop(), 1)
+    other_tables(problem, tables, lambda: False)
 
 
 def _tree_size(
-    tables: Tables, cut: tuple[NDArray[np.float64], NDArray[np.uint64]], halt: NDArray[np.bool_]
+    tables: Tables, cut: Cut, halt: NDArray[np.bool_], width: int, most: float = math.inf
 ) -> float:
-    """Estimate the nodes of a whole tree."""
     n = len(tables.matrix)
     work = make_workspace(tables, 1, len(tables.hessian))
     lower_cut(work.cut_energy, work.cut_word, cut[0][0], cut[1])
@@ -91,9 +168,9 @@ def _tree_size(
     # pool shut, and so the threshold in place.
     work.pool_energies[0] = -np.inf
     work.pool_size[0] = 1
-    now, after = make_open_nodes(2 * _WIDTH, n), make_open_nodes(2 * _WIDTH, n)
+    now, after = make_open_nodes(2 * width, n), make_open_nodes(2 * width, n)
     root = make_root(tables)
     now.fixed[:1], now.x[:1], now.bound[:1] = root
     shared = Shared(cut[0].copy(), halt)
     random = np.full(1, _SEED, np.uint64)
-    return float(estimate_nodes(tables, work, shared, now, after, _WIDTH, random))
+    return float(estimate_nodes(tables, work, shared, now, after, width, random, most))

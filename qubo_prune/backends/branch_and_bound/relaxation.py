@@ -37,6 +37,7 @@ def diagonal_shifts(
     group_of: NDArray[np.int64],
     stride: int,
     should_stop: Callable[[], bool],
+    root: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return valid shifts for every `stride`-th depth of the branching order.
 
@@ -53,6 +54,9 @@ def diagonal_shifts(
         Distance of the depths solved for; a smaller one gives tighter bounds for more preparation.
     should_stop : callable
         Asked between Newton steps; once it says so, whatever is feasible by then is returned.
+    root : ndarray of float64, shape (n,), optional
+        Valid shifts for depth 0 where they are known, as from another order: whether they are does
+        not depend on the order.
 
     Returns
     -------
@@ -73,11 +77,17 @@ def diagonal_shifts(
     with threadpool_limits(1, user_api="blas"):
         for row, depth in enumerate(depths):
             start = None if current is None else current[stride:]
-            current, barrier = _solve(
-                scaled[depth:, depth:], group_of[depth:], start, max(barrier, 1e-3), should_stop
-            )
+            if depth == 0 and root is not None:
+                current, barrier = root / scale, 0.0
+            else:
+                current, barrier = _solve(
+                    scaled[depth:, depth:], group_of[depth:], start, max(barrier, 1e-3), should_stop
+                )
             shifts[row, depth:] = current
-    return shifts * scale
+    shifts *= scale
+    if root is not None:
+        shifts[0] = root
+    return shifts
 
 
 def _dominance_shift(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
     lower_cut,
 )
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.race import RACE_AFTER, other_tables, promises_more
+from qubo_prune.backends.branch_and_bound.race import Race
 from qubo_prune.backends.branch_and_bound.search import (
     Frontier,
     Refinement,
@@ -102,7 +102,7 @@ class SearchAtOnce:
                 tables, self._job.problem, lambda: bool(self._shared.stop[0])
             )
         )
-        race_after: float = RACE_AFTER * len(self._tables.matrix) ** 2
+        race = Race(self._job.problem, self._tables)
         walk_after = _WALK_AFTER
         while True:
             self._tables = search(
@@ -113,7 +113,7 @@ class SearchAtOnce:
                 self._stop,
                 refine,
                 self._known,
-                min(race_after, walk_after),
+                min(race.after, walk_after),
             )
             if self._frontier.is_done or self._shared.stop[0]:
                 return self._found()
@@ -121,9 +121,10 @@ class SearchAtOnce:
             if nodes >= walk_after:
                 self._walk()
                 walk_after = 2 * nodes
-            if nodes >= race_after:
-                self._race()
-                race_after = math.inf
+            if nodes >= race.after:
+                winner = race.winner(self._frontier.cut, self._stop, nodes)
+                if winner is not None:
+                    self._begin_again(winner)
 
     def _walk(self) -> None:
         """Look for better states, in proportion to the nodes visited."""
@@ -139,18 +140,16 @@ class SearchAtOnce:
             lower_cut(*self._frontier.cut, last, pack(states[-1:])[0])
             self._shared.threshold[0] = min(self._shared.threshold[0], last)
 
-    def _race(self) -> None:
-        """Begin again in the other order if that promises fewer nodes."""
-        other = other_tables(self._job.problem, self._tables, self._stop.should_stop)
-        if promises_more(other, self._tables, self._frontier.cut, self._stop):
-            self._open_before = self._frontier.lowest_bound()
-            # Nobody who watches is told less than what the first order has proven.
-            bound = self._open_before - float(self._tables.epsilon)
-            found = pool_energies(self._workspaces)
-            self._known = advanced(self._known, found, self._known.last, bound)
-            self._tables, self._order = other, DECISIVE
-            self._given_up = [_take_pool(each) for each in self._workspaces]
-            self._frontier = self._new_frontier(*self._frontier.cut)
+    def _begin_again(self, tables: Tables) -> None:
+        """Begin again in the other order."""
+        self._open_before = self._frontier.lowest_bound()
+        # Nobody who watches is told less than what the first order has proven.
+        bound = self._open_before - float(self._tables.epsilon)
+        found = pool_energies(self._workspaces)
+        self._known = advanced(self._known, found, self._known.last, bound)
+        self._tables, self._order = tables, DECISIVE
+        self._given_up = [_take_pool(each) for each in self._workspaces]
+        self._frontier = self._new_frontier(*self._frontier.cut)
 
     def _new_frontier(
         self, cut_energy: NDArray[np.float64], cut_word: NDArray[np.uint64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -9,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.checkpoint import Checkpoint, order_of
+from qubo_prune.backends.branch_and_bound.checkpoint import Checkpoint, read_saved
 from qubo_prune.backends.branch_and_bound.coordinator import Coordinator, Workers
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.race import other_tables, promises_more
+from qubo_prune.backends.branch_and_bound.race import Race
 from qubo_prune.backends.branch_and_bound.subtrees import Explorer, Job
 from qubo_prune.backends.branch_and_bound.task_workers import Threads, encode_job, run_remotely
 from qubo_prune.backends.common.dask_workers import DaskWorkers
@@ -110,35 +111,45 @@ def search_by_tasks(
     known
         What is known before; ``known.last`` is the energy of that state, inf if there is none.
     """
-    order = None if sharing.checkpoint is None else order_of(sharing.checkpoint)
-    if order != DIAGONAL:
-        other = other_tables(job.problem, tables, stop.should_stop)
-        cut = np.full(1, known.last), cut_word
-        if order == DECISIVE or promises_more(other, tables, cut, stop):
-            order, tables = DECISIVE, other
-            job = replace(job, order=tables.block_of)
-    order = order or DIAGONAL
+    saved = None if sharing.checkpoint is None else read_saved(sharing.checkpoint)
+    race, order = Race(job.problem, tables), DIAGONAL
+    if saved is not None and saved.order == DECISIVE:
+        race.close()
+        order, tables = DECISIVE, race.other(stop.should_stop)
+        job = replace(job, order=tables.block_of)
     explorer = Explorer(job, tables)
-    checkpoint = (
-        None if sharing.checkpoint is None else Checkpoint(sharing.checkpoint, explorer, order)
-    )
-    earlier = None if checkpoint is None else checkpoint.ledger()
-    ledger = earlier or Ledger(Best(job.num_states, job.problem.num_blocks), [explorer.root()])
+    checkpoint = _checkpoint(sharing, explorer, order)
+    if saved is None or checkpoint is None:
+        ledger = Ledger(Best(job.num_states, job.problem.num_blocks), [explorer.root()])
+    else:
+        ledger = checkpoint.ledger(saved)
+    race.skip(ledger.num_before)
     ledger.epsilon = max(ledger.epsilon, float(tables.epsilon))
     if (last := ledger.best.last()) is not None and last[0] < known.last:
         known, cut_word = known._replace(last=last[0]), last[1]
     if checkpoint is not None:
         checkpoint.save(ledger)  # says so now rather than after hours if that is impossible
-    if ledger.open:
+    open_before = -math.inf
+    while ledger.open:
+        coordinator = Coordinator(explorer, ledger, known, cut_word)
         workers = _workers(sharing, explorer)
         try:
-            Coordinator(explorer, ledger, known, cut_word).run(workers, stop, checkpoint)
+            other = _run(coordinator, workers, race, stop, checkpoint, sharing)
         finally:
             workers.close()
-        if checkpoint is not None:
-            checkpoint.save_last(ledger)
+        if other is None:
+            break
+        # Begin again in the other order, with what is known by now.
+        open_before = ledger.lowest_bound()
+        known, cut_word = coordinator.standing(), coordinator.cut[1]
+        order, job = DECISIVE, replace(job, order=other.block_of)
+        explorer = Explorer(job, other)
+        ledger.begin_again(explorer.root(), float(other.epsilon))
+        checkpoint = _checkpoint(sharing, explorer, order)
+    if checkpoint is not None:
+        checkpoint.save_last(ledger)
     return Found(
-        bounds=Bounds(ledger.lowest_bound(), ledger.root_bound),
+        bounds=Bounds(max(ledger.lowest_bound(), open_before), ledger.root_bound),
         words=ledger.best.words(),
         num_nodes=ledger.num_before + ledger.num_nodes,
         epsilon=ledger.epsilon,
@@ -146,6 +157,33 @@ def search_by_tasks(
         num_before=ledger.num_before,
         checkpoint=checkpoint.name if checkpoint is not None and ledger.num_before else None,
     )
+
+
+def _run(
+    coordinator: Coordinator,
+    workers: Workers,
+    race: Race,
+    stop: Stop,
+    checkpoint: Checkpoint | None,
+    sharing: Sharing,
+) -> Tables | None:
+    """Search until nothing is open or `stop` says so; return the tables of the other order as soon
+    as it promises fewer nodes.
+    """
+    ledger = coordinator.ledger
+    while True:
+        coordinator.run(workers, stop, checkpoint, race.after)
+        visited = ledger.num_before + ledger.num_nodes
+        if not ledger.open or stop.should_stop(visited):
+            return None
+        if (winner := race.winner(coordinator.cut, stop, visited)) is not None:
+            return winner
+        if sharing.executor != "threads":
+            race.close()  # a cluster is not kept waiting for larger samples
+
+
+def _checkpoint(sharing: Sharing, explorer: Explorer, order: str) -> Checkpoint | None:
+    return None if sharing.checkpoint is None else Checkpoint(sharing.checkpoint, explorer, order)
 
 
 def _workers(sharing: Sharing, explorer: Explorer) -> Workers:

@@ -64,6 +64,17 @@ class CheckpointFile:
         if not self.path.exists():
             return None
         fields, reader = read_checkpoint_file(self.path)
+        self.check(fields, reader)
+        return fields, reader
+
+    def check(self, fields: Mapping[str, Any], reader: Reader) -> None:
+        """Check what the file held.
+
+        Raises
+        ------
+        InputError
+            If it is of another run.
+        """
         run = reader.as_object(fields.get("run"), "run")
         for key, value in self._run.items():
             if run.get(key) != value:
@@ -72,7 +83,6 @@ class CheckpointFile:
                     f" {key}={format_value(run.get(key))} in place of {format_value(value)}; name"
                     " another file, or repeat that run as it was."
                 )
-        return fields, reader
 
     def save(self, fields: Mapping[str, Any]) -> None:
         """Write the file.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qubo_prune import Problem, Status, Stop, solve
-from qubo_prune.backends.branch_and_bound import race, search, search_at_once
+from qubo_prune.backends.branch_and_bound import race, search
 from qubo_prune.backends.branch_and_bound.arrays import make_tables
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.backends.branch_and_bound.orders import by_decisiveness, by_diagonal
@@ -37,6 +37,11 @@ def tables_and_cut(problem: Problem) -> tuple[Tables, Cut]:
     return make_tables(problem, 40, 512, lambda: False), (problem.energies(best), pack(best)[0])
 
 
+def estimates(switches: bool) -> mock.Mock:
+    """Estimates of the order at hand and of the other one."""
+    return mock.Mock(side_effect=[1e9, 1.0 if switches else 1e9] * 3)
+
+
 @settings(max_examples=60)
 @given(
     problem=problems(),
@@ -49,9 +54,9 @@ def test_a_race_changes_no_state(
 ) -> None:
     expected = brute_force(problem)
     with (
-        mock.patch.object(search_at_once, "RACE_AFTER", 0),
+        mock.patch.object(race, "RACE_AFTER", 0.01),
         mock.patch.object(search, "_FIRST_BUDGET", 2),
-        mock.patch.object(race, "_MARGIN", 0.0 if switches else np.inf),
+        mock.patch.object(race, "tree_size", estimates(switches)),
     ):
         spectrum = solve(problem, num_states=num_states, options={"threads": threads})
     assert ranked(spectrum) == expected[:num_states]
@@ -62,7 +67,7 @@ def test_a_hard_graph_is_decided_in_the_better_order() -> None:
     problem = graph(48, 24)
     nodes = {}
     for race_after in (0.25, np.inf):
-        with mock.patch.object(search_at_once, "RACE_AFTER", race_after):
+        with mock.patch.object(race, "RACE_AFTER", race_after):
             spectrum = solve(problem, num_states=5, options={"threads": 1})
         assert spectrum.proof is not None
         nodes[spectrum.proof["order"]] = spectrum.num_evaluated
@@ -74,19 +79,62 @@ def test_a_stop_during_the_race_keeps_what_was_found() -> None:
     tables, cut = tables_and_cut(problem)
     stop = Stop()
     stop.cancel()
-    assert not race.promises_more(tables, tables, cut, stop)
-    other = race.other_tables(problem, tables, stop.should_stop)
-    with mock.patch.object(race, "_MARGIN", 0.0):
-        assert not race.promises_more(other, tables, cut, stop)
-        assert race.promises_more(other, tables, cut, Stop())
+    assert race.tree_size(tables, cut, stop, 32) > 0
+    with mock.patch.object(race, "tree_size", estimates(switches=True)):
+        assert race.Race(problem, tables).winner(cut, stop, 1) is None
+    with mock.patch.object(race, "tree_size", estimates(switches=True)):
+        assert race.Race(problem, tables).winner(cut, Stop(), 1) is not None
+
+
+def test_orders_are_compared_three_times_at_most() -> None:
+    problem = graph(48, 24)
+    tables, cut = tables_and_cut(problem)
+    contest = race.Race(problem, tables)
+    seen = []
+    with mock.patch.object(race, "tree_size", estimates(switches=False)) as size:
+        while contest.after < np.inf:
+            seen.append(contest.after)
+            assert contest.winner(cut, Stop(), int(contest.after)) is None
+    assert seen == [4 * 48**2, 16 * 48**2, 64 * 48**2]
+    widths = [call.args[3] for call in size.call_args_list]
+    assert widths == [64, 64, 256, 256, 1024, 1024]
+    taken_up = race.Race(problem, tables)
+    taken_up.skip(20 * 48**2)
+    assert taken_up.after == seen[2]
+
+
+def test_little_is_left_of_a_small_tree() -> None:
+    """Then the tables of the other order are not even made."""
+    problem = graph(48, 24)
+    tables, cut = tables_and_cut(problem)
+    with (
+        mock.patch.object(race, "tree_size", mock.Mock(return_value=1400.0)),
+        mock.patch.object(race, "other_tables", side_effect=AssertionError),
+    ):
+        assert race.Race(problem, tables).winner(cut, Stop(), 1000) is None
+
+
+def test_the_shift_of_the_root_does_not_depend_on_the_order() -> None:
+    problem = graph(30, 12)
+    tables = make_tables(problem, 40, 512, lambda: False)
+    other = race.other_tables(problem, tables, lambda: False)
+    by_block = [each.shifts[0][np.argsort(each.block_of)] for each in (tables, other)]
+    assert by_block[0].tolist() == by_block[1].tolist()
+    assert other.block_of.tolist() != tables.block_of.tolist()
+    ones = np.ones((30, 30)) / 30
+    for row, depth in enumerate(range(0, 30, other.stride)):
+        free = 30 - depth
+        p = np.eye(free) - ones[depth:, depth:] * 30 / free
+        q = other.matrix[depth:, depth:] - np.diag(other.shifts[row, depth:])
+        assert np.linalg.eigvalsh(p @ q @ p)[0] > -1e-12
 
 
 def test_found_states_survive_a_change_of_order() -> None:
     """What the first order found is in the answer, also where the second one is stopped."""
     problem = graph(40, 20)
     with (
-        mock.patch.object(search_at_once, "RACE_AFTER", 0.05),
-        mock.patch.object(race, "_MARGIN", 0.0),
+        mock.patch.object(race, "RACE_AFTER", 0.05),
+        mock.patch.object(race, "tree_size", estimates(switches=True)),
     ):
         spectrum = solve(problem, num_states=2000, max_evaluations=1, options={"threads": 1})
     assert len(spectrum) == 2000
@@ -98,17 +146,17 @@ def test_an_estimate_without_sampling_is_the_number_of_nodes(seed: int) -> None:
     problem = graph(26, 9, seed)
     tables, cut = tables_and_cut(problem)
     halt = np.zeros(1, np.bool_)
-    with mock.patch.object(race, "_WIDTH", 10_000):
-        exact = race._tree_size(tables, cut, halt)
-    with mock.patch.object(search_at_once, "RACE_AFTER", np.inf):
+    exact = race._tree_size(tables, cut, halt, 10_000)
+    with mock.patch.object(race, "RACE_AFTER", np.inf):
         spectrum = solve(problem, num_states=1, options={"threads": 1})
     # Up to the steps that the search takes at the root, from where its nodes go on.
     assert exact == pytest.approx(spectrum.num_evaluated, rel=0.1)
-    with mock.patch.object(race, "_WIDTH", 12):
-        sampled = []
-        for stream in range(200):
-            with mock.patch.object(race, "_SEED", stream):
-                sampled.append(race._tree_size(tables, cut, halt))
+    sampled = []
+    for stream in range(200):
+        with mock.patch.object(race, "_SEED", stream):
+            sampled.append(race._tree_size(tables, cut, halt, 12))
+    # More than enough is not counted to the end.
+    assert exact / 3 < race._tree_size(tables, cut, halt, 10_000, exact / 3) < exact
     error = np.std(sampled) / np.sqrt(len(sampled))
     assert abs(np.mean(sampled) - exact) < 4 * error + 1e-9 * exact
 

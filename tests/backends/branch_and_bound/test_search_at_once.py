@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qubo_prune import Problem, Status, Stop, solve
-from qubo_prune.backends.branch_and_bound import search, search_at_once
+from qubo_prune.backends.branch_and_bound import race, search, search_at_once
 from qubo_prune.backends.branch_and_bound.arrays import energy_quantum, next_energy
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.search.starting_states import GoodStates
@@ -51,7 +51,7 @@ def test_what_is_put_off_is_not_lost(
         mock.patch.object(search, "_MOST_BYTES", room),
         mock.patch.object(search, "_FIRST_BUDGET", 2),
         mock.patch.object(search_at_once, "_WALK_AFTER", 1),
-        mock.patch.object(search_at_once, "RACE_AFTER", 0.1),
+        mock.patch.object(race, "RACE_AFTER", 0.1),
     ):
         spectrum = solve(problem, num_states=num_states, options={"threads": threads})
     assert ranked(spectrum) == brute_force(problem)[:num_states]
@@ -96,7 +96,7 @@ def test_the_lowest_states_are_proven_first(
     """A search for many states proves the first ones after not much more than a search for one of
     them takes; one that goes for all at once has none of them by then.
     """
-    monkeypatch.setattr(search_at_once, "RACE_AFTER", np.inf)
+    monkeypatch.setattr(race, "RACE_AFTER", np.inf)
     alone = solve(problem, num_states=1, options={"threads": 1})
     whole = solve(problem, num_states=300, options={"threads": 1})
     nodes = 3 * alone.num_evaluated

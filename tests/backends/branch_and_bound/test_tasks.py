@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qubo_prune import InputError, Problem, Status, solve
+from qubo_prune.backends.branch_and_bound import checkpoint, race
 from qubo_prune.backends.branch_and_bound.arrays import make_tables
 from qubo_prune.backends.branch_and_bound.checkpoint import read_checkpoint
 from qubo_prune.backends.branch_and_bound.coordinator import Coordinator
@@ -206,6 +208,40 @@ def test_a_damaged_checkpoint_is_refused(edit: Any, message: str, tmp_path: Path
     path.write_text(path.read_text().replace("2222", "2221", 1))
     with pytest.raises(InputError, match="do not match its sha256"):
         prove(HARD, checkpoint=path)
+
+
+@pytest.mark.parametrize("switches", [False, True])
+def test_tasks_may_begin_again_in_the_other_order(
+    switches: bool, tmp_path: Path, expected: Spectrum
+) -> None:
+    """A run in either order is taken up in that order, from a file that is read once."""
+    path = tmp_path / "run.checkpoint"
+    estimates = mock.Mock(side_effect=[1e9, 1.0 if switches else 1e9] * 3)
+    with (
+        mock.patch.object(race, "RACE_AFTER", 1),
+        mock.patch.object(race, "tree_size", estimates),
+    ):
+        first = solve(
+            HARD,
+            num_states=20,
+            max_evaluations=20_000,
+            options={"checkpoint": path, "threads": 2},
+        )
+    order = "decisive" if switches else "diagonal"
+    assert first.proof["order"] == order
+    assert first.stop_reason is StopReason.EVALUATION_LIMIT
+    assert first.num_evaluated >= 20_000
+    read = checkpoint_file.read_checkpoint_file
+    with (
+        mock.patch.object(checkpoint, "read_checkpoint_file", side_effect=read) as reader,
+        mock.patch.object(checkpoint_file, "read_checkpoint_file", side_effect=read) as other,
+    ):
+        found = prove(HARD, checkpoint=path, threads=2)
+    assert reader.call_count + other.call_count == 1
+    assert_same(found, expected)
+    assert f"{first.num_evaluated} of them before this run" in found.native_status
+    if switches:
+        assert found.proof["order"] == order
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,10 @@ def estimate_nodes(
     after: OpenNodes,
     width: int,
     random: NDArray[np.uint64],
+    most: float,
 ) -> float:
-    """Return an unbiased estimate of the nodes below the root, which is the first of `now`; `now`
-    and `after` have room for the children of `width` nodes.
+    """Return an unbiased estimate of the nodes below the root, which is the first of `now`, or some
+    part of it above `most`; `now` and `after` have room for the children of `width` nodes.
 
     All nodes of a generation are kept up to `width`, beyond that a random sample of so many, each
     of which stands for more (stratified sampling: Chen 1992).
@@ -43,7 +44,7 @@ def estimate_nodes(
     now = borrowed(now)
     after = borrowed(after)
     count, weight, total = 1, 1.0, 1.0
-    while count > 0 and not shared.stop[0]:
+    while count > 0 and total <= most and not shared.stop[0]:
         children = 0
         nodes = work.nodes[0]
         for i in range(count):
