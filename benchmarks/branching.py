@@ -55,8 +55,13 @@ def problems(
         yield f"{name} ({remove})", Instance.load(name).problem(remove)
     if folder is None:
         return
+    yield from public(folder, PUBLIC)
+
+
+def public(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Problem]]:
+    """Yield names and problems of a folder of public instances."""
     facts = json.loads((folder / "values.json").read_text())
-    for name in PUBLIC:
+    for name in names:
         remove = facts[name]["remove"]
         label = name if isinstance(remove, dict) else f"{name} ({remove})"
         yield label, Problem.load(folder / f"{name}.npy", remove=remove)

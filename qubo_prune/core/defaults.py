@@ -21,3 +21,9 @@ OUT_OF_REACH = 10**18
 """More states than these are not enumerated: at 1e12 states/s, which takes GPUs, they need twelve
 days.
 """
+
+WALKS = 16
+"""Walks in a round of a swap heuristic."""
+
+PATIENCE = 5
+"""Rounds in a row without a new state after which it ends."""

@@ -12,14 +12,20 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.core.defaults import PATIENCE, WALKS
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
 from qubo_prune.search.swap_search import TENURE, Lane, SwapSearch
 from qubo_prune.search.tabu_walks import TabuWalks
 
 _STARTS = 8
-_PATIENCE = 5
-"""Rounds in a row without a new state after which no more are walked."""
+
+
+def with_margin(num_states: int, problem: Problem) -> int:
+    """Return how many states to keep for a result of `num_states`: some more, since energies of
+    walks are rounded.
+    """
+    return min(num_states + max(16, num_states // 8), problem.num_states)
 
 
 class GoodStates:
@@ -39,6 +45,9 @@ class GoodStates:
         States that are known to be good.
     threads : int
         Threads at work; the states do not depend on it.
+    whole : bool
+        Whether rounds are those of the `tabu` backend, with twice as many walks and a margin of
+        states.
     """
 
     def __init__(
@@ -49,14 +58,25 @@ class GoodStates:
         stop: Stop,
         warm_start: NDArray[np.bool_] | None = None,
         threads: int = 1,
+        *,
+        whole: bool = False,
     ) -> None:
         self._search = search = SwapSearch(
-            problem, num_states, _STARTS, seed, stop, threads, counted=False
+            problem,
+            with_margin(num_states, problem) if whole else num_states,
+            WALKS if whole else _STARTS,
+            seed,
+            stop,
+            threads,
+            expanders=WALKS if whole else 1,
+            counted=False,
         )
+        known = np.zeros((0, search.num_variables), np.bool_)
         if warm_start is not None:
-            search.offer(search.variables_of(warm_start))
-        none = np.zeros((0, search.num_variables), np.bool_)
-        self._walks = TabuWalks(search, none, None, TENURE)
+            given = search.variables_of(warm_start)
+            search.offer(given)
+            known = given if whole else known
+        self._walks = TabuWalks(search, known, None, TENURE)
         self._rounds = self._idle_rounds = 0
         self._first = 0
 
@@ -83,7 +103,7 @@ class GoodStates:
         """
         found = False
         end = time.monotonic() + seconds
-        while self._rounds and self._idle_rounds < _PATIENCE:
+        while self._rounds and self._idle_rounds < PATIENCE:
             spent = self._search.num_evaluated
             if spent - self._first + spent / self._rounds > evaluations:
                 break
@@ -91,6 +111,11 @@ class GoodStates:
                 break
             found = self.walk() or found
         return found
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last rounds found nothing, or nothing is left to be found."""
+        return self._idle_rounds >= PATIENCE or self._search.has_all_states
 
     def states(self, *, in_order: bool = True) -> NDArray[np.bool_]:
         """Return the states, (K', N); `in_order` lowest first."""

@@ -59,6 +59,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "branching",
         "enumeration",
         "extraction",
+        "floor",
         "limits",
         "measurement",
         "qaoa",

@@ -19,6 +19,7 @@ from qubo_prune.backends.branch_and_bound.race import load_kernels as load_kerne
 from qubo_prune.backends.branch_and_bound.search_at_once import SearchAtOnce, fair_evaluations
 from qubo_prune.backends.branch_and_bound.shared_search import Found, Sharing, search_by_tasks
 from qubo_prune.backends.branch_and_bound.subtrees import Job
+from qubo_prune.backends.branch_and_bound.walks import Walks
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.order import lexicographic_order
@@ -58,27 +59,32 @@ def prove(
     """Prove the `num_states` lowest states; the options are those of `BranchAndBound`."""
     wanted = min(num_states + 1, problem.num_states)
     clock = Phases("warm_start", "preparation", "search")
-    good = GoodStates(problem, wanted, seed, stop, warm_start, threads=threads)
-    good.walk()
-    if stop.time_limit is not None and not _is_shallow(problem):
-        # The shifts may take all the time that there is, and then this is the answer.
-        num_variables = sum(len(group.indices) for group in problem.groups)
-        good.walk_on(fair_evaluations(num_variables, 0), stop.remaining / 4)
+    walks = Walks(problem, wanted, seed, stop, warm_start, threads)
+    # The shifts may take all the time that there is, and then this is the answer.
+    limited = stop.time_limit is not None and not _is_shallow(problem)
+    num_variables = sum(len(group.indices) for group in problem.groups)
+    good = walks.start(fair_evaluations(num_variables, 0) if limited else 0)
     start = good.states(in_order=False)
     stop.offer(0, start.copy)
     large = problem.num_blocks > _LARGE or wanted > _MANY
     if large and len(start) and stop.should_stop():
         return RawResult(start, timings=clock.timings())
-    energies = problem.energies(start)
-    order = lexicographic_order(start, energies)
-    start, energies = start[order], energies[order]
     clock.begin("preparation")
+    more = False
 
     def enough() -> bool:
+        nonlocal more
         stop.report(0, None, "preparing the bounds")
+        more = walks.catch_up() or more
         return _is_shallow(problem) or stop.should_stop()
 
     tables = make_tables(problem, max_steps, anchor_interval, enough)
+    if more:
+        words = np.concatenate([pack(start), pack(walks.states())])
+        start = unpack(np.unique(words, axis=0), problem.num_blocks)
+    energies = problem.energies(start)
+    order = lexicographic_order(start, energies)[:wanted]
+    start, energies = start[order], energies[order]
     last, cut_word = np.inf, tables.base_word
     if len(start) == wanted:
         last, cut_word = float(energies[-1]), pack(start[-1:])[0]
@@ -88,13 +94,16 @@ def prove(
     sharing = Sharing(executor, scheduler, checkpoint, threads)
     job = Job(problem, wanted, max_steps, anchor_interval, tables.block_of)
     if sharing.is_plain:
-        found = SearchAtOnce(job, tables, threads, good, energies, cut_word, stop, known).run()
+        found = SearchAtOnce(
+            job, tables, threads, good, walks, energies, cut_word, stop, known
+        ).run()
     else:
         found = search_by_tasks(job, tables, sharing, cut_word, stop, known)
     complete = found.bounds.open == np.inf
     words = found.words
     if not complete:
-        words = np.unique(np.concatenate([words, pack(start)]), axis=0)
+        words = np.concatenate([words, pack(start), pack(walks.states())])
+        words = np.unique(words, axis=0)
     before = f", {found.num_before} of them before this run" if found.num_before else ""
     ended = "tree finished" if complete else "tree open"
     return RawResult(

@@ -93,13 +93,13 @@ class Race:
         """
         width = _WIDTH * _AGAIN**self._number
         self.skip(num_nodes)
-        whole = tree_size(self._tables, cut, stop, width)
+        whole = tree_size(self._tables, cut, stop.should_stop, width)
         left = whole - num_nodes
         # What the other tables cost is not won back where little is left.
         if left < _LITTLE * num_nodes or stop.should_stop():
             return None
         other = self.other(stop.should_stop)
-        promised = tree_size(other, cut, stop, width, left)
+        promised = tree_size(other, cut, stop.should_stop, width, left)
         if promised > min(left, whole / _MARGIN) or stop.should_stop():
             return None
         self.close()
@@ -128,9 +128,15 @@ def other_tables(problem: Problem, tables: Tables, should_stop: Callable[[], boo
     )
 
 
-def tree_size(tables: Tables, cut: Cut, stop: Stop, width: int, most: float = math.inf) -> float:
+def tree_size(
+    tables: Tables,
+    cut: Cut,
+    should_stop: Callable[[], bool],
+    width: int,
+    most: float = math.inf,
+) -> float:
     """Estimate the nodes of a whole tree that may hold states up to `cut`, from a sample of `width`
-    nodes of each depth; some part of them once it is more than `most`, or `stop` says so.
+    nodes of each depth; some part of them once it is more than `most`, or `should_stop` says so.
     """
     halt = np.zeros(1, np.bool_)
     sizes: list[float] = []
@@ -142,7 +148,7 @@ def tree_size(tables: Tables, cut: Cut, stop: Stop, width: int, most: float = ma
         halt[0] = True
 
     def poll() -> None:
-        if stop.should_stop():
+        if should_stop():
             abort()
 
     run_workers(work, 1, poll, abort)
@@ -154,7 +160,7 @@ def load_kernels() -> None:
     """Load the kernels of a race, once per process."""
     problem = Problem(np.eye(4), 2)
     tables = make_tables(problem, 1, 1, lambda: False)
-    tree_size(tables, (np.full(1, np.inf), tables.base_word), Stop(), 1)
+    tree_size(tables, (np.full(1, np.inf), tables.base_word), lambda: False, 1)
     other_tables(problem, tables, lambda: False)
 
 

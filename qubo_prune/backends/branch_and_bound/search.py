@@ -241,9 +241,10 @@ def search(
     refine: Refinement,
     start: Standing,
     pause_after: float = math.inf,
+    pause: Callable[[], bool] = lambda: False,
 ) -> Tables:
-    """Search below the open nodes of `frontier` until none is left, `stop` says so, or about
-    `pause_after` nodes are visited in all; what is left stays in `frontier`.
+    """Search below the open nodes of `frontier` until none is left, `stop` or `pause` say so, or
+    about `pause_after` nodes are visited in all; what is left stays in `frontier`.
 
     Returns the last tables: a search that takes long goes on with those of `refine`, which keep the
     order of the variables. `start` is what is known before, for those who watch.
@@ -280,7 +281,7 @@ def search(
 
     def poll() -> None:
         nodes = count_nodes()
-        if stop.should_stop(nodes):
+        if stop.should_stop(nodes) or pause():
             abort()
         stop.report(nodes, message="proving", standing=standing)
 

@@ -17,7 +17,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
     lower_cut,
 )
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.race import Race
+from qubo_prune.backends.branch_and_bound.race import Race, tree_size
 from qubo_prune.backends.branch_and_bound.search import (
     Frontier,
     Refinement,
@@ -27,8 +27,10 @@ from qubo_prune.backends.branch_and_bound.search import (
 )
 from qubo_prune.backends.branch_and_bound.shared_search import Bounds, Found
 from qubo_prune.backends.branch_and_bound.subtrees import Job
+from qubo_prune.backends.branch_and_bound.walks import Walks
+from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.core.stopping import Standing, Stop
-from qubo_prune.search.kernels.pool import pack
+from qubo_prune.search.kernels.pool import pack, unpack
 from qubo_prune.search.starting_states import GoodStates
 
 _EVALUATIONS = 0.0025
@@ -37,6 +39,10 @@ _LARGEST_SIDE = 1000
 """Variables above which shifts are cheap, and not worth more walks."""
 _WALK_AFTER = 1000
 """Walks go on after this many nodes, and whenever twice as many are visited."""
+_RARELY = 10
+"""States of walks are sorted at most once in so many times what it takes."""
+_LOOK, _LOOK_WIDTH = 1 / 32, 16
+"""Part of the time left that a look at the size of the tree takes at most, and its sample."""
 
 
 def fair_evaluations(num_variables: int, num_nodes: int) -> int:
@@ -59,6 +65,8 @@ class SearchAtOnce:
         How many search.
     good : GoodStates
         The states to start from; found in the meantime, better ones lower the cut.
+    walks : Walks
+        What goes on in a share of the time where that is limited.
     energies : ndarray of float64, shape (s,)
         Those of the states to start from.
     cut_word : ndarray of uint64, shape (W,)
@@ -75,6 +83,7 @@ class SearchAtOnce:
         tables: Tables,
         threads: int,
         good: GoodStates,
+        walks: Walks,
         energies: NDArray[np.float64],
         cut_word: NDArray[np.uint64],
         stop: Stop,
@@ -83,6 +92,9 @@ class SearchAtOnce:
         self._job = job
         self._tables = tables
         self._good = good
+        self._walks = walks
+        self._taken = -math.inf, 0.0
+        self._asked = 0.0
         self._stop = stop
         self._known = known
         self._order = DIAGONAL
@@ -99,7 +111,10 @@ class SearchAtOnce:
         """Search until nothing is open or `stop` says so."""
         refine = Refinement(
             lambda tables: refine_tables(
-                tables, self._job.problem, lambda: bool(self._shared.stop[0])
+                tables,
+                self._job.problem,
+                # A pause is no reason to give them up.
+                lambda: bool(self._shared.stop[0]) and not self._walks.due,
             )
         )
         race = Race(self._job.problem, self._tables)
@@ -114,10 +129,14 @@ class SearchAtOnce:
                 refine,
                 self._known,
                 min(race.after, walk_after),
+                lambda: self._walks.due,
             )
-            if self._frontier.is_done or self._shared.stop[0]:
-                return self._found()
             nodes = self._num_nodes()
+            if self._frontier.is_done or self._stop.should_stop(nodes):
+                return self._found()
+            self._shared.stop[0] = False
+            if self._walks.due:
+                self._catch_up()
             if nodes >= walk_after:
                 self._walk()
                 walk_after = 2 * nodes
@@ -131,9 +150,44 @@ class SearchAtOnce:
         evaluations = fair_evaluations(len(self._tables.matrix), self._num_nodes())
         if not self._good.walk_on(evaluations) or self._stop.should_stop():
             return  # what was found is in the answer all the same
-        self._stop.offer(self._num_nodes(), lambda: self._good.states(in_order=False))
-        states = self._good.states()
-        self._good_energies = self._job.problem.energies(states)
+        self._take(self._good.states(in_order=False))
+
+    def _catch_up(self) -> None:
+        """Let the walks have their share of the time, a larger one where the tree will not be
+        finished in time.
+        """
+        if self._stop.elapsed > 2 * self._asked:
+            self._asked = self._stop.elapsed
+            self._walks.unfinishable = not self._may_be_finished()
+        found = self._walks.catch_up()
+        when, cost = self._taken
+        begin = self._stop.elapsed
+        if found and begin - when > _RARELY * cost:
+            states = np.concatenate([self._good.states(in_order=False), self._walks.states()])
+            self._take(unpack(np.unique(pack(states), axis=0), self._job.problem.num_blocks))
+            self._taken = begin, self._stop.elapsed - begin
+
+    def _may_be_finished(self) -> bool:
+        """Whether the tree is small enough, by estimate, for the time that is left."""
+        nodes, seconds = self._num_nodes(), self._walks.seconds_beside
+        left = self._stop.remaining
+        end = self._stop.elapsed + _LOOK * left
+        most = nodes + left * nodes / max(seconds, 1e-9)
+        size = tree_size(
+            self._tables,
+            self._frontier.cut,
+            lambda: self._stop.should_stop() or self._stop.elapsed > end,
+            _LOOK_WIDTH,
+            most,
+        )
+        return size <= most and self._stop.elapsed <= end
+
+    def _take(self, states: NDArray[np.bool_]) -> None:
+        """Lower the cut where these states do."""
+        self._stop.offer(self._num_nodes(), states.copy)
+        energies = self._job.problem.energies(states)
+        order = lexicographic_order(states, energies)[: self._job.num_states]
+        states, self._good_energies = states[order], energies[order]
         self._known = self._known._replace(best=min(self._known.best, self._good_energies[0]))
         if len(states) == self._job.num_states:
             last = float(self._good_energies[-1])

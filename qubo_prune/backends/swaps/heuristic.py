@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import Backend, Capability, RawResult
+from qubo_prune.core.defaults import PATIENCE, WALKS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_count
@@ -45,9 +46,9 @@ class SwapHeuristic(Backend):
     """
 
     threads: int | None = None
-    walks: int = 16
+    walks: int = WALKS
     rounds: int = 100
-    patience: int = 5
+    patience: int = PATIENCE
     completion: bool = True
 
     capabilities: ClassVar[Capability] = (

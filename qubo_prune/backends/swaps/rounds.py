@@ -12,6 +12,7 @@ from qubo_prune.backends.base import RawResult
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
+from qubo_prune.search.starting_states import with_margin
 from qubo_prune.search.swap_search import LANE_STATES, Lane, SwapSearch
 from qubo_prune.search.threads import num_threads
 
@@ -42,13 +43,6 @@ class Heuristic(Protocol):
 
     def make_work(self, search: SwapSearch, known: NDArray[np.bool_]) -> Work:
         """Return what walks do."""
-
-
-def with_margin(num_states: int, problem: Problem) -> int:
-    """Return how many states to keep for a result of `num_states`: some more, since energies of
-    walks are rounded.
-    """
-    return min(num_states + max(16, num_states // 8), problem.num_states)
 
 
 def search_in_rounds(

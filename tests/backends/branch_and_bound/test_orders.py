@@ -79,7 +79,7 @@ def test_a_stop_during_the_race_keeps_what_was_found() -> None:
     tables, cut = tables_and_cut(problem)
     stop = Stop()
     stop.cancel()
-    assert race.tree_size(tables, cut, stop, 32) > 0
+    assert race.tree_size(tables, cut, stop.should_stop, 32) > 0
     with mock.patch.object(race, "tree_size", estimates(switches=True)):
         assert race.Race(problem, tables).winner(cut, stop, 1) is None
     with mock.patch.object(race, "tree_size", estimates(switches=True)):
