@@ -40,7 +40,8 @@ def all_states(problem: Problem) -> NDArray[np.bool_]:
     """Every feasible state, by itertools."""
     choices = [combinations(group.indices.tolist(), group.count) for group in problem.groups]
     fixed = problem.fixed_removed.tolist()
-    return np.array([problem.state([*fixed, *sum(picks, ())]) for picks in product(*choices)])
+    states = np.array([problem.state([*fixed, *sum(picks, ())]) for picks in product(*choices)])
+    return states[problem.is_feasible(states)]
 
 
 _MATRIX = [[2.0, -1.0, 0.5], [-1.0, 0.0, 3.0], [0.5, 3.0, -4.0]]
@@ -129,6 +130,38 @@ def problems(draw: st.DrawFn, max_blocks: int = 11) -> Problem:
         beta = draw(st.sampled_from([1, -1, 0.25]))
         slope = {"gradient": rng.normal(size=n) * scale, "beta": beta}
     return Problem((hessian + hessian.T) / 2, **draw_request(draw, n, rng), **slope)
+
+
+@st.composite
+def problems_with_budgets(draw: st.DrawFn, max_blocks: int = 11) -> Problem:
+    """Anything with at least one choice, and a budget that anything from all states to one reaches;
+    weights are small with ties, spread over decades, or large ones that differ by a unit.
+    """
+    plain = draw(problems(max_blocks))
+    assume(plain.groups)
+    n = plain.num_blocks
+    rng = np.random.default_rng(draw(SEEDS))
+    family = draw(st.sampled_from(["small", "decades", "units"]))
+    if family == "small":
+        weights = rng.integers(0, 5, n)
+    elif family == "decades":
+        weights = np.rint(10.0 ** rng.uniform(0.0, 14.0, n)).astype(np.int64)
+    else:
+        weights = 2**48 + rng.integers(0, 2, n)
+    sums = np.sort(all_states(plain) @ weights)
+    place = draw(st.sampled_from([0, len(sums) // 2, len(sums) * 9 // 10, len(sums) - 1]))
+    at_least = int(sums[place]) + draw(st.integers(0, 1))
+    return Problem(
+        plain.hessian,
+        plain.remove,
+        kinds=plain.kinds,
+        keep=plain.keep,
+        force=plain.force,
+        gradient=plain.gradient,
+        beta=plain.beta,
+        weights=weights.tolist(),
+        at_least=min(at_least, int(sums[-1])),
+    )
 
 
 @st.composite

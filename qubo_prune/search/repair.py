@@ -12,6 +12,7 @@ from qubo_prune.core.spectrum.order import lexicographic_order
 from qubo_prune.core.stopping import Stop
 from qubo_prune.core.validation import as_count, as_states
 from qubo_prune.search.arrays import group_order, make_landscape, make_pool, make_walker, states_of
+from qubo_prune.search.kernels.lifting import lift
 from qubo_prune.search.kernels.swap_descent import descend
 
 _MOVES_PER_CALL = 50
@@ -69,8 +70,9 @@ class Harvest:
         self._reduced = problem.reduced()
         self._order = group_order(self._reduced)
         self._landscape = make_landscape(self._reduced, seed=0)
-        self._pool = make_pool(num_states, len(self._order))
-        self._walker = make_walker(len(self._order))
+        weighed = len(self._landscape.weights) > 0
+        self._pool = make_pool(num_states, len(self._order), weighed=weighed)
+        self._walker = make_walker(len(self._order), weighed=weighed)
         self._bare = np.zeros((0, problem.num_blocks), np.bool_)
         self._seen: set[bytes] = set()
         self._distinct: set[int] = set()
@@ -142,7 +144,8 @@ class Harvest:
 
 
 def nearest_feasible(problem: Problem, states: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Turn any states into feasible ones by greedily adding and dropping the cheapest blocks.
+    """Turn any states into feasible ones by greedily adding and dropping the cheapest blocks; with
+    a budget, then by the cheapest swaps that raise the weight.
 
     Parameters
     ----------
@@ -156,6 +159,29 @@ def nearest_feasible(problem: Problem, states: NDArray[np.bool_]) -> NDArray[np.
     (K', N) bool
         Distinct, in no order that matters; feasible ones are unchanged.
     """
+    repaired = _with_counts(problem, states)
+    if problem.budget is not None:
+        _reach(problem, repaired)
+    return np.unique(repaired, axis=0)
+
+
+def _reach(problem: Problem, states: NDArray[np.bool_]) -> None:
+    """Lift those states with the right counts that miss the budget."""
+    missing = np.flatnonzero(~problem.is_feasible(states))
+    if not len(missing):
+        return
+    reduced = problem.reduced()
+    columns = reduced.variables[group_order(reduced)]
+    landscape = make_landscape(reduced, seed=0)
+    walker = make_walker(len(columns), weighed=True)
+    for row in missing:
+        walker.y[:] = states[row, columns]
+        lift(landscape, walker)
+        states[row, columns] = walker.y
+
+
+def _with_counts(problem: Problem, states: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the states with blocks added and dropped until the counts are right."""
     repaired = states.copy()
     repaired[:, problem.fixed_removed] = True
     repaired[:, problem.fixed_kept] = False
@@ -174,4 +200,4 @@ def nearest_feasible(problem: Problem, states: NDArray[np.bool_]) -> NDArray[np.
             candidates = np.where(rows == (sign < 0), sign * cost, np.inf)[:, indices]
             chosen = indices[candidates.argmin(axis=1)]
             repaired[wrong, chosen] ^= True
-    return np.unique(repaired, axis=0)
+    return repaired

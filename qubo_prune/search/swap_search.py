@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -18,8 +18,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.search.arrays import group_order, make_landscape, make_pool, make_walker, states_of
-from qubo_prune.search.kernels.landscape import greedy_state, start_fields, start_word
+from qubo_prune.search.arrays import (
+    group_order,
+    make_landscape,
+    make_pool,
+    make_walker,
+    priced,
+    states_of,
+)
+from qubo_prune.search.budget_price import price_of
+from qubo_prune.search.kernels.landscape import (
+    Landscape,
+    greedy_state,
+    start_fields,
+    start_word,
+)
+from qubo_prune.search.kernels.lifting import lift
 from qubo_prune.search.kernels.swap_pool import SwapPool, Walker, clear, expand, merge, put
 from qubo_prune.search.kernels.tabu import tabu_walk
 from qubo_prune.search.threads import run_workers
@@ -40,6 +54,10 @@ _SOURCES = 64
 _COMPLETION_BYTES = 1 << 28
 """Memory for the pools of a completion, which have to hold as many states as the result."""
 _NO_BUDGET = 1 << 62
+_PRICES = (1.0, 1.0, 1.25, 0.8, 1.6, 0.6, 2.5, 0.3)
+"""At the best price light and heavy states cost the same; lanes that pay more stay above the budget
+and those that pay less come from below.
+"""
 _STEPS_PER_VARIABLE = 5
 _OPERATIONS_PER_WALK = 2e7
 
@@ -65,6 +83,8 @@ class Lane:
         What it found since the last merge.
     random : (1,) uint64
         State of its random numbers.
+    landscape : Landscape
+        What it walks: the objective, with a budget at a price of weight that not all lanes share.
     evaluated : (1,) int64
         Number of states whose energy it computed.
     """
@@ -73,6 +93,7 @@ class Lane:
     walker: Walker
     pool: SwapPool
     random: NDArray[np.uint64]
+    landscape: Landscape
     evaluated: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
 
@@ -106,8 +127,8 @@ class SwapSearch:
     landscape : Landscape
         The objective.
     greedy_state : (n,) bool
-        The state that takes the cheapest variable until every count is met; it is in the pool from
-        the start, so there is always a result.
+        The state that takes the cheapest variable until every count is met, lifted until it reaches
+        the budget if there is one; it is in the pool from the start, so there is always a result.
     lanes : list of Lane
         The pieces of work.
     lane_budget : int
@@ -116,6 +137,8 @@ class SwapSearch:
         True once everything has to stop.
     message : str
         What progress reports say.
+    weighed : bool
+        Whether there is a budget that not every state with the right counts reaches.
     """
 
     def __init__(
@@ -140,21 +163,34 @@ class SwapSearch:
         self._order = group_order(self._reduced)
         self.landscape = make_landscape(self._reduced, seed)
         n = self.num_variables
-        self._pool = make_pool(capacity, n)
+        self.weighed = len(self.landscape.weights) > 0
+        self._pool = make_pool(capacity, n, weighed=self.weighed)
+        landscapes = self._landscapes(lanes)
         streams = np.random.default_rng(seed).integers(0, 2**64, size=lanes, dtype=np.uint64)
         self.lanes = [
-            Lane(i, make_walker(n), make_pool(min(capacity, lane_states), n), streams[i : i + 1])
+            Lane(
+                i,
+                make_walker(n, weighed=self.weighed),
+                make_pool(min(capacity, lane_states), n, weighed=self.weighed),
+                streams[i : i + 1],
+                landscapes[i],
+            )
             for i in range(lanes)
         ]
         room = _COMPLETION_BYTES // sum(array.nbytes for array in self._pool)
         expanders = min(expanders, room, lanes)
         self._expanders = [
-            Lane(lane.index, lane.walker, make_pool(capacity, n), lane.random, lane.evaluated)
+            replace(lane, pool=make_pool(capacity, n, weighed=self.weighed))
             for lane in self.lanes[: expanders if expanders > 1 else 0]
         ]
         self.message = ""
         self.greedy_state = np.zeros(n, np.bool_)
-        greedy_state(self.landscape, self.greedy_state)
+        greedy_state(landscapes[0], self.greedy_state)
+        if self.weighed:
+            walker = self.lanes[0].walker
+            walker.y[:] = self.greedy_state
+            lift(self.landscape, walker)
+            self.greedy_state[:] = walker.y
         self.offer(self.greedy_state[None])
 
     @property
@@ -249,7 +285,7 @@ class SwapSearch:
         Lanes take one, two or three times the tenure, two neighbouring ones the same.
         """
         return tabu_walk(
-            self.landscape,
+            lane.landscape,
             lane.pool,
             self.known,
             lane.walker,
@@ -264,6 +300,13 @@ class SwapSearch:
     def states(self, *, in_order: bool = True) -> NDArray[np.bool_]:
         """Return the states kept, (K, N); `in_order` lowest first."""
         return states_of(self._pool, self._problem, self._reduced, in_order=in_order)
+
+    def _landscapes(self, lanes: int) -> list[Landscape]:
+        """Return what each lane walks: without a budget all the same."""
+        if not self.weighed:
+            return [self.landscape] * lanes
+        price = price_of(self._reduced)
+        return [priced(self.landscape, price * _PRICES[i % len(_PRICES)]) for i in range(lanes)]
 
     def _run(self, work: Callable[[Lane], object], lanes: Sequence[Lane]) -> int:
         # A lane knows what it may evaluate beforehand: what the others do in the meantime depends

@@ -40,12 +40,12 @@ def temperature_range(search: SwapSearch) -> tuple[float, float]:
     evaluations.
     """
     n = search.num_variables
-    landscape = search.landscape
     high = np.zeros(len(search.lanes))
     low = np.zeros(len(search.lanes))
 
     def sample(lane: Lane) -> None:
-        chains = make_chains(1, n)
+        landscape = lane.landscape
+        chains = make_chains(1, n, weighed=search.weighed)
         changes = np.empty(_CHANGES_PER_VARIABLE * n)
         random_state(landscape, lane.random, chains.y[0])
         start_chain(landscape, chains, 0)
@@ -70,7 +70,7 @@ def temperature_range(search: SwapSearch) -> tuple[float, float]:
 
     search.run(sample)
     # Without any slope, one temperature is as good as another.
-    hot = _HOT * float(high.mean()) or landscape.tolerance or 1.0
+    hot = _HOT * float(high.mean()) or search.landscape.tolerance or 1.0
     low = low[low > 0]
     cold = _COLD * float(np.median(low)) if len(low) else hot
     return hot, min(hot, cold)
@@ -121,10 +121,10 @@ class Anneals(_Walks):
     def work(self, _number: int, lane: Lane) -> None:
         """Cool once."""
         search = self._search
-        chains = make_chains(1, search.num_variables)
-        random_state(search.landscape, lane.random, chains.y[0])
+        chains = make_chains(1, search.num_variables, weighed=search.weighed)
+        random_state(lane.landscape, lane.random, chains.y[0])
         anneal(
-            search.landscape,
+            lane.landscape,
             lane.pool,
             search.known,
             chains,
@@ -154,7 +154,10 @@ class Ladders(_Walks):
         super().__init__(search, sweeps, hot, cold)
         self._replicas = replicas
         self._known = known
-        self._chains = [make_chains(replicas, search.num_variables) for _ in search.lanes]
+        self._chains = [
+            make_chains(replicas, search.num_variables, weighed=search.weighed)
+            for _ in search.lanes
+        ]
         self._holders = [np.arange(replicas) for _ in search.lanes]
 
     def work(self, number: int, lane: Lane) -> None:
@@ -163,7 +166,7 @@ class Ladders(_Walks):
         if number == 0:
             self._start(lane)
         temper(
-            search.landscape,
+            lane.landscape,
             lane.pool,
             search.known,
             self._chains[lane.index],
@@ -178,7 +181,7 @@ class Ladders(_Walks):
 
     def _start(self, lane: Lane) -> None:
         """Start from random states; where some are known, one of them is the coldest."""
-        landscape, chains = self._search.landscape, self._chains[lane.index]
+        landscape, chains = lane.landscape, self._chains[lane.index]
         for r in range(self._replicas):
             if self._search.halt[0]:
                 return

@@ -56,6 +56,7 @@ class SwapHeuristic(Backend):
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
         | Capability.LIMITED
+        | Capability.BUDGET
     )
 
     def __post_init__(self) -> None:

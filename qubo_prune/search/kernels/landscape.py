@@ -4,6 +4,10 @@ O(1) to evaluate and O(n) to make.
 The variables are ordered by group, so that the partners of a variable are one contiguous range.
 With the fields ``f_i = Q_ii + 2 sum_{j != i} Q_ij y_j``, swapping i out and j in changes the energy
 by ``f_j - f_i - 2 Q_ij``.
+
+With a budget, ``w'y >= W``, a swap may lead below it; only states that reach it are of use. What is
+walked is then ``E(y) - price (w'y - W)``, at most the energy of a state that is of use, at a price
+at which the ways up and down in weight are about as steep.
 """
 
 from __future__ import annotations
@@ -27,6 +31,10 @@ class Landscape(NamedTuple):
 
     matrix: NDArray[np.float64]
     """Q, (n, n), symmetric."""
+    diagonal: NDArray[np.float64]
+    """Where fields start: Q_ii - price w_i."""
+    offset: float
+    """Where energies start: price W."""
     reach: NDArray[np.float64]
     """Largest Q_ij of each i over the other variables j of its group."""
     group_start: NDArray[np.int64]
@@ -37,6 +45,11 @@ class Landscape(NamedTuple):
     """Random words; the hash of a state is the xor of those of its ones (Zobrist 1970)."""
     tolerance: float
     """Energies closer than this are not told apart."""
+    weights: NDArray[np.int64]
+    """w, (n,); none without a budget."""
+    at_least: int
+    """W."""
+    price: float
 
 
 @kernel
@@ -144,7 +157,7 @@ def greedy_state(landscape: Landscape, y: NDArray[np.bool_]) -> None:
     fields = np.empty(n)
     missing = landscape.counts.copy()
     for i in range(n):
-        fields[i] = landscape.matrix[i, i]
+        fields[i] = landscape.diagonal[i]
     for _ in range(landscape.counts.sum()):
         best = -1
         for i in range(n):
@@ -168,11 +181,11 @@ def add_field(landscape: Landscape, i: int, fields: NDArray[np.float64]) -> None
 
 @kernel
 def start_fields(landscape: Landscape, y: NDArray[np.bool_], fields: NDArray[np.float64]) -> float:
-    """Compute the fields of `y` from scratch; return its energy."""
+    """Compute the fields of `y` from scratch; return its energy, as it is walked."""
     n = y.shape[0]
     for i in range(n):
-        fields[i] = landscape.matrix[i, i]
-    energy = 0.0
+        fields[i] = landscape.diagonal[i]
+    energy = landscape.offset
     for i in range(n):
         if y[i]:
             energy += fields[i]
@@ -188,6 +201,9 @@ def start_word(landscape: Landscape, y: NDArray[np.bool_], word: NDArray[np.uint
         if y[i]:
             flip_bit(word, i)
             word[-2] ^= landscape.keys[i]
+    for i in range(landscape.weights.shape[0]):
+        if y[i]:
+            word[-3] += np.uint64(landscape.weights[i])
 
 
 @kernel
@@ -205,6 +221,8 @@ def swap(
     flip_bit(word, out)
     flip_bit(word, into)
     word[-2] ^= landscape.keys[out] ^ landscape.keys[into]
+    if landscape.weights.shape[0]:
+        word[-3] += np.uint64(landscape.weights[into] - landscape.weights[out])
     gained = landscape.matrix[into]
     lost = landscape.matrix[out]
     for j in range(fields.shape[0]):

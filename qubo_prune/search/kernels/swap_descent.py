@@ -14,13 +14,15 @@ from qubo_prune.search.kernels.swap_pool import (
     list_sides,
     offer_neighbour,
     offer_state,
+    reaches,
 )
 
 
 @kernel
 def descend(landscape_: Landscape, pool_: SwapPool, walker_: Walker, max_moves: int) -> int:
     """Offer ``walker.y``, then move it by the best swap until none lowers the energy by more than
-    rounding; return how many moves that took.
+    rounding; return how many moves that took. A state that reaches the budget is not moved to one
+    that misses it.
 
     Stops after `max_moves`; with fewer than that, the state is a local minimum.
     """
@@ -45,7 +47,7 @@ def descend(landscape_: Landscape, pool_: SwapPool, walker_: Walker, max_moves: 
                 for c in range(num_columns):
                     j = walker.columns[c]
                     found = walker.column_values[c] - walker.row_values[k] - row[j]
-                    if found < change:
+                    if found < change and reaches(landscape, word, i, j):
                         change = found
                         out, into = i, j
                     if found < room:

@@ -2,7 +2,9 @@
 swap neighbourhoods.
 
 It is a pool as in `qubo_prune.search.kernels.pool` whose rows carry two more words: the hash of the
-state, and 1 once its neighbourhood was expanded.
+state, and 1 once its neighbourhood was expanded; with a budget a third, what the state weighs,
+before them. Energies in a pool are those of the problem, whatever price walks go by, and all its
+states reach the budget.
 """
 
 from __future__ import annotations
@@ -120,6 +122,23 @@ def put(pool: SwapPool, energy: float, word: NDArray[np.uint64], tolerance: floa
 
 
 @kernel
+def weight_swapped(landscape: Landscape, word: NDArray[np.uint64], i: int, j: int) -> int:
+    """Return what a packed state weighs with i and j swapped, where there is a budget."""
+    gained = landscape.weights[j] - landscape.weights[i]
+    if (word[j // 64] >> np.uint64(j % 64)) & np.uint64(1):
+        gained = -gained
+    return int(np.int64(word[-3]) + gained)
+
+
+@kernel
+def reaches(landscape: Landscape, word: NDArray[np.uint64], i: int, j: int) -> bool:
+    """Tell whether a packed state with i and j swapped reaches the budget, if there is one."""
+    if not landscape.weights.shape[0]:
+        return True
+    return weight_swapped(landscape, word, i, j) >= landscape.at_least
+
+
+@kernel
 def offer_state(
     landscape: Landscape,
     pool: SwapPool,
@@ -127,9 +146,17 @@ def offer_state(
     word: NDArray[np.uint64],
     energy: float,
 ) -> None:
-    """Offer a packed state unless its hash is among the `known` ones."""
-    if energy < pool.cut[0] and not has_key(known, word[-2]):
-        put(pool, energy, word, landscape.tolerance)
+    """Offer a packed state of the energy walked, unless it misses the budget or its hash is among
+    the `known` ones.
+    """
+    if not energy < pool.cut[0] or has_key(known, word[-2]):
+        return
+    if landscape.weights.shape[0]:
+        surplus = np.int64(word[-3]) - landscape.at_least
+        if surplus < 0:
+            return
+        energy += landscape.price * surplus
+    put(pool, energy, word, landscape.tolerance)
 
 
 @kernel
@@ -143,15 +170,26 @@ def offer_neighbour(
     j: int,
     energy: float,
 ) -> bool:
-    """Offer a packed state with i and j swapped unless its hash is among the `known` ones; tell
-    whether it entered.
+    """Offer a packed state with i and j swapped, of the energy walked, unless it misses the budget
+    or its hash is among the `known` ones; tell whether it entered.
 
     `neighbour` is scratch.
     """
     key = word[-2] ^ landscape.keys[i] ^ landscape.keys[j]
-    if not energy < pool.cut[0] or has_key(known, key):
+    if not energy < pool.cut[0]:
+        return False
+    if landscape.weights.shape[0]:
+        surplus = weight_swapped(landscape, word, i, j) - landscape.at_least
+        if surplus < 0:
+            return False
+        energy += landscape.price * surplus
+        if not energy < pool.cut[0]:
+            return False
+    if has_key(known, key):
         return False
     copy_word(neighbour, word)
+    if landscape.weights.shape[0]:
+        neighbour[-3] = np.uint64(weight_swapped(landscape, word, i, j))
     flip_bit(neighbour, i)
     flip_bit(neighbour, j)
     neighbour[-2] = key
