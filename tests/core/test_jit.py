@@ -194,8 +194,8 @@ from qubo_prune.core.kernels.jit import on_compile
 calls = []
 with on_compile(calls.append):
     from qubo_prune.core.kernels.energy import energies
-    value = energies(np.eye(2), np.ones(2), np.ones((1, 2), bool))
-    energies(np.eye(3), np.zeros(3), np.ones((2, 3), bool))
+    value = energies(np.eye(2), np.ones(2), np.ones((1, 2), bool), 0.0)
+    energies(np.eye(3), np.zeros(3), np.ones((2, 3), bool), 0.0)
 print(*calls, value[0])
 """
 

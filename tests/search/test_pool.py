@@ -125,5 +125,5 @@ def test_the_energy_of_a_packed_state_is_the_canonical_one(num_blocks: int, seed
     state = rng.random(num_blocks) < rng.random()
     blocks = np.flatnonzero(state)
     scratch = np.empty(num_blocks, np.int64)
-    packed = packed_energy(hessian, linear, pack(state[None])[0], scratch)
-    assert packed == canonical_energy(hessian, linear, blocks, len(blocks))
+    packed = packed_energy(hessian, linear, pack(state[None])[0], scratch, 0.0)
+    assert packed == canonical_energy(hessian, linear, blocks, len(blocks), 0.0)

@@ -61,6 +61,7 @@ def make_tables(
         anchor_interval=anchor_interval,
         hessian=read_only(problem.hessian),
         linear=read_only(problem.linear),
+        decimals=problem.decimals,
     )
 
 
@@ -147,17 +148,24 @@ def smallest_terms_bound(reduced: ReducedProblem) -> float:
 
 
 def energy_quantum(problem: Problem) -> float:
-    """Return the largest q of which every energy is a multiple; 0 if sums of such multiples would
-    be rounded.
+    """Return the largest q of which every energy is a multiple, or the float next to one where
+    entries are decimals; 0 if sums of such multiples would be rounded.
 
     Graphs and integer matrices have one; then ties are exact and can be told from near ties.
+
+    >>> from qubo_prune import Problem
+    >>> energy_quantum(Problem([[0.5, 0.3], [0.3, 0.2]], 1))
+    0.1
     """
+    scale = problem.decimals
     diagonal = np.abs(np.diagonal(problem.hessian) + problem.linear)
 
     def terms(rows: slice) -> NDArray[np.float64]:
         """Return the absolute terms of some rows, those that are 0 left out."""
         lower = np.abs(np.tril(problem.hessian[rows], rows.start - 1))
         together = np.concatenate([diagonal[rows], 2.0 * lower[lower != 0.0]])
+        if scale:
+            together = np.rint(together * scale)
         return np.asarray(together[together != 0.0])
 
     parts = [*row_slices(problem.num_blocks)]
@@ -175,19 +183,28 @@ def energy_quantum(problem: Problem) -> float:
         divisor = int(np.gcd.reduce(multiples.astype(np.int64), initial=divisor))
         total += float(multiples.sum())
     # Sums are exact where they have 52 bits, zeros at the end left out.
-    return unit * divisor if total / (divisor & -divisor) < 2.0**52 else 0.0
+    quantum = unit * divisor if total / (divisor & -divisor) < 2.0**52 else 0.0
+    return quantum / scale if scale else quantum
 
 
-def next_energy(bound: float, quantum: float) -> float:
+def next_energy(bound: float, quantum: float, decimals: float = 0.0) -> float:
     """Return the lowest energy at or above a bound: where there is a quantum, a multiple of it.
 
     An energy over the quantum is an integer, which rounding the quotient of a bound cannot step
-    over, and such multiples are exact as far as there are energies.
+    over, and such multiples are exact as far as there are energies. Where entries are decimals the
+    quantum is rounded too, so the quotient gives way by more than both, and energies are whole
+    numbers over `decimals`.
 
-    >>> next_energy(-279.3, 2.0), next_energy(-279.3, 0.0)
-    (-278.0, -279.3)
+    >>> next_energy(-279.3, 2.0), next_energy(-279.3, 0.0), next_energy(0.25, 0.1, 10.0)
+    (-278.0, -279.3, 0.3)
     """
-    return math.ceil(bound / quantum) * quantum if quantum and math.isfinite(bound) else bound
+    if not quantum or not math.isfinite(bound):
+        return bound
+    if not decimals:
+        return math.ceil(bound / quantum) * quantum
+    quotient = bound / quantum
+    whole = math.ceil(quotient - 2.0**-50 * abs(quotient))
+    return whole * round(quantum * decimals) / decimals
 
 
 def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspace:

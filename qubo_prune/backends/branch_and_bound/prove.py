@@ -122,7 +122,7 @@ def _lower_bound(problem: Problem, found: Found, tables: Tables) -> float:
     bound = found.bounds.open
     if problem.num_blocks <= _LARGE:
         bound = max(bound, smallest_terms_bound(problem.reduced()))
-    return next_energy(bound - found.epsilon, float(tables.quantum))
+    return next_energy(bound - found.epsilon, float(tables.quantum), problem.decimals)
 
 
 def _facts(found: Found, tables: Tables, sharing: Sharing) -> dict[str, float | int | str]:

@@ -44,6 +44,7 @@ def make_tables(layout: Layout, problem: Problem) -> Tables:
         allowance=rounding_allowance(layout, problem),
         hessian=read_only(problem.hessian),
         linear=read_only(problem.linear),
+        decimals=problem.decimals,
     )
 
 

@@ -22,9 +22,10 @@ def canonical_energy(
     linear: NDArray[np.float64],
     removed: NDArray[np.int64],
     count: int,
+    scale: float,
 ) -> float:
     """Energy of the state that removes `removed[:count]` (ascending): sum_a [H_aa + linear_a + 2
-    sum_{b<a} H_ab].
+    sum_{b<a} H_ab], rounded to whole numbers over `scale` if that is not 0.
     """
     total = 0.0
     for a in range(count):
@@ -33,12 +34,15 @@ def canonical_energy(
         for b in range(a):
             coupling += hessian[i, removed[b]]
         total += (hessian[i, i] + linear[i]) + 2.0 * coupling
-    return total
+    return total if scale == 0.0 else np.rint(total * scale) / scale
 
 
 @kernel
 def _energies(
-    hessian: NDArray[np.float64], linear: NDArray[np.float64], states: NDArray[np.bool_]
+    hessian: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    states: NDArray[np.bool_],
+    scale: float,
 ) -> NDArray[np.float64]:
     num_states, num_blocks = states.shape
     out = np.empty(num_states, np.float64)
@@ -49,16 +53,19 @@ def _energies(
             if states[k, i]:
                 removed[count] = i
                 count += 1
-        out[k] = canonical_energy(hessian, linear, removed, count)
+        out[k] = canonical_energy(hessian, linear, removed, count, scale)
     return out
 
 
 def energies(
-    hessian: NDArray[np.float64], linear: NDArray[np.float64], states: NDArray[np.bool_]
+    hessian: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    states: NDArray[np.bool_],
+    scale: float,
 ) -> NDArray[np.float64]:
     """Canonical energies of the rows of `states`, shape (K, N) -> (K,)."""
     out: NDArray[np.float64] = _energies(
-        read_only(hessian), read_only(linear), read_only(np.ascontiguousarray(states))
+        read_only(hessian), read_only(linear), read_only(np.ascontiguousarray(states)), scale
     )
     return out
 

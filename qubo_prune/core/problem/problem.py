@@ -16,6 +16,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.budget import Budget, make_budget
 from qubo_prune.core.problem.constraint import Constraint, Group, make_constraint
+from qubo_prune.core.problem.decimals import decimal_scale
 from qubo_prune.core.problem.reduced import ReducedProblem
 from qubo_prune.core.text import format_blocks, format_count
 from qubo_prune.core.validation import (
@@ -250,8 +251,9 @@ class Problem:
         2
         """
         other = object.__new__(Problem)
-        # Asking for the hash here computes it once for all problems derived from this one.
-        other.__dict__.update(self.__dict__, hessian_sha256=self.hessian_sha256)
+        # Asking for these here computes them once for all problems derived from this one.
+        known = {"hessian_sha256": self.hessian_sha256, "decimals": self.decimals}
+        other.__dict__.update(self.__dict__, **known)
         other._set_remove(remove)
         return other
 
@@ -286,6 +288,14 @@ class Problem:
         return self._constraint.fixed_kept
 
     @cached_property
+    def decimals(self) -> float:
+        """A power of ten that makes all entries whole, such as 10 for multiples of 0.1: energies
+        are rounded to whole numbers over it, which gives the float next to the exact one. 0 where
+        entries are whole already, or no decimals of nine places, or sums too large for it.
+        """
+        return decimal_scale(self.hessian, self.linear)
+
+    @cached_property
     def hessian_sha256(self) -> str:
         """Hexadecimal SHA-256 of the matrix as little-endian float64 in C order."""
         return digest(self.hessian)
@@ -311,7 +321,8 @@ class Problem:
         """Return the energies of states, feasible or not.
 
         This is the only place where an energy of a result is computed; equal states have equal
-        energies to the last bit.
+        energies to the last bit, and so have states whose exact energies are equal where the
+        entries are decimals, see `decimals`.
 
         Parameters
         ----------
@@ -331,7 +342,7 @@ class Problem:
         from qubo_prune.core.kernels.energy import energies
 
         rows = as_states(states, self.num_blocks)
-        return np.asarray(energies(self.hessian, self.linear, rows), np.float64)
+        return np.asarray(energies(self.hessian, self.linear, rows, self.decimals), np.float64)
 
     def is_feasible(self, states: ArrayLike) -> NDArray[np.bool_]:
         """Tell which states satisfy the constraint.

@@ -159,7 +159,8 @@ def packed_energy(
     linear: NDArray[np.float64],
     word: NDArray[np.uint64],
     removed: NDArray[np.int64],
+    scale: float,
 ) -> float:
     """Canonical energy of a packed state; `removed` is scratch of length N."""
     count = removed_blocks(word, removed)
-    return canonical_energy(hessian, linear, removed, count)
+    return canonical_energy(hessian, linear, removed, count, scale)

@@ -239,7 +239,7 @@ def test_the_quantum_is_the_largest(n: int, factor: int, exponent: int, seed: in
         [[2.0**53, 1.0], [1.0, 0.0]],  # the sum of the terms is rounded
         [[2.0**51, 2.0**50], [2.0**50, 1.0]],
         np.full((12, 12), 2.0**50 - 1),  # 9 of these have 54 bits
-        [[0.1, 0.2], [0.2, 0.3]],  # multiples of something, but too fine for exact sums
+        [[0.1, 1e-10], [1e-10, 0.3]],  # multiples of something, but too fine for exact sums
         [[1.0, 1e-30], [1e-30, 1.0]],
         [[1e-320, 0.0], [0.0, 3e-320]],  # below the normal numbers
     ],

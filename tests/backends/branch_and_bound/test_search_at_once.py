@@ -149,6 +149,23 @@ def test_the_next_energy_is_a_multiple_and_not_too_high(
     assert next_energy(-np.inf, quantum) == -np.inf
 
 
+@given(
+    count=st.integers(-(10**12), 10**12),
+    part=st.floats(-0.999, 0.0),
+    tenths=st.integers(1, 40),
+    decimals=st.sampled_from([10.0, 100.0, 1e6]),
+)
+def test_the_next_decimal_energy_is_not_too_high(
+    count: int, part: float, tenths: int, decimals: float
+) -> None:
+    quantum = tenths / decimals
+    bound = (count + part) * quantum
+    found = next_energy(bound, quantum, decimals)
+    exact = -(-Fraction(bound) // Fraction(tenths, int(decimals))) * tenths
+    assert found <= float(Fraction(exact, int(decimals)))
+    assert found >= bound - 1e-9 * abs(bound) - quantum * 1e-6
+
+
 def test_a_partial_bound_of_a_graph_is_an_energy() -> None:
     problem = graph(60, 20)
     with mock.patch("qubo_prune.search.threads._POLL_SECONDS", 1e-3):

@@ -43,6 +43,7 @@ class Tables(NamedTuple):
     anchor_interval: int
     hessian: NDArray[np.float64]
     linear: NDArray[np.float64]
+    decimals: float
 
 
 class Workspace(NamedTuple):
@@ -499,7 +500,7 @@ def offer(
         if (x[p] > 0.5) != (p == i or p == j):
             block = tables.block_of[p]
             work.word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
-    exact = packed_energy(tables.hessian, tables.linear, work.word, work.removed)
+    exact = packed_energy(tables.hessian, tables.linear, work.word, work.removed, tables.decimals)
     full = work.pool_size[0] == work.pool_energies.shape[0]
     if full and not precedes(exact, work.word, work.pool_energies[0], work.pool_words[0]):
         return

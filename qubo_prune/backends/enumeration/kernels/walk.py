@@ -60,6 +60,7 @@ class Tables(NamedTuple):
     allowance: float
     hessian: NDArray[np.float64]
     linear: NDArray[np.float64]
+    decimals: float
 
 
 class Workspace(NamedTuple):
@@ -336,7 +337,7 @@ def offer(tables: Tables, work: Workspace, shared: Shared) -> None:
     """Evaluate the packed candidate in float64, keep it if it belongs to the best, and tighten the
     shared threshold.
     """
-    energy = packed_energy(tables.hessian, tables.linear, work.word, work.removed)
+    energy = packed_energy(tables.hessian, tables.linear, work.word, work.removed, tables.decimals)
     full = work.pool_size[0] == work.pool_energies.shape[0]
     if full and not precedes(energy, work.word, work.pool_energies[0], work.pool_words[0]):
         return
