@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ Ranked = list[tuple[float, tuple[int, ...]]]
 
 
 def brute_force(problem: Problem) -> Ranked:
-    """Return all states of a problem in spectrum order, by itertools and sums of Python floats.
+    """Return all states of a problem in spectrum order, by itertools and sums of Python floats, or
+    of fractions where entries are decimals.
 
     Parameters
     ----------
@@ -36,20 +39,21 @@ def brute_force(problem: Problem) -> Ranked:
     >>> brute_force(Problem([[2.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 2.5]], remove=2))
     [(3.5, (1, 2)), (4.5, (0, 2)), (7.0, (0, 1))]
     """
-    hessian = problem.hessian.tolist()
-    linear = problem.linear.tolist()
+    exact: Callable[[float], Any] = (lambda x: Fraction(repr(x))) if problem.decimals else float
+    hessian = [[exact(entry) for entry in row] for row in problem.hessian.tolist()]
+    linear = [exact(term) for term in problem.linear.tolist()]
     fixed = problem.fixed_removed.tolist()
     choices = [combinations(group.indices.tolist(), group.count) for group in problem.groups]
     spectrum = []
     for picks in product(*choices):
         removed = tuple(sorted([*fixed, *(block for pick in picks for block in pick)]))
-        energy = 0.0
+        energy = exact(0.0)
         for position, i in enumerate(removed):
-            coupling = 0.0
+            coupling = exact(0.0)
             for j in removed[:position]:
                 coupling += hessian[i][j]
-            energy += (hessian[i][i] + linear[i]) + 2.0 * coupling
-        spectrum.append((energy, removed))
+            energy += (hessian[i][i] + linear[i]) + 2 * coupling
+        spectrum.append((float(energy), removed))
     return sorted(spectrum)
 
 
