@@ -78,6 +78,7 @@ def criteria(
     sequence_length: SequenceLength = 512,
     time_limit: TimeLimit = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Score every block of a model by the criteria of others.
@@ -108,7 +109,7 @@ def criteria(
     problem = None
     if wanted is not None:
         problem = _problem(wanted, block_names, kinds, allowed)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         stop = Stop(time_limit, progress=watch.progress)
         evidence = model_evidence(
             loaded, gates, calibration, batch_size=source.batch_size, stop=stop

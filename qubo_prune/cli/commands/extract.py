@@ -63,6 +63,7 @@ def extract(
     preset: PresetName = None,
     time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Compute the Hessian of a language model from samples.
@@ -82,7 +83,7 @@ def extract(
 
     require_new_file(out)
     calibration, loaded = source.load(samples=samples, sequence_length=sequence_length, quiet=quiet)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         extraction = run(
             loaded,
             calibration,

@@ -302,7 +302,8 @@ class _Training:
             stop.report(
                 tokens,
                 tokens / amount,
-                f"distilling: step {number + 1} of {len(self.steps)}{loss}, tokens",
+                f"distilling: step {number + 1} of {len(self.steps)}{loss}",
+                unit="token",
             )
             nats += self._add_slopes(part, size)
             done += sum(self._lengths[sample] for sample in part)
