@@ -40,7 +40,9 @@ def test_a_certificate_that_is_verified_logs_both_engines(run: Run, tmp_path: Pa
     path = tmp_path / "c.json"
     run("solve", "llama-32-block", "--remove", 3, "--states", 5, "--certificate", path, "--quiet")
     err = run("verify", path, "-v").err
-    started = re.findall(r"^5 lowest of 4,960 states of 32 blocks, by ([\w-]+), seed 1$", err, re.M)
+    started = re.findall(
+        r"^5 lowest of 4,960 states of 32 blocks, by ([\w-]+), seed 1$", err, re.MULTILINE
+    )
     assert started == ["enumeration", "branch-and-bound"]
     assert err.count("5 of 5 states proven") == 2
     assert run("verify", path, "-v", "--quiet").err == ""
