@@ -159,7 +159,7 @@ def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None
         print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     hidden = len(spectrum) - rows
     print_footer(
-        f"{spectrum.num_proven} of {plural(len(spectrum), 'state')} proven, "
+        f"{spectrum.num_proven:,} of {plural(len(spectrum), 'state')} proven, "
         f"{plural(spectrum.num_evaluated, 'evaluation')} "
         f"in {format_duration(spectrum.timings['total'])}"
         + (f"; {hidden} not shown (--rows, --json, --out)" if hidden > 0 else "")
