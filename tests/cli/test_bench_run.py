@@ -337,7 +337,7 @@ def a_job(backend: str, limit: float) -> Job:
             ["smoek"],
             "there is no file 'smoek', and there is no instance or suite of that name; did you mean 'smoke'?",
         ),
-        (["wishart-16"], "does not say how many blocks to remove; say how many blocks to remove"),
+        (["wishart-16"], "does not say how many blocks to remove; give it by --remove M"),
         (["smoke", "--remove", 3], "--remove is for instances"),
         (["smoke", "--backends", "tabuu"], "there is no backend 'tabuu'"),
         (["smoke", "--backends", "no.py:X"], "there is no file 'no.py'"),
