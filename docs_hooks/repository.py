@@ -1,5 +1,4 @@
-"""What the docs show of the repository itself: its notes and notebooks as pages,
-and the staircase as it is.
+"""What the docs show of the repository itself: its notes as pages, and the staircase as it is.
 
 mkdocs calls `on_config`, `on_files`, `on_page_markdown` and `on_page_content`.
 """
@@ -7,7 +6,6 @@ mkdocs calls `on_config`, `on_files`, `on_page_markdown` and `on_page_content`.
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections import Counter
 from html import unescape
@@ -50,16 +48,6 @@ def as_page(text: str) -> str:
         return f"[{words}]({here}{mark}{anchor})" if here else words
 
     return _LINK.sub(link, text)
-
-
-def notebook_page(path: Path) -> str:
-    """Return a notebook as a page: its words, its code, and a link to the file."""
-    parts = []
-    for cell in json.loads(path.read_text("utf-8"))["cells"]:
-        text = "".join(cell["source"])
-        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    link = f"This page is a notebook, [{path.name}]({path.name}): run it to see what it shows."
-    return "\n\n".join([parts[0], link, *parts[1:]]) + "\n"
 
 
 def floors() -> list[str]:
@@ -114,17 +102,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the notes and the notebooks to the pages."""
+    """Add the notes to the pages."""
     from mkdocs.structure.files import File
 
     for name, page in NOTES.items():
         text = as_page((ROOT / name).read_text("utf-8"))
         files.append(File.generated(config, page, content=text))
-    for path in sorted((ROOT / "examples").glob("*.ipynb")):
-        text = notebook_page(path)
-        files.append(File.generated(config, f"examples/{path.stem}.md", content=text))
-        notebook = path.read_text("utf-8")
-        files.append(File.generated(config, f"examples/{path.name}", content=notebook))
     return files
 
 

@@ -1,33 +1,67 @@
-"""The notebooks of `examples/` run from top to bottom, and are kept without outputs."""
+"""The notebooks of `examples/` run from top to bottom, are kept without outputs, and are pages with
+what they show.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
+import re
+from html import escape
 from pathlib import Path
 
 import pytest
 
-from docs_hooks import repository
+from docs_hooks import notebooks
+from docs_hooks.notebooks import Output
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    if any("torch" in each for each in code):
+def test_notebook_runs_and_its_page_shows_what_it_shows(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "torch" in path.read_text("utf-8"):
         pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "notebook"}
-    with contextlib.redirect_stdout(io.StringIO()) as stdout:
-        for number, each in enumerate(code, 1):
-            name = f"{path.name}, code cell {number}"
-            exec(compile(each, name, "exec", dont_inherit=True), namespace)  # noqa: S102
-    assert stdout.getvalue().count("\n") >= 3
+    outputs = list(notebooks.run(path))
+    assert sum(each.printed.count("\n") for each in outputs) >= 3
+    assert any(each.html for each in outputs)
+    page = notebooks.page(path, outputs)
+    pictures = notebooks.pictures_of(path, outputs)
+    links = re.findall(r"!\[[^\]]+\]\(([\w-]+\.svg)#only-(?:light|dark)\)", page)
+    assert links == list(pictures)
+    assert all(picture.startswith(b"<?xml") for picture in pictures.values())
+    assert len(set(pictures.values())) == len(pictures), "light and dark differ"
+    for each in outputs:
+        assert each.html in page
+        assert all(escape(line) in page for line in each.printed.splitlines())
+    assert f"]({path.name}); below is what it shows." in page
+
+
+def test_a_cell_shows_its_last_expression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.ipynb"
+    cells = ["print('<a>')\n2 + 3", "x = 1", "x == 1\nNone", "print(x)"]
+    document = {"cells": [{"cell_type": "code", "source": [each]} for each in cells]}
+    path.write_text(json.dumps(document))
+    outputs = list(notebooks.run(path))
+    assert outputs == [Output("<a>\n5\n"), Output(), Output(), Output("1\n")]
+    assert '<pre class="notebook-output">&lt;a&gt;\n5</pre>' in notebooks.page(path, outputs)
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": ["1 / 0"]}]}))
+    with pytest.raises(ZeroDivisionError):
+        notebooks.built(path, "")
+
+
+def test_where_a_library_is_missing_the_page_shows_the_code(tmp_path: Path) -> None:
+    path = tmp_path / "mine.ipynb"
+    cells = [("markdown", "# Mine"), ("code", "import not_installed_anywhere")]
+    document = {"cells": [{"cell_type": kind, "source": [text]} for kind, text in cells]}
+    path.write_text(json.dumps(document))
+    page, pictures = notebooks.built(path, "")
+    assert pictures == {}
+    assert "[mine.ipynb](mine.ipynb): run it to see what it shows." in page
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -49,7 +83,6 @@ def test_the_docs_show_all_of_them() -> None:
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     for path in NOTEBOOKS:
         assert f": examples/{path.stem}.md\n" in settings
-        page = repository.notebook_page(path)
+        page = notebooks.page(path, None)
         assert page.startswith("# ")
-        assert f"]({path.name})" in page
         assert page.count("```python\n") == path.read_text("utf-8").count('"cell_type": "code"')

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from docs_hooks import repository
+from docs_hooks import repository, versions
 from tests.public_api import FACES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,3 +145,34 @@ def test_formulas_are_typeset_without_a_script() -> None:
     assert shown.count("<math") == 2
     assert 'display="block"' in shown
     assert "<mo>&#x0003C;</mo>" in shown
+
+
+def test_each_page_says_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    from qubo_prune import __version__
+
+    monkeypatch.delenv(versions.SEVERAL, raising=False)
+    config = versions.on_config(SimpleNamespace(copyright=None, extra={}))  # type: ignore[arg-type]
+    assert config.copyright.endswith(f" {__version__}")
+    assert config.extra == {}, "no menu where nothing lies beside the site"
+    monkeypatch.setenv(versions.SEVERAL, "1")
+    assert versions.on_config(config).extra["version"] == {"provider": "mike"}
+
+
+def test_a_version_is_released_or_not() -> None:
+    log = "# Changelog\n\n## [Unreleased]\n{}\n## [0.2.0] - 2026-11-28\n\n- Much.\n\n## [0.1.0]\n- All.\n"
+    assert versions.described("0.2.0", log.format("")) == "0.2.0"
+    assert versions.described("0.2.0", log.format("\n- A bug less.\n")) == "after 0.2.0"
+    assert versions.described("0.3.0", log.format("")) == "before 0.3.0"
+
+
+def test_the_menu_leads_to_all_versions(tmp_path: Path) -> None:
+    for name in ("0.9.0", "0.10.0", "0.2.1", "assets"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").touch()
+    (tmp_path / "0.11.0").mkdir()  # was never built
+    versions.write_menu(tmp_path)
+    menu = json.loads((tmp_path / "versions.json").read_text())
+    assert [each["version"] for each in menu] == ["0.10.0", "0.9.0", "0.2.1"]
+    assert 'url=0.10.0/"' in (tmp_path / "index.html").read_text()
+    with pytest.raises(SystemExit, match="there is no version"):
+        versions.write_menu(tmp_path / "assets")

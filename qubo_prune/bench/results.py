@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import append_line, drop_cut_off_line, read_file
+from qubo_prune.core.files.kinds import Kind, require_kind
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_float,
@@ -227,6 +228,7 @@ class Run:
         """Read what `to_line` wrote; `where` names it in errors."""
         reader = Reader(Path(where), "run of a benchmark", "let bench run write it again")
         document = reader.parse(line)
+        require_kind(Path(where), document, Kind.BENCHMARK)
         schema = reader.get(document, "schema", as_integer)
         if schema != SCHEMA:
             reader.fail(f"its schema is {schema}, and only {SCHEMA} is known here")

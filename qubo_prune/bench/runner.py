@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,11 @@ from qubo_prune.bench.results import Outcome, ReferenceKind, Run, append_run, re
 from qubo_prune.bench.suites import Solver
 from qubo_prune.bench.tasks import Task
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.progress import ProgressLog
 from qubo_prune.core.stopping import Progress, Stop
+from qubo_prune.core.text import format_duration
+
+_LOG = logging.getLogger("qubo_prune")
 
 _STARTUP_SECONDS = 2.0
 """What a run takes besides its limit, roughly: a process is started and loads libraries."""
@@ -247,10 +252,12 @@ def run_jobs(
         Called with a `Progress` again and again.
     """
     executor = executor or Here()
-    clock = _Clock(jobs, executor)
+    clock, log = _Clock(jobs, executor), ProgressLog()
     count = 0
 
     def cancelled() -> bool:
+        if stop.is_logged:
+            log.add(clock.progress())
         if progress is not None:
             progress(clock.progress())
         return stop.reason is not None
@@ -260,9 +267,26 @@ def run_jobs(
             append_run(out, run)
             count += 1
             clock.add(run)
+            if stop.is_logged:
+                _log_run(run, count, len(jobs))
             if done is not None:
                 done(run)
     return count
+
+
+def _log_run(run: Run, number: int, total: int) -> None:
+    """Log what came of a run."""
+    seconds = run.measure("wall_seconds")
+    _LOG.info(
+        "run %d of %d: %s on %s%s: %s%s",
+        number,
+        total,
+        run.backend,
+        run.instance,
+        "" if run.seed is None else f", seed {run.seed}",
+        run.outcome.value,
+        "" if seconds is None else f" after {format_duration(seconds)}",
+    )
 
 
 @contextmanager
@@ -314,13 +338,12 @@ class _Clock:
             took = self._took.get((run.backend, run.time_limit))
             left += fmean(took) if took else _STARTUP_SECONDS + (run.time_limit or 0.0)
         finished = self._total - len(self._left)
-        rate = finished / max(1e-9, now - self._began)
         current = next(iter(self._left.values()), None)
         what = "" if current is None else f": {current.backend} on {current.instance}"
         return Progress(
             fraction=finished / max(1, self._total),
-            num_evaluated=finished,
-            rate=rate,
+            num_evaluated=0,  # the message counts the runs
+            rate=0.0,
             eta=max(0.0, left / max(1, self._executor.num_workers()) - (now - self._last)),
             message=f"run {min(finished + 1, self._total)} of {self._total}{what}",
             elapsed=now - self._began,

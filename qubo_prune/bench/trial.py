@@ -94,9 +94,10 @@ class Recorder(Stop):
         message: str = "",
         *,
         standing: Callable[[], Standing] | None = None,
+        unit: str = "",
     ) -> None:
         """Record what a search for a proof knows so far, if it is time to."""
-        super().report(num_evaluated, fraction, message, standing=standing)
+        super().report(num_evaluated, fraction, message, standing=standing, unit=unit)
         now = self.elapsed
         if standing is None or now < self._next:
             return

@@ -136,7 +136,8 @@ Verbose = Annotated[
         count=True,
         show_default=False,
         help=(
-            "Log a line a second to stderr; -vv also logs what Gurobi and SCIP say of themselves."
+            "Log a line a second to stderr; -vv also logs what Gurobi and SCIP say of themselves"
+            " where they run."
         ),
     ),
 ]
@@ -291,6 +292,10 @@ def was_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
 
 
+_ONLY_SHOWN = ("json", "quiet", "verbose", "config_file")
+"""Options that change nothing of what a command does."""
+
+
 def command_line(context: typer.Context, besides: Collection[str] = ()) -> str:
     """Return the command line that does it again: arguments, then options, of what the user wrote;
     how it is printed and what `besides` names are left out.
@@ -299,7 +304,7 @@ def command_line(context: typer.Context, besides: Collection[str] = ()) -> str:
     parameters = context.command.params
     for parameter in sorted(parameters, key=lambda each: each.param_type_name != "argument"):
         name = str(parameter.name)
-        if not was_given(context, name) or name in ("json", "quiet", "config_file", *besides):
+        if not was_given(context, name) or name in (*_ONLY_SHOWN, *besides):
             continue
         value = context.params[name]
         option = next((each for each in parameter.opts if each.startswith("--")), None)

@@ -26,7 +26,7 @@ _OPTIONS = {
 """Options whose names are not those of the arguments that they become."""
 
 _PHRASES = {
-    "give that number as remove": "say how many blocks to remove: --remove M",
+    "give that number as remove": "give it by --remove M",
     "in keep and in force": "in --keep and in --force",
     "choose branches ": "choose --branches ",
     "or keep, force and only": "or --keep, --force and --only",

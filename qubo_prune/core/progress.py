@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import NamedTuple
 
-from qubo_prune.core.text import format_count, format_duration
+from qubo_prune.core.text import format_count, format_duration, plural
 
 __all__ = ["Progress", "Standing"]
+
+_LOG = logging.getLogger("qubo_prune")
+_LOG_INTERVAL = 1.0
+"""Seconds between two lines of the log of a run, at least."""
 
 _LOG_ROW = "{:1}{:>11} {:>7} {:>11} {:>11} {:>11} {:>6} {:>8} {:>6}"
 _COLUMNS = ("time", "nodes/s", "best", "up to", "bound", "gap", "proven", "left")
@@ -78,6 +83,8 @@ class Progress(NamedTuple):
         Seconds until the time limit; inf without one.
     standing : Standing or None
         What is known of the energies, where the backend says it.
+    unit : str
+        One of what is counted, as "sample"; empty for states, which are evaluated.
     """
 
     fraction: float | None
@@ -88,6 +95,7 @@ class Progress(NamedTuple):
     elapsed: float = 0.0
     remaining: float = math.inf
     standing: Standing | None = None
+    unit: str = ""
 
     def line(self, width: int | None = None) -> str:
         """Return it as one line for people; what matters least is left out where it is longer than
@@ -118,7 +126,7 @@ class Progress(NamedTuple):
         if self.fraction is not None:
             parts.append((1, f"{100 * self.fraction:.1f} %"))
         if known is None and self.num_evaluated:
-            parts += [(6, f"{self.num_evaluated:,} evaluated"), (3, f"{format_rate(self.rate)}/s")]
+            parts += [(6, self._count()), (3, f"{format_rate(self.rate)}/s")]
         if known is not None:
             parts.append((5, f"{format_rate(self.rate)} nodes/s"))
             if math.isfinite(known.best):
@@ -129,11 +137,16 @@ class Progress(NamedTuple):
                 parts.append((2, f"gap {_percent(known.gap)}"))
             if known.num_proven is not None:
                 parts.append((1, f"{known.num_proven:,} of {known.num_wanted:,} proven"))
-        if self.eta is not None:
+        if self.eta:
             parts.append((2, f"{_clock(self.eta)} left"))
         if math.isfinite(self.remaining):
             parts.append((3, f"limit in {_clock(self.remaining)}"))
         return parts
+
+    def _count(self) -> str:
+        if self.unit:
+            return plural(self.num_evaluated, self.unit)
+        return f"{self.num_evaluated:,} evaluated"
 
     def log_row(self, improved: bool = False) -> str:
         """Return what is known of the energies as a row below `log_header`, marked where the best
@@ -154,6 +167,38 @@ class Progress(NamedTuple):
             proven,
             _roughly(self.remaining) if math.isfinite(self.remaining) else "",
         ).rstrip()
+
+
+class ProgressLog:
+    """The log of one run under the name of the package: a line a second, and one whenever a lower
+    energy was found.
+    """
+
+    def __init__(self) -> None:
+        self._last_line = -math.inf
+        self._best = math.inf
+        self._headed = False
+
+    @staticmethod
+    def is_read() -> bool:
+        """Whether anybody asked for it."""
+        return _LOG.isEnabledFor(logging.INFO)
+
+    def add(self, progress: Progress) -> None:
+        """Log how far the run is, if it is time."""
+        known = progress.standing
+        improved = known is not None and known.best < self._best
+        if progress.elapsed - self._last_line < _LOG_INTERVAL and not improved:
+            return
+        self._last_line = progress.elapsed
+        if known is None:
+            _LOG.info("%s", progress.line())
+            return
+        if not self._headed:
+            self._headed = True
+            _LOG.info("%s", log_header())
+        self._best = min(self._best, known.best)
+        _LOG.info("%s", progress.log_row(improved))
 
 
 def log_header() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import logging
 import math
 import signal
 import threading
@@ -14,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.progress import Progress, Standing, log_header
+from qubo_prune.core.progress import Progress, ProgressLog, Standing
 from qubo_prune.core.validation import as_count, as_finite_float
 
 if TYPE_CHECKING:
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Progress", "Standing", "Stop", "StopReason"]
-
-_LOG = logging.getLogger("qubo_prune")
-_LOG_INTERVAL = 1.0
-"""Seconds between two lines of the log of a run, at least."""
 
 _REPORT_INTERVAL = 0.1
 """Seconds between two calls of a progress callback, at least."""
@@ -52,6 +47,8 @@ class Stop:
     progress : callable, optional
         Called with a `Progress` at most every 0.1 s. An exception that it raises stops the run, and
         `solve` raises it again once the backend has put away what it has.
+    logged : bool
+        Whether the logger ``qubo_prune`` tells of the run; False where it is a step of many.
 
     Raises
     ------
@@ -72,6 +69,8 @@ class Stop:
         time_limit: float | None = None,
         max_evaluations: int | None = None,
         progress: Callable[[Progress], None] | None = None,
+        *,
+        logged: bool = True,
     ) -> None:
         if time_limit is not None:
             time_limit = as_finite_float(time_limit, "time_limit")
@@ -91,6 +90,7 @@ class Stop:
         self.time_limit = time_limit
         self.max_evaluations = max_evaluations
         self._progress = progress
+        self._logged = logged
         self._cancelled: StopReason | None = None
         self._signalled = False
         self._report_lock = threading.Lock()
@@ -105,9 +105,12 @@ class Stop:
         self._reserved = 0.0
         self._started = time.monotonic()
         self._last_report = -math.inf
-        self._last_line = -math.inf
-        self._best = math.inf
-        self._headed = False
+        self._log = ProgressLog()
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether somebody reads what the logger tells of the run."""
+        return self._logged and ProgressLog.is_read()
 
     @property
     def elapsed(self) -> float:
@@ -156,6 +159,7 @@ class Stop:
         message: str = "",
         *,
         standing: Callable[[], Standing] | None = None,
+        unit: str = "",
     ) -> None:
         """Tell the progress callback how far the run is; most calls return at once.
 
@@ -169,8 +173,10 @@ class Stop:
             What is being done.
         standing : callable, optional
             Returns what is known of the energies; only called where somebody wants it.
+        unit : str
+            One of what is counted, where it is no states: "sample", say.
         """
-        logged = _LOG.isEnabledFor(logging.INFO)
+        logged = self.is_logged
         if (
             (self._progress is None and not logged)
             or self._failure is not None
@@ -191,35 +197,19 @@ class Stop:
             rate = num_evaluated / elapsed if elapsed > 0 else 0.0
             known = None if standing is None else standing()
             progress = Progress(
-                fraction, num_evaluated, rate, eta, message, elapsed, self.remaining, known
+                fraction, num_evaluated, rate, eta, message, elapsed, self.remaining, known, unit
             )
             # Not through the backend, which may be anywhere, in foreign code even, and could not
             # say whose fault it is.
             try:
                 if logged:
-                    self._log(progress)
+                    self._log.add(progress)
                 if self._progress is not None:
                     self._progress(progress)
             except Exception as error:  # noqa: BLE001 - raised by raise_failure
                 self._failure = error
         finally:
             self._report_lock.release()
-
-    def _log(self, progress: Progress) -> None:
-        """Log a line a second, and one whenever a lower energy was found."""
-        known = progress.standing
-        improved = known is not None and known.best < self._best
-        if progress.elapsed - self._last_line < _LOG_INTERVAL and not improved:
-            return
-        self._last_line = progress.elapsed
-        if known is None:
-            _LOG.info("%s", progress.line())
-            return
-        if not self._headed:
-            self._headed = True
-            _LOG.info("%s", log_header())
-        self._best = min(self._best, known.best)
-        _LOG.info("%s", progress.log_row(improved))
 
     def offer(self, num_evaluated: int, states: Callable[[], NDArray[np.bool_]]) -> None:
         """Tell what was found so far; nothing becomes of it here, and `qubo_prune.bench` records

@@ -71,13 +71,15 @@ def format_duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> format_duration(0.4212), format_duration(65), format_duration(7200)
-    ('0.42 s', '1 min 5 s', '2 h')
+    >>> format_duration(0.4212), format_duration(28), format_duration(65), format_duration(7200)
+    ('0.42 s', '28 s', '1 min 5 s', '2 h')
     >>> format_duration(3e5), format_duration(1e12), format_duration(1e30)
     ('3.5 days', '31,688 years', '3.17e22 years')
     """
-    if round(seconds, 2) < 60:
+    if round(seconds, 2) < 10:
         return f"{seconds:.2f} s"
+    if round(seconds, 1) < 60:
+        return f"{seconds:.3g} s"
     if round(seconds) < _HOUR:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"

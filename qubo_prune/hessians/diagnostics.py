@@ -100,7 +100,8 @@ class Diagnosis:
         facts = (
             f"{self.file.path.name}: {plural(self.file.num_blocks, 'block')}{samples}, rank"
             f" {self.rank}, effective rank {self.effective_rank:.4g}, condition number"
-            f" {self.condition_number:.4g}; {plural(len(self.warnings), 'warning')}"
+            f" {self.condition_number:.4g};"
+            f" {plural(len(self.warnings), 'warning') if self.warnings else 'no warnings'}"
         )
         return printable(facts) + "".join(f"\n- {each}" for each in self.warnings)
 

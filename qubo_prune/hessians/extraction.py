@@ -179,7 +179,8 @@ def extract(
             while rows.num_done < len(samples) and not stop.should_stop():
                 _add_batch(gates, samples, order, rows)
                 done = rows.num_done - before
-                stop.report(done, rows.num_done / len(samples), "differentiating")
+                share = rows.num_done / len(samples)
+                stop.report(done, share, "differentiating", unit="sample")
         stop.raise_failure()
         rate = (rows.num_done - before) / stop.elapsed
         done_all = rows.num_done == len(samples)

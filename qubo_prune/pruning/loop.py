@@ -233,7 +233,8 @@ class _Loop:
         for measurement in self._objective.measure(list(wanted), self._stop):
             found[measurement.removed] = measurement
             done = before + len(found)
-            self._stop.report(done, done / self._evaluations, self._message(found, wanted))
+            message = self._message(found, wanted)
+            self._stop.report(done, done / self._evaluations, message, unit="removal")
         for removed, each in wanted.items():
             if removed in found:
                 self.trials[removed] = Trial(found[removed], each.proposed_by, each.predicted)

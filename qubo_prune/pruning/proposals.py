@@ -110,7 +110,7 @@ def lowest_states(
     while True:
         num_states = min(num_states, problem.num_states)
         limit = min(_LONGEST_SOLVE, max(stop.remaining, 1e-3))
-        spectrum = solve(problem, num_states=num_states, time_limit=limit)
+        spectrum = solve(problem, num_states=num_states, stop=Stop(limit, logged=False))
         if spectrum.stop_reason is StopReason.INTERRUPTED:
             stop.cancel()
         if stop.should_stop():

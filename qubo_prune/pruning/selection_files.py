@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file, write_atomically
+from qubo_prune.core.files.kinds import Kind, require_kind
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_boolean,
@@ -105,6 +106,7 @@ def load(path: str | os.PathLike[str], make: Callable[..., _Selection]) -> _Sele
     check_suffix(path)
     reader = Reader(path, "selection", "write it again with Selection.save or `qubo-prune select`")
     fields = reader.parse(read_file(path))
+    require_kind(path, fields, Kind.SELECTION)
     reader.check_version(fields, FORMAT_VERSION)
     names = reader.get(fields, "names", as_strings)
     if reader.get(fields, "num_blocks", as_integer) != len(names):

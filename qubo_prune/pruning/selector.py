@@ -373,7 +373,8 @@ def _finals(
 ) -> dict[tuple[int, ...], Measurement]:
     """Measure the best few on samples that no choice looked at."""
     finite = [trial.removed for trial in result.ranked if not trial.measurement.diverged]
-    stop.report(len(result.trials), None, "comparing the best on held-out samples")
+    message = "comparing the best on held-out samples"
+    stop.report(len(result.trials), None, message, unit="removal")
     return {each.removed: each for each in held_out.measure(finite[:FINALISTS], stop)}
 
 

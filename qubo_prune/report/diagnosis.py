@@ -113,7 +113,7 @@ def _draw_convergence(diagnosis: Diagnosis, axes: Axes) -> None:
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(bottom=0)
-    title = f"distance of their Hessian from H (of all {diagnosis.samples})"
+    title = f"distance of their Hessian from H (of all {diagnosis.samples:,})"
     axes.set(title=title, xlabel="first samples", ylabel="% of the norm of H")
 
 

@@ -163,7 +163,9 @@ class Table:
         if hint := self.hints.get((row, column)):
             attributes += f' title="{escape(hint)}"'
         digits = self.digits.get(self.columns[column], _DIGITS)
-        text = format_cell(self.rows[row][column], digits, self.infinite)
+        cell = self.rows[row][column]
+        is_count = isinstance(cell, int) and not isinstance(cell, bool)
+        text = f"{cell:,}" if is_count else format_cell(cell, digits, self.infinite)
         return f"<td{attributes}>{escape(text)}"
 
 

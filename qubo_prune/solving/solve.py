@@ -133,14 +133,8 @@ def solve(
             min(_MOST_RESERVED * stop.time_limit, finishing_seconds(problem, wanted, solver))
         )
     before = fingerprint(problem, problem.hessian_sha256)
-    _LOG.info(
-        "%s lowest of %s states of %s, by %s, seed %d",
-        format_count(wanted),
-        format_count(problem.num_states),
-        plural(problem.num_blocks, "block"),
-        solver.name,
-        seed,
-    )
+    if stop.is_logged:
+        _log_task(problem, wanted, solver.name, seed)
     with stop.interruptible(), _crashes_reported(problem, solver, wanted):
         raw = (
             solver.run(problem, wanted, stop, seed, known)
@@ -154,6 +148,23 @@ def solve(
     if known is not None:
         check_against_known(problem, spectrum, known)
     check_word(problem, spectrum, seed, stop.remaining)
+    if stop.is_logged:
+        _log_outcome(spectrum)
+    return spectrum
+
+
+def _log_task(problem: Problem, num_states: int, name: str, seed: int) -> None:
+    _LOG.info(
+        "%s lowest of %s states of %s, by %s, seed %d",
+        format_count(num_states),
+        format_count(problem.num_states),
+        plural(problem.num_blocks, "block"),
+        name,
+        seed,
+    )
+
+
+def _log_outcome(spectrum: Spectrum) -> None:
     _LOG.info(
         "%s after %s: %d of %d states proven, %s evaluations",
         spectrum.stop_reason.value,
@@ -162,7 +173,6 @@ def solve(
         len(spectrum),
         format_count(spectrum.num_evaluated),
     )
-    return spectrum
 
 
 def _the_only_state(problem: Problem) -> RawResult:

@@ -158,10 +158,11 @@ class Recorder(Stop):
         message: str = "",
         *,
         standing: Callable[[], Standing] | None = None,
+        unit: str = "",
     ) -> None:
         """Remember the report, then hand it on."""
         self.reports.append((num_evaluated, fraction, message))
-        super().report(num_evaluated, fraction, message, standing=standing)
+        super().report(num_evaluated, fraction, message, standing=standing, unit=unit)
 
 
 def run(backend: Backend, case: Case, num_states: int) -> RawResult:

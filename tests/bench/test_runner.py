@@ -108,3 +108,19 @@ def test_a_cancelled_benchmark_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         jobs, tmp_path / "r.jsonl", stop, Clockwork(1, monkeypatch), lambda run: stop.cancel()
     )
     assert done == 1
+
+
+def test_a_benchmark_logs_each_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = jobs_of(a_plan(tasks=(Task("wishart-12", 3),), time_limits=(10.0,), seeds=1))
+    with caplog.at_level("INFO", "qubo_prune"):
+        run_jobs(jobs, tmp_path / "runs.jsonl", Stop(), Clockwork(1, monkeypatch))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if line.startswith("run ")] == [
+        "run 1 of 3: tabu on wishart-12, seed 0: done after 2.00 s",
+        "run 2 of 3: branch-and-bound on wishart-12: done after 2.00 s",
+        "run 3 of 3: greedy on wishart-12, seed 0: done after 2.00 s",
+    ]
+    assert lines[0].startswith("0.0 s: run 1 of 3: tabu on wishart-12, 0.0 %, ")
+    assert "evaluated" not in "".join(lines)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
@@ -47,3 +50,33 @@ def test_an_empty_name(command: str, run: Run) -> None:
     code, out, err = run(*command.split(), "")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "empty" in err or "folder" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("verify s.json", "s.json is a spectrum, not a certificate; name another file."),
+        ("prune m --selection s.json --out d", "s.json is a spectrum, not a selection;"),
+        ("bench report s.json", "s.json is a spectrum, not results of a benchmark;"),
+        ("solve s.json --remove 3", "s.json is a spectrum, not a Hessian; name the file of a matr"),
+        ("bound hesian.npy --remove 3", "did you mean 'hessian.npy'?"),
+        ("prune m --spectrum c.json --out d", "c.json is a certificate, not a spectrum;"),
+    ],
+)
+def test_another_file_is_named_as_what_it_is(
+    line: str, said: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("hessian.npy", np.eye(4))
+    files = ("--out", "s.json", "--certificate", "c.json", "--quiet")
+    run("solve", "hessian.npy", "--remove", 2, *files)
+    code, out, err = run(*line.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_what_is_not_shown_is_had_by_options_that_there_are(run: Run, tmp_path: Path) -> None:
+    asked = ("--rows", 1, "--remove", 3, "--states", 2, "--out", tmp_path / "s.json")
+    assert "1 not shown (--rows, --json, --out)" in run("solve", BLOCK, *asked).out
+    shown = run("show", tmp_path / "s.json", "--rows", 1).out
+    assert "1 not shown (--rows, --csv, --json)" in shown

@@ -36,13 +36,12 @@ SAID = {
     "symmetrize": (["export", "skewed.npy", "--remove", "2", "--out", "a.lp"], "pass --symmetrize"),
     "no count": (
         ["solve", "plain.npy"],
-        "plain.npy does not say how many variables are 1; say how many blocks to remove: --remove"
-        " M.",
+        "plain.npy does not say how many blocks to remove; give it by --remove M.",
     ),
-    "no count to plan": (["plan", "plain.npy"], "say how many blocks to remove: --remove M."),
+    "no count to plan": (["plan", "plain.npy"], "; give it by --remove M."),
     "no count to export": (
         ["export", "plain.npy", "--out", "a.lp"],
-        "say how many blocks to remove: --remove M.",
+        "; give it by --remove M.",
     ),
     "devices": ([*PLAN, "--devices", "0"], "--devices must be at least 1"),
     "rate": ([*PLAN, "--rate", "0"], "--rate must be more than 0 states per second"),

@@ -64,7 +64,7 @@ def test_without_the_sidecar_the_constraint_is_there_where_the_format_holds_it(
             if each.holds_counts:
                 assert Problem.load(path).remove == problem.remove
                 continue
-            with pytest.raises(InputError, match="does not say how many variables are 1"):
+            with pytest.raises(InputError, match="does not say how many blocks to remove"):
                 Problem.load(path)
             num_nodes = 11 if each.name == "rudy" else 10
             assert Problem.load(path, 4).num_blocks == num_nodes

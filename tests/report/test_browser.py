@@ -212,3 +212,19 @@ def test_hostile_names_do_nothing(browser: Chromium, tmp_path: Path) -> None:
     assert browser.console() == []
     browser.open(path, "choose.limit=99&sort.runs=-x&hide=none&only.runs.backend==&at=nowhere")
     assert browser.console() == []
+
+
+def test_counts_with_commas_sort_as_numbers(browser: Chromium, tmp_path: Path) -> None:
+    from qubo_prune.report.html import Page, Section
+    from qubo_prune.report.tables import Table
+
+    counts = (9, 113_274_432, 1_024, 20_000)
+    table = Table(("count",), tuple((each,) for each in counts)).to_html("c", identifier="t")
+    path = tmp_path / "page.html"
+    save_page(Page("Counts", "Four.", (Section("a", "All", table),)), path)
+    browser.open(path)
+    sorted_cells = browser.run(
+        """document.querySelector('th button').click();
+        return [...document.querySelectorAll('tbody td')].map(cell => cell.textContent);"""
+    )
+    assert sorted_cells == ["9", "1,024", "20,000", "113,274,432"]

@@ -308,3 +308,11 @@ def test_only_pages_are_replaced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^a page must end in \.html or \.htm, not 'page\.txt'"):
         save_page(page, tmp_path / "page.txt")
     assert path.read_text() == "<p>Mine."
+
+
+def test_counts_have_commas_on_the_page_and_none_in_the_csv() -> None:
+    table = Table(("parameters", "energy"), ((113_274_432, 1234567.0), (999, 0.5)))
+    assert "<td>113,274,432<td>1.235e+06" in table.to_html("c")
+    assert "<td>999<td>" in table.to_html("c")
+    assert table.to_csv().splitlines()[1] == "113274432,1.235e+06"
+    assert table.to_json()[0][0] == 113_274_432

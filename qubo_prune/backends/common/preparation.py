@@ -39,5 +39,6 @@ class _Silent(Stop):
         message: str = "",
         *,
         standing: Callable[[], Standing] | None = None,
+        unit: str = "",
     ) -> None:
         """Do nothing."""

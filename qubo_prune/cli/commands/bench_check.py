@@ -37,6 +37,7 @@ def check(
     results: Inputs,
     reference_limit: ReferenceLimit = 0.0,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Recompute what can be of files of results.
@@ -52,7 +53,7 @@ def check(
     found = read_results(results)
     for path in found.truncated:
         tell(f"warning: the last line of {path} was cut off and is left out.")
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         stop = Stop()
 
         def proof_of(task: Task) -> Reference | None:

@@ -142,6 +142,7 @@ def run(
     dry_run: DryRun = False,
     retry: Retry = False,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Run solvers on the tasks of a suite.
@@ -178,7 +179,7 @@ def run(
         return _say(plan.tasks, jobs, todo, without_reference(plan.tasks), reference_limit, json)
     executor = None if on is None else _executor(on)
     ran: list[Run] = []
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         stop = Stop()
         with stop.interruptible():
             unknown = without_reference(plan.tasks)

@@ -46,6 +46,7 @@ def bound(
     time_limit: TimeLimit = None,
     seed: options.Seed = 0,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Say how much lower than the best state another can lie.
@@ -61,7 +62,7 @@ def bound(
     from qubo_prune.solving.bounding.bound import lower_bound
     from qubo_prune.solving.solve import solve
 
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         stop = Stop(time_limit, progress=watch.progress)
         if spectrum is None:
             part = None if time_limit is None else _SEARCHING * time_limit

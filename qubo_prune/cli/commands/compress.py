@@ -157,6 +157,7 @@ def compress(
     time_limit: options.ResumableTimeLimit = None,
     names: options.Names = False,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Make a model smaller in one go, and say how good it is.
@@ -205,7 +206,7 @@ def compress(
         else:
             _show_plan(steps)
         return EXIT_DONE
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         compressed = run(
             source.model,
             source.data,

@@ -23,7 +23,7 @@ from qubo_prune.cli.output import (
 from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
-from qubo_prune.core.text import format_blocks
+from qubo_prune.core.text import format_blocks, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,7 @@ def criteria(
     sequence_length: SequenceLength = 512,
     time_limit: TimeLimit = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Score every block of a model by the criteria of others.
@@ -108,7 +109,7 @@ def criteria(
     problem = None
     if wanted is not None:
         problem = _problem(wanted, block_names, kinds, allowed)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         stop = Stop(time_limit, progress=watch.progress)
         evidence = model_evidence(
             loaded, gates, calibration, batch_size=source.batch_size, stop=stop
@@ -207,7 +208,7 @@ def _show(table: ScoreTable, num_samples: int) -> None:
         rows.append([str(block), name, table.kinds[block], *cells])
     print_table(["#", "block", "kind", *headings], rows, keys=3)
     marks = "" if table.remove is None else " A star marks what goes."
-    print_text(f"Lowest scores go first; of {num_samples} samples.{marks}")
+    print_text(f"Lowest scores go first; of {plural(num_samples, 'sample')}.{marks}")
     if table.remove is not None:
         told = [
             format_blocks(removed) if removed is not None else f"({refusal})"

@@ -154,6 +154,7 @@ def evaluate(
     trust_remote_code: TrustRemoteCode = False,
     time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Measure models, and compare each with the original.
@@ -190,7 +191,7 @@ def evaluate(
     from qubo_prune.core.stopping import Stop
     from qubo_prune.pruning.evaluation.evaluator import evaluate as run
 
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         evaluation = run(
             named,
             calibration,

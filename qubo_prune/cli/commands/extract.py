@@ -15,6 +15,7 @@ from qubo_prune.cli.models import ModelOptions, Samples, SequenceLength
 from qubo_prune.cli.output import EXIT_DONE, exit_code, print_footer, print_json
 from qubo_prune.cli.progress import watched
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.text import plural
 
 if TYPE_CHECKING:
     from qubo_prune.hessians.extraction import Extraction
@@ -63,6 +64,7 @@ def extract(
     preset: PresetName = None,
     time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Compute the Hessian of a language model from samples.
@@ -82,7 +84,7 @@ def extract(
 
     require_new_file(out)
     calibration, loaded = source.load(samples=samples, sequence_length=sequence_length, quiet=quiet)
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         extraction = run(
             loaded,
             calibration,
@@ -160,8 +162,9 @@ def _sentence(extraction: Extraction) -> str:
         f"at {extraction.samples_per_second:,.1f} samples/s in batches of {extraction.batch_size}"
     )
     if extraction.complete:
-        return f"Done: {extraction.num_samples} samples {pace}; the Hessian is {extraction.path}."
+        done = plural(extraction.num_samples, "sample")
+        return f"Done: {done} {pace}; the Hessian is {extraction.path}."
     return (
-        f"Stopped ({extraction.stop_reason.value}): {extraction.num_done} of"
-        f" {extraction.num_samples} samples are done and kept, {pace}; the same command goes on."
+        f"Stopped ({extraction.stop_reason.value}): {extraction.num_done:,} of"
+        f" {extraction.num_samples:,} samples are done and kept, {pace}; the same command goes on."
     )

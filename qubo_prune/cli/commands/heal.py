@@ -124,6 +124,7 @@ def heal(
     trust_remote_code: TrustRemoteCode = False,
     time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Bring a pruned model nearer to its original, and save it.
@@ -157,7 +158,7 @@ def heal(
     from qubo_prune.core.stopping import Stop
     from qubo_prune.pruning.healing.healer import heal as run
 
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         healed = run(
             model,
             original,

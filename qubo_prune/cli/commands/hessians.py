@@ -169,7 +169,7 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
             ],
         )
         print_text(
-            f"Standard errors and shares of {stability.resamples} draws of {diagnosis.samples}"
+            f"Standard errors and shares of {stability.resamples:,} draws of {diagnosis.samples:,}"
             f" samples with replacement, among the {len(stability.states)} lowest states, of which"
             f" {stability.num_proven} are proven to be the lowest."
         )

@@ -118,6 +118,7 @@ def select(
     picture: PlotOptions,
     time_limit: options.ResumableTimeLimit = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
     rows: Rows = 10,
     names: options.Names = False,
@@ -163,7 +164,7 @@ def select(
         only=allowed.only,
     )
     block_names = [gate.name for gate in gates.gates]
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         selection = run(
             loaded,
             calibration,

@@ -59,6 +59,7 @@ File = Annotated[
 Csv = Annotated[
     bool, typer.Option("--csv", help="Print comma-separated values, all rows and all digits.")
 ]
+_MORE = "--rows, --csv, --json"
 Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many rows a table shows.", min=0)]
 
 
@@ -143,7 +144,7 @@ def _spectrum(spectrum: Spectrum) -> _Shown:
     return _Shown(
         "spectrum",
         spectrum.to_dict,
-        lambda rows, names: show_spectrum(spectrum, rows, names=names),
+        lambda rows, names: show_spectrum(spectrum, rows, names=names, more=_MORE),
         csv=spectrum.to_csv,
     )
 
@@ -201,7 +202,7 @@ def _certificate(certificate: Certificate, source: str) -> _Shown:
 
     def table(rows: int, names: bool) -> None:
         print_table(("fact", "value"), [(key, str(value)) for key, value in facts.items()])
-        show_spectrum(spectrum, rows, names=names)
+        show_spectrum(spectrum, rows, names=names, more=_MORE)
         print_text(f"This is what the certificate claims; `qubo-prune verify {source}` checks it.")
 
     return _Shown("certificate", certificate.to_dict, table, csv=spectrum.to_csv)

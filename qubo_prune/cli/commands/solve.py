@@ -145,8 +145,10 @@ def _draw(files: Files, picture: PlotOptions, problem: Problem, spectrum: Spectr
         picture.write(files, partial(plot_spectrum, spectrum, kinds=problem.kinds))
 
 
-def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None:
-    """Print what was found, as a table, and a verdict."""
+def show_spectrum(
+    spectrum: Spectrum, rows: int, *, names: bool = False, more: str = "--rows, --json, --out"
+) -> None:
+    """Print what was found, as a table, and a verdict; `more` names options that show the rest."""
     from qubo_prune.core.text import format_facts, plural
 
     print_text(spectrum.summary())
@@ -159,8 +161,8 @@ def show_spectrum(spectrum: Spectrum, rows: int, *, names: bool = False) -> None
         print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
     hidden = len(spectrum) - rows
     print_footer(
-        f"{spectrum.num_proven} of {plural(len(spectrum), 'state')} proven, "
+        f"{spectrum.num_proven:,} of {plural(len(spectrum), 'state')} proven, "
         f"{plural(spectrum.num_evaluated, 'evaluation')} "
         f"in {format_duration(spectrum.timings['total'])}"
-        + (f"; {hidden} not shown (--rows, --json, --out)" if hidden > 0 else "")
+        + (f"; {hidden:,} not shown ({more})" if hidden > 0 else "")
     )

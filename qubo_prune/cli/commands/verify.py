@@ -77,6 +77,7 @@ def verify(
     seed: Seed = 1,
     threads: options.Threads = None,
     json: options.Json = False,
+    verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
     """Check certificates, and say what is only claimed.
@@ -90,7 +91,7 @@ def verify(
     found = _expand(files)
     single = len(files) == 1 and not files[0].is_dir()
     verifications: dict[Path, Verification] = {}
-    with watched(quiet) as watch:
+    with watched(quiet, verbose) as watch:
         for file in found:
 
             def announce(sentence: str, prefix: str = "" if single else f"{file}: ") -> None:

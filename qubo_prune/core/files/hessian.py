@@ -292,6 +292,15 @@ def _find(source: str | os.PathLike[str]) -> Path:
     if not exists:
         raise InputError(
             f"there is no file {str(source)!r} and no bundled Hessian of that name; "
-            f"check the path or use one of {', '.join(known)}{did_you_mean(str(source), known)}"
+            f"check the path or use one of {', '.join(known)}"
+            f"{did_you_mean(str(source), [*known, *_like(path)])}"
         )
     return path
+
+
+def _like(path: Path) -> list[str]:
+    """Return the files beside where `path` would be that end as it does."""
+    try:
+        return [str(each) for each in path.parent.iterdir() if each.suffix == path.suffix]
+    except OSError:
+        return []

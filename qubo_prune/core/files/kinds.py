@@ -93,6 +93,21 @@ def kind_of_object(fields: object) -> Kind:
     return Kind.OTHER if fields and SIDECAR_KEYS.isdisjoint(fields) else Kind.SIDECAR
 
 
+def require_kind(path: Path, fields: object, kind: Kind) -> None:
+    """Raise InputError where a JSON value is known to be of another kind than a reader wants.
+
+    Examples
+    --------
+    >>> require_kind(Path("s.json"), {"removals": []}, Kind.CERTIFICATE)
+    Traceback (most recent call last):
+    ...
+    qubo_prune.core.errors.InputError: s.json is a selection, not a certificate; name another file.
+    """
+    found = kind_of_object(fields)
+    if found not in (kind, Kind.OTHER, Kind.SIDECAR):
+        raise InputError(f"{path} is {found.value}, not {kind.value}; name another file.")
+
+
 def kind_of(path: Path) -> Kind | None:
     """Return what a file holds; None if there is no such regular file."""
     try:

@@ -72,6 +72,8 @@ def read_sidecar(path: Path, of: Path, sha256: str) -> dict[str, Any]:
         )
     found = kind_of_object(metadata)
     if found is not Kind.SIDECAR:
+        if path == of:
+            raise InputError(f"{path} is {found.value}, not a Hessian; name the file of a matrix.")
         known = "" if found is not Kind.OTHER else f" (it has none of the keys {_SOME_KEYS}, ...)"
         raise InputError(
             f"{path} is {found.value}, not the sidecar of {of.name}, beside which it lies{known};"

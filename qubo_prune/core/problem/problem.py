@@ -216,7 +216,7 @@ class Problem:
         file = load_hessian(source, gradients=gradients)
         if remove is None and file.remove is None:
             raise InputError(
-                f"{source} does not say how many variables are 1; give that number as remove."
+                f"{source} does not say how many blocks to remove; give that number as remove."
             )
         try:
             return cls(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError, SpectrumError
 from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
-from qubo_prune.core.files.kinds import Kind, require_replaceable
+from qubo_prune.core.files.kinds import Kind, require_kind, require_replaceable
 from qubo_prune.core.files.strict_json import (
     LARGEST_TABLE,
     Reader,
@@ -89,7 +89,9 @@ def load(path: str | os.PathLike[str], make: Callable[..., _Spectrum]) -> _Spect
     data = read_file(path)
     reader = Reader(path, "spectrum file", "write it again with Spectrum.save")
     if suffix == ".json":
-        spectrum = from_dict(reader.parse(data), reader, make)
+        top = reader.parse(data)
+        require_kind(path, top, Kind.SPECTRUM)
+        spectrum = from_dict(top, reader, make)
     else:
         fields, arrays = reader.arrays(data, _ARRAYS, lambda fields: _most_bytes(fields, reader))
         names = reader.get(fields, "names", as_strings)

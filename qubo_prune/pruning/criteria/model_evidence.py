@@ -86,7 +86,7 @@ def model_evidence(
             removed=removed,
             batch_size=BATCH_SIZE if batch_size is None else batch_size,
             progress=lambda done: stop.report(
-                done, done / len(calibration), "passing over hidden states"
+                done, done / len(calibration), "passing over hidden states", unit="sample"
             ),
         )
 
@@ -97,7 +97,8 @@ def model_evidence(
         for measured in objective(kind).measure(removals, stop):
             values[measured.removed[0]] = measured.value
             done += 1
-            stop.report(done, done / len(gates), f"measuring the {kind} of single removals")
+            message = f"measuring the {kind} of single removals"
+            stop.report(done, done / len(gates), message, unit="block")
         if done < len(gates):
             raise StoppedError
         return values

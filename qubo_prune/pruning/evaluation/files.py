@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qubo_prune.core.files import kinds
 from qubo_prune.core.files.disk import read_file
 from qubo_prune.core.files.strict_json import (
     Reader,
@@ -71,6 +72,7 @@ def read_evaluation(path: Path) -> Mapping[str, Any]:
         path, "evaluation", "write it again with Evaluation.save or `qubo-prune evaluate`"
     )
     fields = reader.parse(read_file(path))
+    kinds.require_kind(path, fields, kinds.Kind.EVALUATION)
     reader.check_version(fields, FORMAT_VERSION)
     models = reader.as_object(fields.get("models"), "models")
     metrics = reader.as_object(fields.get("metrics"), "metrics")

@@ -29,7 +29,7 @@ class Watch:
             return
         if self._stop.should_stop():
             raise StoppedError
-        self._stop.report(done, None if total is None else done / total, self._what)
+        self._stop.report(done, None if total is None else done / total, self._what, unit="step")
 
 
 UNWATCHED = Watch()

@@ -167,7 +167,7 @@ class Record:
             if self._on_measurement is not None:
                 self._on_measurement(each)
             spent = math.fsum(self.costs) / self._budget if math.isfinite(self._budget) else None
-            self._stop.report(len(self.measurements), spent, "measuring")
+            self._stop.report(len(self.measurements), spent, "measuring", unit="removal")
         return made
 
     def _improve(self, measured: Measurement) -> None:

@@ -20,10 +20,15 @@ function remember(name, value) {
   show();
 }
 
+// A number as the page has it, with commas between thousands.
+function number(text) {
+  return Number(/^-?\d{1,3}(,\d{3})+$/.test(text) ? text.replaceAll(",", "") : text);
+}
+
 // Numbers first, ascending; then words; then what is not known, whichever way the order goes.
 function compare(a, b, descending) {
   if (a === "" || b === "") return (a === "") - (b === "");
-  const [x, y] = [a, b].map((text) => (text === "never" || text === "diverged" ? Infinity : Number(text)));
+  const [x, y] = [a, b].map((text) => (text === "never" || text === "diverged" ? Infinity : number(text)));
   const order = Number.isNaN(x) || Number.isNaN(y)
     ? Number.isNaN(x) - Number.isNaN(y) || a.localeCompare(b, "en", { numeric: true })
     : x === y ? 0 : x - y;

@@ -265,7 +265,8 @@ def of_hessian(diagnosis: Diagnosis, source: str) -> Answer:
     return Answer(
         f"Whether a Hessian of {plural(size, 'block')}{of} is worth solving.",
         f"Its rank is {diagnosis.rank} of {size}, its effective rank"
-        f" {diagnosis.effective_rank:.4g}; {plural(len(warnings), 'warning')}.",
+        f" {diagnosis.effective_rank:.4g};"
+        f" {plural(len(warnings), 'warning') if warnings else 'no warnings'}.",
         "",
         "",
         f"{first} Solve it: `qubo-prune solve {shlex.quote(source)} --remove M --out lowest.json`.",

@@ -152,7 +152,7 @@ def _convergence(diagnosis: Diagnosis, place: Place) -> Figure | None:
     )
     plot.line(points, 0)
     plot.dots(points, 0, [f"{count:.0f} samples: {at:.3g} %" for count, at in points])
-    caption = f"How far the Hessian of the first samples is from that of all {diagnosis.samples}."
+    caption = f"How far the Hessian of the first samples is from that of all {diagnosis.samples:,}."
     rows: tuple[list[Cell], ...] = tuple(
         [count, distance] for count, distance in diagnosis.convergence
     )
@@ -180,7 +180,7 @@ def _states(diagnosis: Diagnosis, place: Place) -> Figure | None:
         *(f"in lowest {stability.lowest}", "removed blocks"),
     )
     table = Table(columns, rows, exact=True)
-    caption = f"What {stability.resamples} draws of the samples, with replacement, leave of it."
+    caption = f"What {stability.resamples:,} draws of the samples, with replacement, leave of it."
     body = table.to_html("States with errors", identifier=place.name("stability"))
     return Figure(place.name("stability"), "How sure the lowest states are", body, caption, table)
 

@@ -152,6 +152,13 @@ def _states(
     return Figure(place.name("states"), "States", body, caption, table)
 
 
+def _fact(value: float | int | str) -> str:
+    """Return a fact of a proof for people: counts with commas, few digits of the rest."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
 def _facts(spectrum: Spectrum) -> str:
     facts = {
         "backend": spectrum.backend,
@@ -160,7 +167,7 @@ def _facts(spectrum: Spectrum) -> str:
         "why it ended": spectrum.stop_reason.value,
         "seed": "none" if spectrum.seed is None else str(spectrum.seed),
         "in its own words": spectrum.native_status,
-        **{f"proof: {name}": f"{value}" for name, value in spectrum.proof.items()},
+        **{f"proof: {name}": _fact(value) for name, value in spectrum.proof.items()},
         "SHA-256 of the Hessian": spectrum.hessian_sha256,
     }
     return description_list({name: value for name, value in facts.items() if value})

@@ -157,7 +157,7 @@ def _tightened(problem: Problem, value: float, stop: Stop) -> tuple[float, int]:
                 stop.should_stop,
             )
             value = max(value, form.bound(shifts, point))
-        stop.report(stage + 1, None, f"no energy below {value:.6g}")
+        stop.report(stage + 1, None, f"no energy below {value:.6g}", unit="stage")
         left = (form.size + 1) * barrier.mu * form.scale
         if centre is None or stop.should_stop() or left <= _CLOSE * abs(value):
             return value, stage + 1

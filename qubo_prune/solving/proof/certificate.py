@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qubo_prune.core.errors import InputError, SpectrumError
 from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
 from qubo_prune.core.files.kinds import CERTIFICATE_FORMAT as FORMAT
-from qubo_prune.core.files.kinds import Kind, require_replaceable
+from qubo_prune.core.files.kinds import Kind, require_kind, require_replaceable
 from qubo_prune.core.files.strict_json import (
     Reader,
     as_counts,
@@ -173,6 +173,7 @@ class Certificate:
         path = Path(path)
         reader = Reader(path, "certificate", "write it again with solve --certificate")
         top = reader.parse(read_file(path))
+        require_kind(path, top, Kind.CERTIFICATE)
         reader.check_version(top, FORMAT_VERSION)
         if reader.get(top, "format", as_string) != FORMAT:
             reader.fail(f"its format is {top['format']!r:.60}, not {FORMAT!r}")

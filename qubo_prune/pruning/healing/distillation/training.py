@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from qubo_prune.core.defaults import BATCH_SIZE
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Stop, StopReason
-from qubo_prune.core.text import format_count
+from qubo_prune.core.text import format_count, format_duration
 from qubo_prune.hessians.calibration.calibration import Calibration
 from qubo_prune.hessians.gates.gates import frozen
 from qubo_prune.hessians.gates.head import (
@@ -93,14 +93,14 @@ class Distilled:
         }
 
     def __str__(self) -> str:
-        done = f"{len(self.losses)} of {self.num_steps} steps"
+        done = f"{len(self.losses):,} of {self.num_steps:,} steps"
         if not self.losses:
             return done
         few = max(1, min(_SHOWN, len(self.losses) // 3))
         first, last = (float(np.mean(part)) for part in (self.losses[:few], self.losses[-few:]))
         return (
-            f"{done}, {format_count(self.num_tokens)} tokens in {self.seconds:.0f} s; loss"
-            f" {first:.4g} at first, {last:.4g} in the end"
+            f"{done}, {format_count(self.num_tokens)} tokens in {format_duration(self.seconds)};"
+            f" loss {first:.4g} at first, {last:.4g} in the end"
         )
 
 
@@ -302,7 +302,8 @@ class _Training:
             stop.report(
                 tokens,
                 tokens / amount,
-                f"distilling: step {number + 1} of {len(self.steps)}{loss}, tokens",
+                f"distilling: step {number + 1} of {len(self.steps)}{loss}",
+                unit="token",
             )
             nats += self._add_slopes(part, size)
             done += sum(self._lengths[sample] for sample in part)
