@@ -368,7 +368,7 @@ def test_a_spectrum_is_no_certificate(run: Run, tmp_path: Path) -> None:
     assert run("solve", BRANCH, "--remove", 2, "--out", path, "--quiet").code == 0
     ran = run("verify", path)
     assert ran.code == 2
-    assert "is not a valid certificate" in ran.err
+    assert "is a spectrum, not a certificate" in ran.err
 
 
 @pytest.mark.parametrize(
