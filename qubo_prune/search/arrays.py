@@ -33,17 +33,19 @@ def group_order(reduced: ReducedProblem) -> NDArray[np.int64]:
 
 
 def binding_budget(reduced: ReducedProblem) -> Budget | None:
-    """Return what the free variables have to weigh beyond the lightest of their groups; None if
-    there is no budget, or if every state with the right counts reaches it.
+    """Return what the free variables have to weigh beyond the lightest of their groups, in units of
+    the greatest common divisor; None if there is no budget, or if every state with the right counts
+    reaches it.
 
     Counts are exact, so that only differences within a group matter, and they are small numbers
-    where all blocks weigh much the same.
+    where all blocks weigh much the same. No sum lies between two multiples of the divisor, so that
+    `at_least` is one, rounded up.
 
     >>> from qubo_prune import Problem
     >>> problem = Problem([[1.0, 0.0], [0.0, 2.0]], 1, weights=[7, 9], at_least=8)
     >>> budget = binding_budget(problem.reduced())
     >>> budget.weights.tolist(), budget.at_least
-    ([0, 2], 1)
+    ([0, 1], 1)
     """
     budget = reduced.budget
     if budget is None:
@@ -58,7 +60,8 @@ def binding_budget(reduced: ReducedProblem) -> Budget | None:
         least += int(np.sort(weights[members])[:count].sum())
     if least >= at_least:
         return None
-    return replace(budget, weights=frozen(weights), at_least=at_least)
+    divisor = int(np.gcd.reduce(weights))  # not 0, or all states would weigh the same
+    return replace(budget, weights=frozen(weights // divisor), at_least=-(-at_least // divisor))
 
 
 def make_landscape(reduced: ReducedProblem, seed: int) -> Landscape:

@@ -90,6 +90,8 @@ def certified(
     proof = dict(raw.proof)
     if proves and not is_built_in(type(solver)):
         proof.setdefault("rests_on", f"the word of {type(solver).__module__}")
+    if problem.budget is not None:
+        proof["at_least"] = problem.budget.at_least
     if known > num_states:
         proof["next_energy"] = float(energies[num_states])
     states, energies = states[:num_states], energies[:num_states]

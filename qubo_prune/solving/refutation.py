@@ -64,9 +64,11 @@ class Refuter:
         self._count = 0
 
     def check(self, states: NDArray[np.bool_]) -> None:
-        """Raise `SpectrumError` if one of these states (B, N) should be in the list, or contradicts
-        its bound.
+        """Raise `SpectrumError` if one of these states (B, N), which have the right counts, should
+        be in the list, or contradicts its bound; those that miss a budget are left out.
         """
+        if self._problem.budget is not None:
+            states = states[self._problem.budget.allows(states)]
         self._count += len(states)
         energies = self._problem.energies(states)
         for index in np.flatnonzero((energies <= self._last_energy) | (energies < self._bound)):

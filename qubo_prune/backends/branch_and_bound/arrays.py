@@ -19,6 +19,8 @@ from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.problem.reduced import ReducedProblem
 from qubo_prune.core.validation import row_slices, sum_of_magnitudes
+from qubo_prune.search.arrays import binding_budget
+from qubo_prune.search.budget_price import price_of, with_price
 from qubo_prune.search.kernels.pool import new_pool, num_words, pack
 
 _PREPARED_DEPTHS = 10
@@ -36,7 +38,9 @@ def make_tables(
     """Put the variables into the order of branching, by descending diagonal unless told otherwise,
     and prepare the shifts; those of the root, in that order, may be known.
     """
-    reduced = problem.reduced()
+    bare = problem.reduced()
+    price = price_of(bare)
+    reduced = with_price(bare, price)
     if order is None:
         order = by_diagonal(reduced)
     check_memory(reduced.matrix.nbytes, f"sorting the matrix of {len(order):,} free blocks")
@@ -44,6 +48,8 @@ def make_tables(
     group_of = np.ascontiguousarray(reduced.group_of[order])
     stride = -(-len(matrix) // _PREPARED_DEPTHS)
     shifts = diagonal_shifts(matrix, group_of, stride, should_stop, root_shift)
+    budget = binding_budget(reduced)
+    weights = np.zeros(0, np.int64) if budget is None else budget.weights[order]
     return Tables(
         matrix=matrix,
         shifts=shifts,
@@ -62,6 +68,10 @@ def make_tables(
         hessian=read_only(problem.hessian),
         linear=read_only(problem.linear),
         decimals=problem.decimals,
+        weights=weights,
+        by_weight=np.argsort(-weights, kind="stable").astype(np.int64),
+        at_least=0 if budget is None else budget.at_least,
+        price=price,
     )
 
 
@@ -74,7 +84,8 @@ def refine_tables(tables: Tables, problem: Problem, should_stop: Callable[[], bo
     if should_stop():  # not all of them are solved for
         return tables
     largest = float(np.abs(shifts).max())
-    epsilon = rounding_allowance(problem, problem.reduced(), largest, tables.anchor_interval)
+    reduced = with_price(problem.reduced(), float(tables.price))
+    epsilon = rounding_allowance(problem, reduced, largest, tables.anchor_interval)
     return tables._replace(
         shifts=shifts, stride=stride, epsilon=max(epsilon, float(tables.epsilon))
     )
@@ -90,13 +101,15 @@ def rounding_allowance(
     sum_i |Q_ij|``. Fields enter a bound with weights of at most 3/2 each, shifts with at most 2. A
     point may miss the counts by 1e-13, along which direction the objective need not be convex.
     Canonical energies and the reduction to free variables are rounded on the scale of the original
-    matrix.
+    matrix. The price of a budget is in the offset too, and energies are rounded on that scale.
     """
     n = len(reduced.matrix)
     largest_row = max(
         float(np.abs(reduced.matrix[rows]).sum(axis=1).max()) for rows in row_slices(n)
     )
     magnitude = 2.0 * sum_of_magnitudes(reduced.matrix) + 2.0 * n * largest_shift
+    if reduced.budget is not None:
+        magnitude += abs(reduced.offset)
     additions = 2 * (max_updates + 2 * n) + 4 * n + 64
     infeasibility = (
         4e-13 * n * (float(max(-reduced.matrix.min(), reduced.matrix.max())) + largest_shift)
@@ -230,6 +243,7 @@ def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspac
         scratch=np.zeros(n),
         positions=np.zeros(n, np.int64),
         cut=np.zeros((groups, 2)),
+        groups=np.zeros((3, groups), np.int64),
         word=np.zeros(num_words(num_blocks), np.uint64),
         removed=np.zeros(num_blocks, np.int64),
         cut_energy=np.full(1, np.inf),

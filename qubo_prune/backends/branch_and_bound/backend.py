@@ -64,6 +64,7 @@ class BranchAndBound(Backend):
         | Capability.WARM_START
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
+        | Capability.BUDGET
         | Capability.LIMITED
     )
 

@@ -104,16 +104,21 @@ def prove(
     if not complete:
         words = np.concatenate([words, pack(start), pack(walks.states())])
         words = np.unique(words, axis=0)
+    num_complete = min(wanted, len(words)) if complete else 0
+    # With a budget there may be fewer, and then these are all.
+    lower_bound = np.inf if complete and num_complete < wanted else -np.inf
+    if not complete:
+        lower_bound = _lower_bound(problem, found, tables)
     before = f", {found.num_before} of them before this run" if found.num_before else ""
     ended = "tree finished" if complete else "tree open"
     return RawResult(
         states=unpack(words, problem.num_blocks),
-        num_complete=wanted if complete else 0,
-        lower_bound=-np.inf if complete else _lower_bound(problem, found, tables),
+        num_complete=num_complete,
+        lower_bound=lower_bound,
         num_evaluated=found.num_nodes,
         native_status=f"{found.num_nodes} nodes{before}, {ended}",
         timings=clock.timings(),
-        proof=_facts(found, tables, sharing),
+        proof=_facts(problem, found, tables, sharing),
     )
 
 
@@ -125,7 +130,9 @@ def _lower_bound(problem: Problem, found: Found, tables: Tables) -> float:
     return next_energy(bound - found.epsilon, float(tables.quantum), problem.decimals)
 
 
-def _facts(found: Found, tables: Tables, sharing: Sharing) -> dict[str, float | int | str]:
+def _facts(
+    problem: Problem, found: Found, tables: Tables, sharing: Sharing
+) -> dict[str, float | int | str]:
     """Return what a reader of a certificate should know."""
     facts: dict[str, float | int | str] = {
         "nodes": found.num_nodes,
@@ -140,6 +147,8 @@ def _facts(found: Found, tables: Tables, sharing: Sharing) -> dict[str, float | 
         facts["visited_before"] = found.num_before
     if sharing.scheduler is None:
         facts["threads"] = sharing.threads
+    if problem.budget is not None:
+        facts["price"] = float(tables.price)
     if found.checkpoint is not None:
         # Its checksum finds damage, not malice: whoever can write the file can sign it.
         facts["rests_on"] = f"the checkpoint {found.checkpoint}"

@@ -24,6 +24,7 @@ from qubo_prune.backends.branch_and_bound.kernels.probe import estimate_nodes
 from qubo_prune.backends.branch_and_bound.orders import by_decisiveness
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
+from qubo_prune.search.budget_price import with_price
 from qubo_prune.search.threads import run_workers
 
 RACE_AFTER = 4
@@ -114,7 +115,7 @@ class Race:
 
 def other_tables(problem: Problem, tables: Tables, should_stop: Callable[[], bool]) -> Tables:
     """Return tables for the order by decisiveness; `tables` are those of the order at hand."""
-    reduced = problem.reduced()
+    reduced = with_price(problem.reduced(), float(tables.price))
     shift = np.empty(len(tables.matrix))
     shift[np.searchsorted(reduced.variables, tables.block_of)] = tables.shifts[0]
     order = by_decisiveness(reduced, shift)

@@ -188,7 +188,8 @@ class SearchAtOnce:
         energies = self._job.problem.energies(states)
         order = lexicographic_order(states, energies)[: self._job.num_states]
         states, self._good_energies = states[order], energies[order]
-        self._known = self._known._replace(best=min(self._known.best, self._good_energies[0]))
+        best = float(self._good_energies.min(initial=self._known.best))
+        self._known = self._known._replace(best=best)
         if len(states) == self._job.num_states:
             last = float(self._good_energies[-1])
             lower_cut(*self._frontier.cut, last, pack(states[-1:])[0])

@@ -161,12 +161,15 @@ def add_stored(best: Best, problem: Problem, fields: dict[str, Any], reader: Rea
 def identity_of(problem: Problem, num_states: int) -> dict[str, Any]:
     """Return what identifies a problem, how many states are wanted of it, and who wrote it down."""
     groups = [[group.indices.tolist(), group.count] for group in problem.groups]
+    constraint: list[object] = [groups, problem.fixed_removed.tolist(), problem.num_blocks]
+    if problem.budget is not None:
+        constraint += [problem.budget.weights.tolist(), problem.budget.at_least]
     little_endian = np.ascontiguousarray(problem.linear, "<f8")
     return {
         "package_version": __version__,
         "hessian_sha256": problem.hessian_sha256,
         "linear_sha256": hashlib.sha256(little_endian.data).hexdigest(),
-        "constraint_sha256": digest([groups, problem.fixed_removed.tolist(), problem.num_blocks]),
+        "constraint_sha256": digest(constraint),
         "num_removed": problem.num_removed,
         "num_states": num_states,
     }

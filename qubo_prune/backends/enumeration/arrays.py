@@ -19,8 +19,11 @@ more, by luck from one process to the next.
 """
 
 
-def make_tables(layout: Layout, problem: Problem) -> Tables:
-    """Return the constant arrays of a layout in the order that kernels take them."""
+def make_tables(layout: Layout, problem: Problem, magnitude: float = 0.0) -> Tables:
+    """Return the constant arrays of a layout in the order that kernels take them; `magnitude` is as
+    for `rounding_allowance`.
+    """
+    budget = problem.budget
     return Tables(
         block_of=layout.block_of,
         base_words=layout.base_words,
@@ -41,22 +44,28 @@ def make_tables(layout: Layout, problem: Problem) -> Tables:
         constant=layout.constant,
         scale=layout.scale,
         margin=layout.margin,
-        allowance=rounding_allowance(layout, problem),
+        allowance=rounding_allowance(layout, problem, magnitude),
         hessian=read_only(problem.hessian),
         linear=read_only(problem.linear),
         decimals=problem.decimals,
+        weights=read_only(np.zeros(0, np.int64) if budget is None else budget.weights),
+        at_least=0 if budget is None else budget.at_least,
     )
 
 
-def rounding_allowance(layout: Layout, problem: Problem) -> float:
+def rounding_allowance(layout: Layout, problem: Problem, magnitude: float = 0.0) -> float:
     """Bound the float64 error between a canonical energy and the exact value of the transformed
     objective.
 
     The transformation sums entries of the same matrix, so the bound for a canonical energy covers
-    it once more.
+    it once more. Terms that the price of a budget adds, of `magnitude` in all, pass through as many
+    additions.
     """
     active = np.concatenate([problem.fixed_removed, layout.block_of])
-    return 4.0 * rounding_bound(problem.hessian, problem.linear, active)
+    additions = 4 * len(active) + 64
+    return 4.0 * (
+        rounding_bound(problem.hessian, problem.linear, active) + additions * 2.0**-53 * magnitude
+    )
 
 
 def make_workspace(layout: Layout, num_states: int, num_blocks: int) -> Workspace:

@@ -78,6 +78,7 @@ class Enumeration(Backend):
         | Capability.GPU
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
+        | Capability.BUDGET
         | Capability.LIMITED
     )
 

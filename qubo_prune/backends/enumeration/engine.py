@@ -19,6 +19,7 @@ from qubo_prune.backends.enumeration.space.tasks import Partition
 from qubo_prune.core.errors import BackendError, InputError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.text import format_count
+from qubo_prune.search.budget_price import magnitude_of, price_of, with_price
 from qubo_prune.search.kernels.pool import pack
 
 _MOST_STATES = 10**300
@@ -99,6 +100,8 @@ class Engine:
         The problem as the kernels see it.
     partition : Partition
         The tasks.
+    price : float
+        What a budget's weight costs in the layout; 0 without a budget that binds.
     allowance : float
         Bound on the float64 error of what the kernels compute, against a canonical energy.
 
@@ -117,9 +120,11 @@ class Engine:
             )
         fixed = pack(problem.state(problem.fixed_removed)[None])[0]
         self.job = job
-        self.layout = make_layout(problem.reduced(), fixed, job.tile_size, choose)
+        reduced = problem.reduced()
+        self.price = price_of(reduced)
+        self.layout = make_layout(with_price(reduced, self.price), fixed, job.tile_size, choose)
         self.partition = Partition(self.layout, job.task_states)
-        self._tables = make_tables(self.layout, problem)
+        self._tables = make_tables(self.layout, problem, magnitude_of(reduced, self.price))
         self.allowance = self._tables.allowance
         self._idle: list[Workspace] = []
         self._lock = threading.Lock()

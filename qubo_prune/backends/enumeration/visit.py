@@ -71,11 +71,14 @@ def visit_all(
     states = ledger.best.states()
     if not complete:
         states = distinct(np.concatenate([states, start])) if len(states) else start
+    num_complete = min(wanted, len(states)) if complete else 0
     visited = earlier + ledger.num_visited
     before = f", {earlier} of them before this run" if earlier else ""
     return RawResult(
         states=states,
-        num_complete=wanted if complete else 0,
+        num_complete=num_complete,
+        # With a budget there may be fewer, and then these are all.
+        lower_bound=np.inf if complete and num_complete < wanted else -np.inf,
         num_evaluated=visited,
         native_status=f"visited {visited} of {problem.num_states} states{before}",
         timings=clock.timings(),
@@ -98,6 +101,8 @@ def _facts(
         "screening_margin": engine.layout.margin / engine.layout.scale,
         "epsilon": engine.allowance,
     }
+    if engine.job.problem.budget is not None:
+        facts["price"] = engine.price
     if earlier:
         # Its checksum finds damage, not malice: whoever can write the file can sign it.
         facts["rests_on"] = f"the checkpoint {Path(options.checkpoint or '').name}"

@@ -17,6 +17,7 @@ from qubo_prune.backends.branch_and_bound.kernels.bounds import (
     fix_by_reduced_cost,
     relax,
 )
+from qubo_prune.backends.branch_and_bound.kernels.budget import decide_by_weight
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import inlined, kernel
 from qubo_prune.search.kernels.pool import copy_word, packed_energy, precedes, push
@@ -25,7 +26,11 @@ PRUNED, LEAF, OPEN = 0, 1, 2
 
 
 class Tables(NamedTuple):
-    """What does not change during a search."""
+    """What does not change during a search.
+
+    With a budget that binds, `matrix` and `offset` have a price on weight; without, `weights` and
+    `by_weight` are empty.
+    """
 
     matrix: NDArray[np.float64]
     shifts: NDArray[np.float64]
@@ -44,6 +49,10 @@ class Tables(NamedTuple):
     hessian: NDArray[np.float64]
     linear: NDArray[np.float64]
     decimals: float
+    weights: NDArray[np.int64]
+    by_weight: NDArray[np.int64]
+    at_least: int
+    price: float
 
 
 class Workspace(NamedTuple):
@@ -70,6 +79,7 @@ class Workspace(NamedTuple):
     scratch: NDArray[np.float64]
     positions: NDArray[np.int64]
     cut: NDArray[np.float64]
+    groups: NDArray[np.int64]
     word: NDArray[np.uint64]
     removed: NDArray[np.int64]
     cut_energy: NDArray[np.float64]
@@ -234,12 +244,28 @@ def export_open(work: Workspace, level: int, out: OpenNodes) -> int:
 
 @kernel
 def begin_node(tables: Tables, work: Workspace, level: int) -> bool:
-    """Propagate the counts and move x to a feasible point; False if there is none."""
+    """Propagate the counts, and the budget, and move x to a point that has the counts; False if no
+    state is left.
+    """
     fixed = work.fixed[level]
     remaining = work.remaining[level]
     free = work.free[level]
     if not propagate(fixed, tables.group_of, tables.counts, remaining, free):
         return False
+    if tables.weights.shape[0] > 0:
+        found = decide_by_weight(
+            tables.weights,
+            tables.by_weight,
+            tables.at_least,
+            fixed,
+            tables.group_of,
+            remaining,
+            work.groups,
+        )
+        if found < 0:
+            return False
+        if found > 0 and not propagate(fixed, tables.group_of, tables.counts, remaining, free):
+            return False
     x = work.x[level]
     fields = work.fields[level]
     n = x.shape[0]
@@ -489,17 +515,22 @@ def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) 
 def offer(
     tables: Tables, work: Workspace, shared: Shared, level: int, i: int, j: int, energy: float
 ) -> None:
-    """Evaluate the level's binary point with i and j toggled (-1: none); keep it if it belongs to
-    the best.
+    """Evaluate the level's binary point with i and j toggled (-1: none), if it reaches the budget;
+    keep it if it belongs to the best.
     """
     if energy > shared.threshold[0] + tables.epsilon:
         return
     x = work.x[level]
     work.word[:] = tables.base_word
+    weight = np.int64(0)
     for p in range(x.shape[0]):
         if (x[p] > 0.5) != (p == i or p == j):
             block = tables.block_of[p]
             work.word[block // 64] |= np.uint64(1) << np.uint64(block % 64)
+            if tables.weights.shape[0] > 0:
+                weight += tables.weights[p]
+    if tables.weights.shape[0] > 0 and weight < tables.at_least:
+        return
     exact = packed_energy(tables.hessian, tables.linear, work.word, work.removed, tables.decimals)
     full = work.pool_size[0] == work.pool_energies.shape[0]
     if full and not precedes(exact, work.word, work.pool_energies[0], work.pool_words[0]):

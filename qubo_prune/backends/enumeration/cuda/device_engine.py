@@ -203,6 +203,8 @@ class DeviceEngine(Engine):
         records = self._device.download(launch.buffer, count * size).reshape(-1, size)
         for begin in range(0, count, _CHUNK):
             states = self._states(records[begin : begin + _CHUNK], sheet)
+            if self.job.problem.budget is not None:
+                states = states[self.job.problem.budget.allows(states)]
             energies = self.job.problem.energies(states)
             wanted = energies <= shared.threshold[0]
             best.add(energies[wanted], pack(states[wanted]))

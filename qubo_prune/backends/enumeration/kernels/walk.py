@@ -30,13 +30,16 @@ from qubo_prune.backends.enumeration.kernels.rows import (
 )
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import inlined, kernel
+from qubo_prune.search.kernels.budget import reaches
 from qubo_prune.search.kernels.pool import packed_energy, precedes, push
 
 _F32 = np.float32
 
 
 class Tables(NamedTuple):
-    """The constant arrays of a `Layout`, as kernels take them."""
+    """The constant arrays of a `Layout`, as kernels take them; `weights` are empty without a
+    budget.
+    """
 
     block_of: NDArray[np.int64]
     base_words: NDArray[np.uint64]
@@ -61,6 +64,8 @@ class Tables(NamedTuple):
     hessian: NDArray[np.float64]
     linear: NDArray[np.float64]
     decimals: float
+    weights: NDArray[np.int64]
+    at_least: int
 
 
 class Workspace(NamedTuple):
@@ -334,9 +339,11 @@ def toggle_pattern(tables: Tables, work: Workspace, pattern: int, first: int) ->
 
 @kernel
 def offer(tables: Tables, work: Workspace, shared: Shared) -> None:
-    """Evaluate the packed candidate in float64, keep it if it belongs to the best, and tighten the
-    shared threshold.
+    """Evaluate the packed candidate in float64, if it reaches the budget; keep it if it belongs to
+    the best, and tighten the shared threshold.
     """
+    if not reaches(tables.weights, tables.at_least, work.word):
+        return
     energy = packed_energy(tables.hessian, tables.linear, work.word, work.removed, tables.decimals)
     full = work.pool_size[0] == work.pool_energies.shape[0]
     if full and not precedes(energy, work.word, work.pool_energies[0], work.pool_words[0]):
