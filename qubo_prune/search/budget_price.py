@@ -33,6 +33,8 @@ from qubo_prune.search.kernels.swap_descent import descend
 _ROUNDS = 20
 _OPERATIONS = 1e7
 """Of one descent, roughly."""
+_RANDOM_STARTS, _LARGEST_CHEAP = 8, 400
+"""States to start from besides, and the most variables with which they are."""
 _LARGEST = 1e4
 """Terms of the price have to stay below so many times those of the objective, which they would
 drown in rounding.
@@ -88,7 +90,7 @@ def price_of(reduced: ReducedProblem) -> float:
     if budget is None:
         return 0.0
     descent = _Descent(reduced, budget)
-    light = descent.lowest(0.0, descent.cheapest())
+    light = descent.best(0.0, descent.starts())
     heavy = descent.heaviest()
     price = 0.0
     for _ in range(_ROUNDS):
@@ -96,10 +98,7 @@ def price_of(reduced: ReducedProblem) -> float:
         if descent.weight(light) >= budget.at_least or gain <= 0:
             break
         price = max(0.0, (descent.energy(heavy) - descent.energy(light)) / gain)
-        found = min(
-            (descent.lowest(price, start) for start in (light, heavy)),
-            key=lambda y: descent.cost(y, price),
-        )
+        found = descent.best(price, [light, heavy, *descent.starts()])
         if not descent.cost(found, price) < descent.cost(light, price) - descent.tolerance:
             break
         if descent.weight(found) >= budget.at_least:
@@ -134,13 +133,23 @@ class _Descent:
         end[self._order] = self._walker.y
         return end
 
+    def best(self, price: float, starts: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """Return the lowest end of the descents from some states."""
+        ends = (self.lowest(price, start) for start in starts)
+        return min(ends, key=lambda y: self.cost(y, price))
+
+    def starts(self) -> list[NDArray[np.bool_]]:
+        """Return states to start from, always the same: that of the smallest diagonal entries, and
+        random ones where descents are cheap.
+        """
+        n = len(self._order)
+        rng = np.random.default_rng(0)
+        keys = rng.random((_RANDOM_STARTS if n <= _LARGEST_CHEAP else 0, n))
+        return [self._first(each) for each in (np.diagonal(self._reduced.matrix), *keys)]
+
     def heaviest(self) -> NDArray[np.bool_]:
         """Return a state that weighs most."""
         return self._first(-self._weights)
-
-    def cheapest(self) -> NDArray[np.bool_]:
-        """Return the state of the smallest diagonal entries."""
-        return self._first(np.diagonal(self._reduced.matrix))
 
     def weight(self, y: NDArray[np.bool_]) -> int:
         """Return what a state weighs."""

@@ -34,12 +34,15 @@ def make_tables(
     should_stop: Callable[[], bool],
     order: NDArray[np.int64] | None = None,
     root_shift: NDArray[np.float64] | None = None,
+    price: float | None = None,
 ) -> Tables:
     """Put the variables into the order of branching, by descending diagonal unless told otherwise,
-    and prepare the shifts; those of the root, in that order, may be known.
+    and prepare the shifts; those of the root, in that order, may be known, and so may the price of
+    a budget.
     """
     bare = problem.reduced()
-    price = price_of(bare)
+    if price is None:
+        price = price_of(bare)
     reduced = with_price(bare, price)
     if order is None:
         order = by_diagonal(reduced)

@@ -126,6 +126,7 @@ def other_tables(problem: Problem, tables: Tables, should_stop: Callable[[], boo
         should_stop,
         order,
         shift[order],
+        float(tables.price),
     )
 
 

@@ -17,4 +17,4 @@ def reaches(weights: NDArray[np.int64], at_least: int, word: NDArray[np.uint64])
     for i in range(weights.shape[0]):
         bit = (word[i // 64] >> np.uint64(i % 64)) & np.uint64(1)
         total += weights[i] * np.int64(bit)
-    return weights.shape[0] == 0 or total >= at_least
+    return weights.shape[0] == 0 or bool(total >= at_least)
