@@ -168,12 +168,12 @@ def _log_task(problem: Problem, num_states: int, name: str, seed: int) -> None:
 
 def _log_outcome(spectrum: Spectrum) -> None:
     _LOG.info(
-        "%s after %s: %d of %d states proven, %s evaluations",
+        "%s after %s: %d of %d states proven, %s",
         spectrum.stop_reason.value,
         format_duration(spectrum.timings["total"]),
         spectrum.num_proven,
         len(spectrum),
-        format_count(spectrum.num_evaluated),
+        plural(spectrum.num_evaluated, "evaluation"),
     )
 
 
