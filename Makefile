@@ -2,7 +2,7 @@
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install -q -c constraints.txt
 
-.PHONY: setup demo test lint docs bench clean
+.PHONY: setup demo test coverage lint docs bench clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/installed  ## the package, editable, with everything needed to work on it
@@ -18,6 +18,13 @@ demo: setup  ## the main job: the 100 lowest of 2.9e10 removals, proven
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+coverage: setup  ## which lines the tests reach, several times as long as the tests; docs/maintaining/coverage.md
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage json -q
+	$(BIN)/python -m benchmarks.coverage coverage.json
+
 lint: setup  ## style, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,4 +39,4 @@ bench: setup  ## the figures of docs/benchmarks.md: states per second, and time 
 	$(BIN)/python -m benchmarks.qaoa
 
 clean:
-	rm -rf .venv build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.json

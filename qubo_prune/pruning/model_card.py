@@ -259,8 +259,9 @@ def evidence(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _number(value: Any, error: Any = None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return shown if error is None else f"{shown} ± {error:.2g}"
+    if error is not None:
+        return f"{value:.4g} ± {error:.2g}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

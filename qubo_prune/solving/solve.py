@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,12 +168,12 @@ def _log_task(problem: Problem, num_states: int, name: str, seed: int) -> None:
 
 def _log_outcome(spectrum: Spectrum) -> None:
     _LOG.info(
-        "%s after %s: %d of %d states proven, %s evaluations",
+        "%s after %s: %d of %d states proven, %s",
         spectrum.stop_reason.value,
         format_duration(spectrum.timings["total"]),
         spectrum.num_proven,
         len(spectrum),
-        format_count(spectrum.num_evaluated),
+        plural(spectrum.num_evaluated, "evaluation"),
     )
 
 
@@ -200,4 +202,15 @@ def _crashes_reported(problem: Problem, solver: Backend, num_states: int) -> Ite
     except (Exception, SystemExit) as error:
         raise BackendError(
             f"backend {solver.name!r} failed: {type(error).__name__}: {error}"
+            f"{_place(error, solver.name)}"
         ) from error
+
+
+def _place(error: BaseException, name: str) -> str:
+    """Return the line that an error comes from, of the file by which a backend is named."""
+    file, colon, _ = name.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [each.lineno for each in frames if Path(each.filename).name == Path(file).name]
+    return f" (line {lines[-1]} of {Path(file).name})" if lines else ""

@@ -180,6 +180,19 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(here: Path) ->
     assert distribution_of("dimod:ExactSolver") is None
 
 
+def test_a_crash_says_in_which_line_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "crashes.py"
+    path.write_text("def inner(h):\n    return h[999]\n\ndef f(h, J, M):\n    return inner(h)\n")
+    said = r"failed: IndexError: .* \(line 2 of crashes\.py\)$"
+    with pytest.raises(BackendError, match=said) as told:
+        solve(Problem(np.eye(4), 2), backend=f"{path}:f")
+    assert str(tmp_path) not in str(told.value).partition(" failed: ")[2]
+    path = tmp_path / "elsewhere.py"
+    path.write_text("import json\n\ndef f(h, J, M):\n    return json.loads('{')\n")
+    with pytest.raises(BackendError, match=r"JSONDecodeError: .* \(line 4 of elsewhere\.py\)$"):
+        solve(Problem(np.eye(4), 2), backend=f"{path}:f")
+
+
 def test_nothing_is_imported_unless_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backends", "--json"]) == 0
     assert "mine" not in capsys.readouterr().out

@@ -114,7 +114,7 @@ def detectable(rows: Sequence[Row]) -> str:
         if seen is not None and seen > largest.get(row.metric.name, 0.0):
             found[row.metric.name], largest[row.metric.name] = row, seen
     told = ", ".join(f"{name} {format_detectable(row)}" for name, row in found.items())
-    return f"Found four times of five if at least so large: {told}." if told else ""
+    return f"A difference of this size is found four times of five: {told}." if told else ""
 
 
 def format_name(metric: Metric) -> str:
