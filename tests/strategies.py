@@ -36,12 +36,12 @@ def random_problem(n: int, remove: int | dict[str, int], **arguments: Any) -> Pr
     return Problem(matrix + matrix.T, remove, **arguments)
 
 
-def all_states(problem: Problem) -> NDArray[np.bool_]:
-    """Every feasible state, by itertools."""
+def all_states(problem: Problem, *, of_any_weight: bool = False) -> NDArray[np.bool_]:
+    """Every feasible state, by itertools; `of_any_weight` those too that miss the budget."""
     choices = [combinations(group.indices.tolist(), group.count) for group in problem.groups]
     fixed = problem.fixed_removed.tolist()
     states = np.array([problem.state([*fixed, *sum(picks, ())]) for picks in product(*choices)])
-    return states[problem.is_feasible(states)]
+    return states if of_any_weight else states[problem.is_feasible(states)]
 
 
 _MATRIX = [[2.0, -1.0, 0.5], [-1.0, 0.0, 3.0], [0.5, 3.0, -4.0]]

@@ -200,11 +200,16 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 def test_the_table_of_backends_is_complete_and_right() -> None:
     page = (ROOT / "docs" / "choose-a-backend.md").read_text()
-    rows = dict(re.findall(r"^\| `([\w-]+)` \| (\w+ \| \w+ \| \w+) \|", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| ((?:\w+ \| ){3}\w+) \|", page, re.MULTILINE))
     assert rows == {
         name: " | ".join(
             "yes" if flag in backend_class(name).capabilities else "no"
-            for flag in (Capability.EXACT, Capability.PROVES, Capability.NATIVE_CONSTRAINT)
+            for flag in (
+                Capability.EXACT,
+                Capability.PROVES,
+                Capability.NATIVE_CONSTRAINT,
+                Capability.BUDGET,
+            )
         )
         for name in backend_names()
     }

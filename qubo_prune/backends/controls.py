@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _BATCH = 10_000
 
-_CONTROL = Capability.SEEDED | Capability.NATIVE_CONSTRAINT | Capability.LIMITED
+_CONTROL = Capability.SEEDED | Capability.NATIVE_CONSTRAINT | Capability.LIMITED | Capability.BUDGET
 
 
 @dataclass(frozen=True)
 class RandomStates(Backend):
-    """The lowest of uniformly random feasible states.
+    """The lowest of uniformly random feasible states; of random ones where few reach a budget.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from qubo_prune.bench.measures import Truth, of_states
 from qubo_prune.bench.references import Reference
 from qubo_prune.bench.results import ReferenceKind, Run
 from qubo_prune.bench.tasks import Task
+from qubo_prune.bench.trial import truth_of
 from qubo_prune.core.errors import BackendError, InputError
 from qubo_prune.core.problem.problem import Problem
 
@@ -103,12 +104,7 @@ def _wrong_with(run: Run, problem: Problem, reference: Reference | None) -> Iter
         return
     if reference is not None and reference.kind is ReferenceKind.CERTIFIED:
         yield from _against_proof(run, energies, reference)
-    truth = Truth(
-        run.reference_kind,
-        np.array(run.reference_energies),
-        run.num_states,
-        problem.num_states,
-    )
+    truth = truth_of(run, problem)
     if run.violations or not (run.energies or run.repaired_energies):
         return
     measures = of_states(truth, energies)

@@ -198,6 +198,8 @@ class Instance:
         Symmetric.
     kinds, names : tuple of str or None
         Of the blocks, as in a bundled Hessian's sidecar.
+    parameter_counts : tuple of int or None
+        Of the blocks, as well.
     """
 
     name: str
@@ -205,6 +207,7 @@ class Instance:
     hessian: Matrix
     kinds: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None
+    parameter_counts: tuple[int, ...] | None = None
 
     @classmethod
     def load(cls, name: str) -> Instance:
@@ -230,7 +233,8 @@ class Instance:
         """
         if name in {each.name for each in bundled()}:
             file = load_hessian(name)
-            return cls(name, name, file.hessian, file.kinds, file.names)
+            counts = file.metadata.get("parameter_counts")
+            return cls(name, name, file.hessian, file.kinds, file.names, counts)
         match = _OF_A_FAMILY.fullmatch(name)
         families = {family.name: family for family in FAMILIES}
         if match is None or match["family"] not in families or not int(match["size"]):

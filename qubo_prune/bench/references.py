@@ -81,7 +81,7 @@ def known_reference(task: Task) -> Reference | None:
         with suppress(InputError, SpectrumError):
             spectrum = Spectrum.load(path)
             spectrum.check(task.problem)
-            if len(spectrum) >= task.wanted:
+            if len(spectrum) >= task.wanted or _is_whole(spectrum):
                 return _as_reference(task, spectrum, f"{spectrum.backend}, kept")
     return None
 
@@ -161,7 +161,12 @@ def _shipped(task: Task) -> Spectrum | None:
     return spectrum[: task.wanted]
 
 
+def _is_whole(spectrum: Spectrum) -> bool:
+    """Whether there are no other states, since no more reach a budget."""
+    return spectrum.lower_bound == float("inf")
+
+
 def _as_reference(task: Task, spectrum: Spectrum, source: str) -> Reference:
-    proven = spectrum.num_proven >= task.wanted
+    proven = spectrum.num_proven >= task.wanted or _is_whole(spectrum)
     kind = ReferenceKind.CERTIFIED if proven else ReferenceKind.BEST_KNOWN
     return Reference(kind, tuple(spectrum.energies[: task.wanted].tolist()), source)

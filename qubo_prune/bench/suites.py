@@ -22,7 +22,8 @@ BACKENDS = ("branch-and-bound", "tabu", "annealing", "ocean-tabu", "ocean-anneal
 _KEYS = ("summary", "needs", "states", "time_limits", "seeds", "backends", "tasks")
 _TASK_KEYS = (
     *("instance", "instance_seeds", "file", "remove", "states"),
-    *("keep", "force", "only", "beta", "published", "source", "scale", "without"),
+    *("keep", "force", "only", "beta", "at_least", "weights"),
+    *("published", "source", "scale", "without"),
 )
 
 
@@ -200,11 +201,14 @@ class _Form:
                 force=tuple(self._get(entry, "force", list, [])),
                 only=entry.get("only"),
                 beta=float(self._get(entry, "beta", (int, float), 0.0)),
+                at_least=at_least,
+                weights=self._weights(entry, where),
                 published=self._published(entry, where),
                 without=self._without(entry, where),
             )
             for name in names
             for remove in _listed(entry.get("remove"))
+            for at_least in self._budgets(entry, where)
             for states in _listed(entry.get("states", self._document.get("states", 100)))
         ]
 
@@ -214,6 +218,22 @@ class _Form:
             self._fail(f"{where} removes {value!r}; write a count, or one of each kind")
         remove: Remove | None = value
         return remove
+
+    def _budgets(self, entry: dict[str, Any], where: str) -> list[float | str | None]:
+        budgets = _listed(entry.get("at_least"))
+        for value in budgets:
+            if value is not None and not _is_number(value) and not isinstance(value, str):
+                self._fail(f"{where} has at_least={value!r}; write a number, or a share as '20%'")
+        return budgets
+
+    def _weights(self, entry: dict[str, Any], where: str) -> tuple[float, ...] | None:
+        if "weights" not in entry:
+            return None
+        weights = self._get(entry, "weights", list, [])
+        wrong = [value for value in weights if not _is_number(value)]
+        if wrong:
+            self._fail(f"{where} has the weight {wrong[0]!r}; write one number for each block")
+        return tuple(weights)
 
     def _count(self, value: Any, where: str) -> int:
         if type(value) is not int or value < 1:

@@ -50,7 +50,9 @@ class Task:
         As for `Problem`; what the file says by default.
     num_states : int
         K, at most.
-    keep, force, only, beta : as for Problem
+    keep, force, only, beta, at_least : as for Problem
+    weights : tuple of float, optional
+        As for `Problem`; the numbers of parameters by default, where they are known.
     published : Published, optional
         A value to hold solvers against where nothing is proven.
     without : tuple of str
@@ -72,6 +74,8 @@ class Task:
     force: tuple[int | str, ...] = ()
     only: str | None = None
     beta: float = 0.0
+    at_least: float | str | None = None
+    weights: tuple[float, ...] | None = None
     published: Published | None = field(default=None, compare=False)
     without: tuple[str, ...] = field(default=(), compare=False)
 
@@ -111,6 +115,8 @@ class Task:
             "force": self.force,
             "only": self.only,
             "beta": self.beta,
+            "at_least": self.at_least,
+            "weights": self.weights,
         }
         if self.is_file:
             return Problem.load(self.instance, self.remove, **constraint)
@@ -122,14 +128,19 @@ class Task:
             )
         try:
             return Problem(
-                named.hessian, self.remove, kinds=named.kinds, names=named.names, **constraint
+                named.hessian,
+                self.remove,
+                kinds=named.kinds,
+                names=named.names,
+                parameter_counts=named.parameter_counts,
+                **constraint,
             )
         except InputError as error:
             raise InputError(f"{self.instance}: {error}") from error
 
     @property
     def wanted(self) -> int:
-        """K, or how many states there are if these are fewer."""
+        """K, or how many states have the right counts if these are fewer."""
         return min(self.num_states, self.problem.num_states)
 
     @cached_property
@@ -161,7 +172,7 @@ class Task:
     def from_dict(cls, document: Mapping[str, Any]) -> Task:
         """Make what `to_dict` described."""
         known = {name: document[name] for name in cls.__match_args__ if name in document}
-        for name in ("keep", "force"):
+        for name in ("keep", "force", "weights"):
             if name in known:
                 known[name] = tuple(known[name])
         return cls(**known)

@@ -26,11 +26,12 @@ from qubo_prune.bench.bits import to_bits
 from qubo_prune.bench.judge import Verdict, judge
 from qubo_prune.bench.machine import peak_memory
 from qubo_prune.bench.measures import Measures, Truth, of_proof, of_sampling, of_states, of_trace
-from qubo_prune.bench.results import Outcome, Run, TracePoint
+from qubo_prune.bench.results import Outcome, ReferenceKind, Run, TracePoint
 from qubo_prune.bench.tasks import Task
 from qubo_prune.core.errors import BackendError, InputError, QuboPruneError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Standing, Stop, StopReason
+from qubo_prune.solving.checking import require_budget_kept
 
 _SPACING = 1.05
 _FIRST_SPACING = 0.005
@@ -166,6 +167,7 @@ def run_trial(run: Run, backend: str, tell: Callable[[str, Any], object]) -> Run
         raise InputError(f"{run.instance} is another one here; use the same files everywhere.")
     truth = truth_of(run, problem)
     solver = get_backend(backend, **run.options)
+    require_budget_kept(problem, solver)
     solver.prepare()
     problem.energies(problem.state(()))  # loads the kernel
     stop = Recorder(run.time_limit, problem, truth, lambda point: tell("point", point))
@@ -237,12 +239,11 @@ def run_trial(run: Run, backend: str, tell: Callable[[str, Any], object]) -> Run
 
 def truth_of(run: Run, problem: Problem) -> Truth:
     """Return what the states of a run are held against."""
-    return Truth(
-        run.reference_kind,
-        np.array(run.reference_energies, np.float64),
-        run.num_states,
-        problem.num_states,
-    )
+    energies = np.array(run.reference_energies, np.float64)
+    total = problem.num_states
+    if run.reference_kind is ReferenceKind.CERTIFIED and len(energies) < run.num_states:
+        total = len(energies)  # no more reach the budget
+    return Truth(run.reference_kind, energies, min(run.num_states, total), total)
 
 
 def nothing_found(truth: Truth, points: list[TracePoint], limit: float | None) -> Measures:

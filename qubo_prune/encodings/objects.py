@@ -15,7 +15,7 @@ from qubo_prune.core.errors import BackendUnavailableError, InputError
 from qubo_prune.core.files.formats.quadratic_model import Counts, Model
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.validation import as_real_array
-from qubo_prune.encodings.penalty import penalty_qubo
+from qubo_prune.encodings.penalty import penalty_qubo, refuse_budget
 
 if TYPE_CHECKING:
     import dimod
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def to_model(problem: Problem, penalties: ArrayLike | None = None) -> Model:
     """Return the problem as files hold it: with its counts, or with penalties in their place."""
+    refuse_budget(problem, "a model of counts")
     reduced = problem.reduced()
     names = problem.block_names()
     labels = tuple(names[block] for block in reduced.variables.tolist())

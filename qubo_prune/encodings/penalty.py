@@ -77,6 +77,29 @@ class Ising:
         )
 
 
+def refuse_budget(problem: Problem, what: str) -> None:
+    """Refuse a problem with a budget where only counts can be told.
+
+    Parameters
+    ----------
+    problem : Problem
+        With a budget or without.
+    what : str
+        What holds counts only, such as ``a penalty form``.
+
+    Raises
+    ------
+    InputError
+        If there is a budget.
+    """
+    if problem.budget is not None:
+        raise InputError(
+            f"{what} cannot hold a budget, but the problem has at_least={problem.at_least!r}; leave"
+            " the budget out, or solve the problem by a backend that takes one (qubo-prune"
+            " backends)."
+        )
+
+
 def penalty_qubo(problem: Problem, penalties: ArrayLike | None = None) -> Qubo:
     """Return the problem over its free variables with penalties in place of the constraint.
 
@@ -95,7 +118,8 @@ def penalty_qubo(problem: Problem, penalties: ArrayLike | None = None) -> Qubo:
     Raises
     ------
     InputError
-        If a penalty is negative, not finite, or there are not as many as groups.
+        If a penalty is negative, not finite, or there are not as many as groups, or if there is a
+        budget, which a penalty cannot hold.
 
     Examples
     --------
@@ -104,6 +128,7 @@ def penalty_qubo(problem: Problem, penalties: ArrayLike | None = None) -> Qubo:
     >>> qubo.energies([[1, 1, 0], [0, 1, 1], [1, 1, 1]]), problem.energies([[1, 1, 0], [0, 1, 1]])
     (array([ 7.,  3., 17.]), array([7., 3.]))
     """
+    refuse_budget(problem, "a penalty form")
     if penalties is None:
         from qubo_prune.encodings.weights import safe_penalty
 

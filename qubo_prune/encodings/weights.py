@@ -34,6 +34,7 @@ from qubo_prune.encodings.bounds import (
     other_counts,
     rounding,
 )
+from qubo_prune.encodings.penalty import refuse_budget
 from qubo_prune.search.repair import repair
 from qubo_prune.search.starting_states import starting_states
 
@@ -98,6 +99,7 @@ def smallest_penalty(
     >>> smallest_penalty(problem, num_states=1, solve=solve)
     array([2.])
     """
+    refuse_budget(problem, "a penalty")
     num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
     num_states = min(num_states, problem.num_states)
     if not problem.groups:
@@ -152,6 +154,7 @@ def safe_penalty(
     >>> bool(safe_penalty(problem) > smallest_penalty(problem, solve=solve)[0])
     True
     """
+    refuse_budget(problem, "a penalty")
     num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
     num_states = min(num_states, problem.num_states)
     if not problem.groups:
@@ -208,6 +211,7 @@ def estimated_penalty(
     >>> round(float(estimated_penalty(problem) / smallest_penalty(problem, solve=solve)[0]), 2)
     1.01
     """
+    refuse_budget(problem, "a penalty")
     num_states = as_count(num_states, "num_states", least=1, remedy="ask for one state or more")
     num_states = min(num_states, problem.num_states)
     states = _lowest_found(problem, num_states, seed, stop or Stop())

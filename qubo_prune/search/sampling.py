@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.problem.problem import Problem
-from qubo_prune.search.arrays import group_order, make_landscape
-from qubo_prune.search.kernels.lifting import lift_at_random
 
 _BATCH_BYTES = 1 << 25
 _SWAPS_PER_STATE = 10
@@ -48,6 +46,10 @@ def _with_counts(problem: Problem, count: int, rng: np.random.Generator) -> NDAr
 
 def _reach(problem: Problem, states: NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Draw those states again that miss the budget, and lift those that always do."""
+    # Kernels take a while to import, and controls are listed without them.
+    from qubo_prune.search.arrays import group_order, make_landscape
+    from qubo_prune.search.kernels.lifting import lift_at_random
+
     for _ in range(_DRAWS):
         missing = np.flatnonzero(~problem.is_feasible(states))
         if not len(missing):

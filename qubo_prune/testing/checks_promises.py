@@ -18,7 +18,13 @@ from qubo_prune.core.stopping import Stop, StopReason
 from qubo_prune.solving.solve import solve
 from qubo_prune.testing import harness
 from qubo_prune.testing.harness import Recorder, Tap, expect, ranked, short_run, warm_up
-from qubo_prune.testing.problems import Case, cases, medium_problem, swap_neighbours
+from qubo_prune.testing.problems import (
+    Case,
+    budget_cases,
+    cases,
+    medium_problem,
+    swap_neighbours,
+)
 
 _SEEDS = (0, 1, 2**40)
 """The last one does not fit into 32 bits, which some libraries expect."""
@@ -117,6 +123,42 @@ def _check_spectrum_claims(case: Case, spectrum: Spectrum, num_states: int, wher
         f"a PROVEN spectrum to have {wanted} states {where}",
         f"{len(spectrum)} states",
     )
+
+
+def check_budget(backend: Backend, _num_blocks: int) -> None:
+    """Return only states that reach a budget; if it is exact, all that there are."""
+    exact = Capability.EXACT in type(backend).capabilities
+    for case in budget_cases():
+        for num_states in (1, 10, case.problem.num_states):
+            where = f"for {case.name} with num_states={num_states}"
+            tap = Tap(backend)
+            refused = None
+            try:
+                spectrum = solve(case.problem, num_states=num_states, backend=tap)
+            except BackendError as error:
+                refused = error
+            if tap.raw is not None:
+                states = np.asarray(tap.raw.states, np.bool_)
+                missed = states[~case.problem.is_feasible(states)]
+                expect(
+                    not len(missed),
+                    f"only states that reach the budget {where}",
+                    [np.flatnonzero(state).tolist() for state in missed[:1]],
+                )
+            if refused is not None:
+                raise refused
+            _check_spectrum_claims(case, spectrum, num_states, where)
+            truth = case.spectrum[:num_states]
+            expect(
+                len(spectrum) > 0 and set(ranked(spectrum)) <= set(case.spectrum),
+                f"energies equal to brute force {where}",
+                ranked(spectrum)[:3],
+            )
+            expect(
+                not exact or ranked(spectrum) == truth,
+                f"{len(truth)} states {where}, beginning with {truth[:2]}",
+                f"{len(spectrum)}, beginning with {ranked(spectrum)[:2]}",
+            )
 
 
 def check_stopped_early(backend: Backend, num_blocks: int) -> None:

@@ -19,6 +19,7 @@ from qubo_prune.testing.checks_interface import (
 )
 from qubo_prune.testing.checks_promises import (
     check_bound_under_limit,
+    check_budget,
     check_cancelled_before,
     check_cancelled_from_thread,
     check_exact,
@@ -46,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     Check("exact", Capability.EXACT, check_exact),
     Check("proof", Capability.PROVES, check_proof),
     Check("bound under a limit", Capability.PROVES, check_bound_under_limit),
+    Check("budget", Capability.BUDGET, check_budget),
     Check("seeds", Capability.SEEDED, check_seeds),
     Check("threads", Capability.SEEDED, check_threads),
     Check("time limit", Capability.TIME_LIMIT, check_time_limit),

@@ -44,9 +44,14 @@ def brute_force(problem: Problem) -> Ranked:
     linear = [exact(term) for term in problem.linear.tolist()]
     fixed = problem.fixed_removed.tolist()
     choices = [combinations(group.indices.tolist(), group.count) for group in problem.groups]
+    budget = problem.budget
+    weights = [0] * problem.num_blocks if budget is None else budget.weights.tolist()
+    at_least = 0 if budget is None else budget.at_least
     spectrum = []
     for picks in product(*choices):
         removed = tuple(sorted([*fixed, *(block for pick in picks for block in pick)]))
+        if sum(weights[block] for block in removed) < at_least:
+            continue
         energy = exact(0.0)
         for position, i in enumerate(removed):
             coupling = exact(0.0)
@@ -159,6 +164,41 @@ def cases() -> tuple[Case, ...]:
         ),
         Case("forced blocks that cancel", Problem(_cancelling(indefinite), 5, force=[0, 8])),
         Case("two states", Problem(indefinite[:2, :2], 1)),
+    )
+
+
+@lru_cache(maxsize=1)
+def budget_cases() -> tuple[Case, ...]:
+    """Return small problems with a budget: reached by most states, by few, by one; small weights,
+    and large ones where a state misses it by one unit.
+    """
+    rng = np.random.default_rng(4)
+    kinds = ["attention", "mlp"] * 4 + ["moe"]
+    one: Mapping[str, int] = {"attention": 1, "mlp": 2}
+    wishart = _wishart(9, rng)
+    indefinite = rng.normal(size=(9, 9))
+    indefinite += indefinite.T
+    ties = np.rint(indefinite)
+    few = [3, 1, 4, 1, 5, 9, 2, 6, 5]
+    large = [2**46 + weight for weight in few]
+    heavy = Problem(indefinite, 4, weights=few, at_least=1)
+    return (
+        Case("a budget of half the weight", Problem(wishart, 4, weights=few, at_least="50%")),
+        Case("a budget that all states reach", heavy),
+        Case("a budget that one state reaches", Problem(wishart, 4, weights=few, at_least=25)),
+        Case("a budget with ties", Problem(ties, 5, weights=few, at_least=22)),
+        Case(
+            "a budget missed by one unit of many",
+            Problem(indefinite, 4, weights=large, at_least=4 * 2**46 + 19),
+        ),
+        Case(
+            "a budget beside counts per kind",
+            Problem(indefinite, one, kinds=kinds, weights=few, at_least=17),
+        ),
+        Case(
+            "a budget beside keep and force",
+            Problem(ties, 4, keep=[1, 6], force=[0], weights=few, at_least=17),
+        ),
     )
 
 

@@ -13,8 +13,13 @@ from qubo_prune.backends.base import Backend, RawResult
 from qubo_prune.backends.named import named_backend
 from qubo_prune.bench.judge import Verdict, judge
 from qubo_prune.bench.measures import Truth
+from qubo_prune.bench.references import Reference
 from qubo_prune.bench.results import ReferenceKind
-from qubo_prune.core.errors import BackendError
+from qubo_prune.bench.runner import Plan
+from qubo_prune.bench.suites import Solver
+from qubo_prune.bench.tasks import Task
+from qubo_prune.bench.trial import run_trial, truth_of
+from qubo_prune.core.errors import BackendError, InputError
 from qubo_prune.core.stopping import Stop
 from tests.bench import solvers
 from tests.strategies import random_problem
@@ -61,6 +66,35 @@ def test_the_honest_are_not_accused(name: str) -> None:
     assert verdict.violations == []
     assert verdict.energies.tolist() == truth.energies.tolist()
     assert verdict.num_proven == (0 if name == "tabu" else 5)
+
+
+def test_a_state_that_misses_the_budget_is_infeasible() -> None:
+    problem = Problem(np.diag([1.0, 2.0, 3.0, 4.0]), 1, weights=[1, 1, 2, 2], at_least=2)
+    truth = Truth(ReferenceKind.CERTIFIED, np.array([3.0, 4.0]), 2, 2)
+    blind = RawResult(np.eye(4, dtype=np.bool_)[:3])
+    verdict = judge(problem, get_backend("random"), blind, truth, Stop(), 0)
+    assert [each.kind for each in verdict.violations] == ["infeasible"]
+    assert verdict.energies.tolist() == [3.0]
+    assert verdict.shares["feasible_share"] == 1 / 3
+    assert judged(get_backend("tabu"), problem, truth).energies.tolist() == [3.0, 4.0]
+
+
+def test_where_few_states_reach_a_budget_those_are_all_that_is_wanted() -> None:
+    task = Task("wishart-4", 2, 100, at_least=7, weights=(1.0, 2.0, 3.0, 4.0))
+    reference = Reference(ReferenceKind.CERTIFIED, (0.5,), "brute force")
+    [job] = Plan((task,), (Solver("tabu"),), (None,), 1).jobs(lambda _: reference)
+    truth = truth_of(job.run, task.problem)
+    assert (job.run.num_states, truth.wanted, truth.total) == (6, 1, 1)
+    assert truth.recall(np.array([0.5]), 20) == 1.0
+
+
+def test_a_solver_that_takes_no_budget_refuses_the_task() -> None:
+    task = Task("wishart-4", 2, 5, at_least=5, weights=(1.0, 2.0, 3.0, 4.0))
+    [job] = Plan((task,), (Solver("lqa"),), (None,), 1).jobs(
+        lambda _: Reference(ReferenceKind.NONE)
+    )
+    with pytest.raises(InputError, match="backend 'lqa' takes no budget"):
+        run_trial(job.run, job.backend, lambda *_: None)
 
 
 def test_a_false_proof_is_found_without_a_reference() -> None:

@@ -86,6 +86,38 @@ def test_a_users_suite(tmp_path: Path) -> None:
     assert "without" not in suite.tasks[2].to_dict(), "it is no part of what is asked"
 
 
+def test_budgets_are_asked_of_sidecars_and_of_weights_that_a_suite_gives(tmp_path: Path) -> None:
+    suite = a_suite(
+        tmp_path,
+        """
+        [[tasks]]
+        instance = "llama-80-branch"
+        remove = 6
+        at_least = ["1%", 100_000]
+
+        [[tasks]]
+        instance = "wishart-4"
+        remove = 2
+        at_least = 5.5
+        weights = [1, 2, 3.5, 4]
+        """,
+    )
+    share, amount, own = suite.tasks
+    budget, counts = share.problem.budget, share.problem.parameter_counts
+    assert budget is not None
+    assert counts is not None
+    assert budget.weights.tolist() == list(counts)
+    assert amount.problem.budget is not None
+    assert amount.problem.budget.at_least == 100_000
+    assert own.problem.is_feasible([[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0]]).tolist() == [
+        *(False, True, False),
+    ]
+    assert share.digest != amount.digest
+    for task in suite.tasks:
+        assert Task.from_dict(task.to_dict()) == task
+        assert Task.from_dict(task.to_dict()).digest == task.digest
+
+
 TASK = "[[tasks]]\ninstance = 'wishart-12'\nremove = 3\n"
 
 
@@ -103,6 +135,9 @@ TASK = "[[tasks]]\ninstance = 'wishart-12'\nremove = 3\n"
         (TASK + "file = 'h.npy'\n", "task 0 must have either instance or file"),
         (TASK.replace("3", "3.5"), "task 0 removes 3.5"),
         (TASK + "states = 0\n", "asks for 0 states"),
+        (TASK + "at_least = true\n", "task 0 has at_least=True; write a number, or a share"),
+        (TASK + "at_least = 3\nweights = ['x']\n", "task 0 has the weight 'x'; write one number"),
+        (TASK + "at_least = 3\nweights = 3\n", "weights is 3, which is of the wrong type"),
         (TASK + "published = 3\n", "must be a number, with a source"),
         (TASK + "without = ['taboo']\n", "task 0 is without 'taboo', which is not among"),
         (TASK + "without = 'tabu'\n", "without is 'tabu', which is of the wrong type"),
@@ -123,6 +158,8 @@ def test_unknown_suites_and_instances_are_refused() -> None:
         _ = Task("whishart-12", 3).problem
     with pytest.raises(InputError, match="does not say how many blocks to remove"):
         _ = Task("wishart-12").problem
+    with pytest.raises(InputError, match=r"wishart-12: at_least=3 needs to know"):
+        _ = Task("wishart-12", 3, at_least=3).problem
     with pytest.raises(InputError, match=r"wishart-12: remove must be between"):
         _ = Task("wishart-12", 13).problem
 

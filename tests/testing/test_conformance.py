@@ -145,6 +145,19 @@ def extra_state(problem: Problem, raw: RawResult) -> RawResult:
     return replace(raw, states=np.vstack([raw.states, ~raw.states[:1]]))
 
 
+def run_without_budget(backend: Toy, problem: Problem, *rest: Any) -> RawResult:
+    plain = problem.with_remove(problem.remove)
+    plain.__dict__["budget"] = None
+    return Toy.run(backend, plain, *rest)
+
+
+def first_one_short(problem: Problem, raw: RawResult) -> RawResult:
+    """Where there is a budget, as if a state had to weigh more than it says."""
+    if problem.budget is None or len(raw.states) < 2:
+        return raw
+    return RawResult(raw.states[1:])
+
+
 def other_ties_first(problem: Problem, raw: RawResult) -> RawResult:
     """As if ties were in order of the last removed block: right energies, other states where a tie
     is cut.
@@ -317,6 +330,8 @@ BROKEN = [
     ("output", chatty(lambda: os.write(1, b"Restricted license"))),
     ("known states", toy(run=sort_warm_start)),
     ("known states", toy(run=no_warm_start)),
+    ("budget", toy(run=run_without_budget)),
+    ("budget", changed(first_one_short)),
     ("exact", changed(other_ties_first)),
     ("exact", changed(lambda problem, raw: RawResult(raw.states))),
     ("exact", changed(lambda problem, raw: RawResult(raw.states[1:]))),

@@ -9,7 +9,7 @@ what is left count as proven.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from qubo_prune.backends.base import RawResult
 from qubo_prune.core.kernels.energy import rounding_bound
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.problem.reduced import ReducedProblem
+from qubo_prune.search.arrays import binding_budget
 
 TIED = "more states lie up to the last one, or tie with it, than max_ties allows to collect"
 
@@ -60,6 +61,32 @@ def energy_margin(
     active = np.concatenate([problem.fixed_removed, reduced.variables])
     rounding = rounding_bound(problem.hessian[np.ix_(active, active)], problem.linear[active])
     return tolerance * magnitude + 4.0 * rounding
+
+
+class Row(NamedTuple):
+    """The inequality ``coefficients'y >= at_least``."""
+
+    coefficients: NDArray[np.float64]
+    at_least: float
+
+
+def budget_row(reduced: ReducedProblem, tolerance: float) -> Row | None:
+    """Return a budget as a solver takes it, so loose that tolerances cut off no state that reaches
+    it; None if every state with the right counts does.
+
+    Coefficients are at most 1. A solver may be off by `tolerance` in each variable, drop what is
+    smaller than that, and round, so the right-hand side is lowered by twice as much for each
+    variable; but by half a unit at least, since weights are whole numbers. Between that and the
+    budget lie no states where weights are small. Where they are large there may be some, which
+    solvers then return as solutions and `Problem.is_feasible` sorts out: a bound on all others is
+    one on those that reach the budget as well.
+    """
+    budget = binding_budget(reduced)
+    if budget is None:
+        return None
+    largest = float(budget.weights.max())
+    slack = max(0.5, 2.0 * tolerance * len(budget.weights) * largest)
+    return Row(budget.weights / largest, (budget.at_least - slack) / largest)
 
 
 def proven_result(

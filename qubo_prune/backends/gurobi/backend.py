@@ -26,7 +26,7 @@ FORMULATIONS = ("native", "qubo")
 @dataclass(frozen=True)
 class Gurobi(Backend):
     """The K lowest states from Gurobi's solution pool (``PoolSearchMode=2``), with one linear
-    equality for each group.
+    equality for each group and an inequality for a budget.
 
     The gap is set to 0 and the tolerances to their minimum, 1e-9. What Gurobi proves is proven in
     floating point: states count as proven only if they lie below its bound by more than the
@@ -71,6 +71,7 @@ class Gurobi(Backend):
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
         | Capability.LIMITED
+        | Capability.BUDGET
     )
 
     def __post_init__(self) -> None:
@@ -86,6 +87,8 @@ class Gurobi(Backend):
                 f"penalty goes with formulation='qubo', not {self.formulation!r}; leave one of them"
                 " out."
             )
+        if self.formulation == "qubo":
+            self.__dict__["capabilities"] = type(self).capabilities & ~Capability.BUDGET
 
     @classmethod
     def availability(cls) -> Availability:

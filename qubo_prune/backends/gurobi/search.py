@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.backends.base import RawResult
-from qubo_prune.backends.common.tolerances import TIED, energy_margin, proven_result, scale_of
+from qubo_prune.backends.common.tolerances import (
+    TIED,
+    budget_row,
+    energy_margin,
+    proven_result,
+    scale_of,
+)
 from qubo_prune.backends.gurobi.licence import FREE_LICENCE_VARIABLES
 from qubo_prune.core.errors import BackendError, BackendUnavailableError, InputError
 from qubo_prune.core.problem.problem import Problem
@@ -82,7 +88,8 @@ def search(
                     },
                     statistics=pool.statistics(),
                 )
-                settled = result.num_complete >= num_states
+                # Where few states reach a budget, the list ends before it is full.
+                settled = result.num_complete >= num_states or result.lower_bound == np.inf
                 if settled or pool.status != "OPTIMAL":
                     return result
                 if size == most:
@@ -158,6 +165,10 @@ class _PoolSearch:
         for group, count in enumerate(counts):
             members = np.flatnonzero(reduced.group_of == group).tolist()
             self.model.addConstr(gurobipy.quicksum(self._x[i] for i in members) == count)
+        row = budget_row(reduced, _TOLERANCE)
+        if row is not None:
+            weight = gurobipy.LinExpr(row.coefficients.tolist(), self._x)
+            self.model.addConstr(weight >= row.at_least)
         parameters = {
             "PoolSearchMode": 2,
             "MIPGap": 0.0,
@@ -231,9 +242,9 @@ class _PoolSearch:
         return self._states(), self._bound(size)
 
     def statistics(self) -> dict[str, float | int | str]:
-        """Return what is worth telling of the penalty form; nothing otherwise."""
+        """Return what is worth telling of the penalty form, or of a budget; nothing otherwise."""
         if self._penalty is None:
-            return {}
+            return {"infeasible_in_pool": self._infeasible} if self._infeasible else {}
         return {"formulation": "qubo", **self._penalty, "infeasible_in_pool": self._infeasible}
 
     def _listen(self, where: int, before: int) -> None:
@@ -267,6 +278,8 @@ class _PoolSearch:
         """Return Gurobi's bound on the energy of the states that are not in its pool."""
         if self.status not in _TRUSTED:
             return -np.inf
+        if self.status == "OPTIMAL" and self.model.SolCount < size:
+            return np.inf  # there are no others, though PoolObjBound may not say so
         bound = float(self.model.PoolObjBound)
         if self.model.SolCount >= size:  # what did not fit was dropped
             self.model.setParam("SolutionNumber", self.model.SolCount - 1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
     from qubo_prune.core.problem.problem import Problem
+from qubo_prune.encodings.penalty import refuse_budget
 
 
 def to_circuit(
@@ -63,6 +64,7 @@ def to_circuit(
     (3, 3)
     """
     check_mixer(mixer)
+    refuse_budget(problem, "a circuit")
     if not problem.groups:
         raise InputError(
             "a circuit needs a block that may be removed or kept, but the problem has one feasible"

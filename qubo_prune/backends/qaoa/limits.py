@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_bytes, format_count
+from qubo_prune.encodings.penalty import refuse_budget
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
@@ -23,7 +24,10 @@ FEWER_STATES = "leave fewer blocks to choose from with only or keep, or remove f
 
 
 def check_size(problem: Problem, max_amplitudes: int) -> None:
-    """Refuse a problem that has more feasible states than there may be amplitudes."""
+    """Refuse a problem that has more feasible states than there may be amplitudes, or a budget,
+    which amplitudes of states with the right counts know nothing of.
+    """
+    refuse_budget(problem, "a QAOA")
     if problem.num_states > max_amplitudes:
         raise InputError(
             "QAOA is simulated with one amplitude for each of the"

@@ -53,6 +53,7 @@ class Scip(Backend):
         | Capability.SEEDED
         | Capability.NATIVE_CONSTRAINT
         | Capability.LIMITED
+        | Capability.BUDGET
     )
 
     def __post_init__(self) -> None:

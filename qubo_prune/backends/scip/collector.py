@@ -50,6 +50,7 @@ class LowestStates:
         self._matrix = reduced.matrix / scale
         self._group_of = reduced.group_of
         self._counts = reduced.counts
+        self._budget = reduced.budget
         self._num_states = num_states
         self._most = num_states + max_ties
         self._margin = margin
@@ -63,6 +64,8 @@ class LowestStates:
         key = y.tobytes()
         counts = np.bincount(self._group_of[y], minlength=len(self._counts))
         if key in self._found or (counts != self._counts).any():
+            return
+        if self._budget is not None and not self._budget.allows(y[None])[0]:
             return
         objective = float(y @ self._matrix @ y)
         if objective > self.limit:

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.base import RawResult
 from qubo_prune.backends.common.phases import Phases
-from qubo_prune.backends.common.tolerances import TIED, energy_margin, proven_result, scale_of
+from qubo_prune.backends.common.tolerances import (
+    TIED,
+    budget_row,
+    energy_margin,
+    proven_result,
+    scale_of,
+)
 from qubo_prune.backends.scip.collector import Collector, LowestStates, NodeCounter
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.problem.reduced import ReducedProblem
@@ -121,6 +127,10 @@ def _build(model: pyscipopt.Model, reduced: ReducedProblem, scale: float, stop: 
     members = [np.flatnonzero(reduced.group_of == g).tolist() for g in range(reduced.num_groups)]
     for group, count in zip(members, reduced.counts.tolist(), strict=True):
         model.addCons(pyscipopt.quicksum(y[i] for i in group) == count)
+    row = budget_row(reduced, _TOLERANCE)
+    if row is not None:
+        weights = zip(row.coefficients.tolist(), y, strict=True)
+        model.addCons(pyscipopt.quicksum(w * each for w, each in weights) >= row.at_least)
     products: dict[tuple[int, int], Any] = {}
     for i in range(n):
         stop.report(0, None, "writing down the products")

@@ -11,7 +11,7 @@ from qubo_prune.cli.output import EXIT_DONE, print_json, print_table, print_text
 if TYPE_CHECKING:
     from qubo_prune.backends.base import Availability, Capability
 
-_COLUMNS = ("backend", "exact", "proves", "native", "installed", "licensed", "device")
+_COLUMNS = ("backend", "exact", "proves", "native", "budget", "installed", "licensed", "device")
 
 
 class _Listed(NamedTuple):
@@ -26,7 +26,8 @@ class _Listed(NamedTuple):
 def backends(json: options.Json = False) -> int:
     """List the solvers and what they can do.
 
-    native: the number of removed blocks is a constraint to the solver, not a penalty.
+    native: the number of removed blocks is a constraint to the solver, not a penalty. budget: it
+    takes a problem that says what the removed blocks weigh at least.
     """
     from qubo_prune.backends.built_ins import backend_names
 
@@ -74,7 +75,12 @@ def _document(listed: _Listed) -> dict[str, object]:
 def _row(listed: _Listed) -> tuple[str, ...]:
     from qubo_prune.backends.base import Capability
 
-    can = (Capability.EXACT, Capability.PROVES, Capability.NATIVE_CONSTRAINT)
+    can = (
+        Capability.EXACT,
+        Capability.PROVES,
+        Capability.NATIVE_CONSTRAINT,
+        Capability.BUDGET,
+    )
     here = listed.availability
     answers = (here.installed, here.licensed, here.device)
     return (

@@ -86,6 +86,8 @@ def bound(
         print_json({**_facts(found, result), "hessian_sha256": loaded.hessian_sha256})
     elif not quiet:
         _show(found, result)
+        if loaded.budget is not None:
+            print_text("The budget is left out of the bound, which holds with it as well.")
     return exit_code(result.stop_reason)
 
 

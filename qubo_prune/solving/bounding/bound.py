@@ -85,7 +85,8 @@ def lower_bound(
     Where the list itself cannot be proven, it says how much lower the best state can be than the
     best one found. Each step takes about 3 n^3 operations for n free blocks, and there are some
     dozens of them, or hundreds where blocks differ by orders of magnitude: half a minute in all at
-    1,000 blocks on one core, minutes at 2,000. Ctrl-C returns the bound by then.
+    1,000 blocks on one core, minutes at 2,000. Ctrl-C returns the bound by then. A budget is left
+    out: what holds for all states with the right counts holds for those that reach it.
 
     Parameters
     ----------
