@@ -3,8 +3,8 @@
 Each problem is proven with its count alone, and then with budgets of rising tightness beside it:
 0 is what the lowest state weighs without a budget, 1 the most that the count allows. Weights are
 those of two kinds of blocks, one three times the other, or spread at random between 10 and 1,000.
-The runs take turns, with one thread, and what is compared is CPU seconds, warm start and preparation
-included.
+The runs take turns, with one thread, and what is compared is CPU seconds, warm start and
+preparation included.
 """
 
 from __future__ import annotations
