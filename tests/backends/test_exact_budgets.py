@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qubo_prune import InputError, Problem, Status, solve, verify
+from qubo_prune import BackendError, InputError, Problem, Status, solve, verify
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.kernels.budget import decide_by_weight
+from qubo_prune.backends.common.checkpoint_file import digest
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.search.arrays import binding_budget
 from qubo_prune.search.budget_price import price_of, with_price
@@ -155,6 +157,22 @@ def test_a_checkpoint_of_another_budget_is_refused(backend: str, tmp_path: Path)
         other = Problem(np.eye(6), 3, **budget)  # type: ignore[arg-type]
         with pytest.raises(InputError, match="checkpoint of another run"):
             solve(other, num_states=3, backend=backend, options=options)
+
+
+@pytest.mark.parametrize("backend", EXACT)
+def test_a_checkpoint_that_hides_states_is_refuted(backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.checkpoint"
+    problem = heavy_or_light(12, part=0.9)
+    options = {"checkpoint": path, "threads": 1}
+    whole = solve(problem, num_states=1000, backend=backend, options=options)
+    assert whole.lower_bound == np.inf
+    document = json.loads(path.read_text())
+    document["removed"] = document["removed"][1:]
+    body = {k: v for k, v in document.items() if k not in ("format_version", "sha256")}
+    document["sha256"] = digest(body)
+    path.write_text(json.dumps(document))
+    with pytest.raises(BackendError, match="rests on the checkpoint"):
+        solve(problem, num_states=1000, backend=backend, options=options)
 
 
 @given(problems_with_budgets(), st.sampled_from([0.0, 0.3, 1.0, 7.0]))

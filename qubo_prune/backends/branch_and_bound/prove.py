@@ -20,6 +20,7 @@ from qubo_prune.backends.branch_and_bound.search_at_once import SearchAtOnce, fa
 from qubo_prune.backends.branch_and_bound.shared_search import Found, Sharing, search_by_tasks
 from qubo_prune.backends.branch_and_bound.subtrees import Job
 from qubo_prune.backends.branch_and_bound.walks import Walks
+from qubo_prune.backends.common.completeness import claims_when_done
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.order import lexicographic_order
@@ -104,11 +105,9 @@ def prove(
     if not complete:
         words = np.concatenate([words, pack(start), pack(walks.states())])
         words = np.unique(words, axis=0)
-    num_complete = min(wanted, len(words)) if complete else 0
-    # With a budget there may be fewer, and then these are all.
-    lower_bound = np.inf if complete and num_complete < wanted else -np.inf
+    num_complete, lower_bound = claims_when_done(problem, wanted, len(words))
     if not complete:
-        lower_bound = _lower_bound(problem, found, tables)
+        num_complete, lower_bound = 0, _lower_bound(problem, found, tables)
     before = f", {found.num_before} of them before this run" if found.num_before else ""
     ended = "tree finished" if complete else "tree open"
     return RawResult(

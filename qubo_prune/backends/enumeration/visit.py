@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.base import RawResult
+from qubo_prune.backends.common.completeness import claims_when_done
 from qubo_prune.backends.common.phases import Phases
 from qubo_prune.backends.enumeration import assembly
 from qubo_prune.backends.enumeration.cuda.device import HOST
@@ -71,14 +72,15 @@ def visit_all(
     states = ledger.best.states()
     if not complete:
         states = distinct(np.concatenate([states, start])) if len(states) else start
-    num_complete = min(wanted, len(states)) if complete else 0
+    num_complete, lower_bound = 0, -np.inf
+    if complete:
+        num_complete, lower_bound = claims_when_done(problem, wanted, len(states))
     visited = earlier + ledger.num_visited
     before = f", {earlier} of them before this run" if earlier else ""
     return RawResult(
         states=states,
         num_complete=num_complete,
-        # With a budget there may be fewer, and then these are all.
-        lower_bound=np.inf if complete and num_complete < wanted else -np.inf,
+        lower_bound=lower_bound,
         num_evaluated=visited,
         native_status=f"visited {visited} of {problem.num_states} states{before}",
         timings=clock.timings(),
