@@ -33,7 +33,16 @@ TABLES = (
     *(
         MadeTable(BENCHMARKS, tables.of(name))
         for name in (
-            *("enumeration", "limits", "branching", "qaoa", "priors", "evaluation", "extraction"),
+            *(
+                "enumeration",
+                "limits",
+                "branching",
+                "products",
+                "qaoa",
+                "priors",
+                "evaluation",
+                "extraction",
+            ),
         )
     ),
     MadeTable(BENCHMARKS, tables.energy_truth),

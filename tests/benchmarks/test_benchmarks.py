@@ -62,6 +62,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "floor",
         "limits",
         "measurement",
+        "products",
         "qaoa",
         "sharing --workers 1",
     ],

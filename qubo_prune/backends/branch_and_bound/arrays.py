@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.kernels.explore import OpenNodes, Tables, Workspace
 from qubo_prune.backends.branch_and_bound.orders import by_diagonal
+from qubo_prune.backends.branch_and_bound.products import product_multipliers
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.core.kernels.energy import read_only, rounding_bound
 from qubo_prune.core.memory import check_memory
@@ -55,6 +57,8 @@ def make_tables(
     weights = np.zeros(0, np.int64) if budget is None else budget.weights[order]
     return Tables(
         matrix=matrix,
+        relaxed=matrix,
+        is_relaxed=False,
         shifts=shifts,
         stride=stride,
         group_of=group_of,
@@ -81,14 +85,43 @@ def make_tables(
 def refine_tables(tables: Tables, problem: Problem, should_stop: Callable[[], bool]) -> Tables:
     """Prepare the shifts of more depths: fewer nodes, which pays on a hard problem only."""
     stride = -(-len(tables.matrix) // _REFINED_DEPTHS)
-    if stride == tables.stride or should_stop():
+    if stride == tables.stride:
         return tables
-    shifts = diagonal_shifts(tables.matrix, tables.group_of, stride, should_stop)
+    return with_shifts(tables, problem, stride, should_stop)
+
+
+def without_products(tables: Tables, problem: Problem, should_stop: Callable[[], bool]) -> Tables:
+    """Return tables whose free variables meet with ``Q - S``, S the multipliers of ``X >= 0``; the
+    same ones where there are none, or it is to stop.
+    """
+    multipliers = product_multipliers(tables.matrix, tables.group_of, tables.counts, should_stop)
+    if should_stop() or not multipliers.any():
+        return tables
+    relaxed = tables.matrix - multipliers  # rounded, but nowhere above the matrix
+    changed = tables._replace(relaxed=relaxed, is_relaxed=True)
+    finished = with_shifts(changed, problem, int(tables.stride), should_stop)
+    return tables if finished is changed else finished
+
+
+def with_shifts(
+    tables: Tables, problem: Problem, stride: int, should_stop: Callable[[], bool]
+) -> Tables:
+    """Return tables with the shifts of every `stride`-th depth, or the same ones where it is to
+    stop.
+    """
+    shifts = diagonal_shifts(tables.relaxed, tables.group_of, stride, should_stop)
     if should_stop():  # not all of them are solved for
         return tables
     largest = float(np.abs(shifts).max())
     reduced = with_price(problem.reduced(), float(tables.price))
-    epsilon = rounding_allowance(problem, reduced, largest, tables.anchor_interval)
+    updates = int(tables.anchor_interval)
+    if tables.is_relaxed:
+        # Entries change by S where a variable is settled: a step, with sums of n terms that count
+        # as n. Sums of all entries, and the largest ones, are the same in any order.
+        magnitudes = np.abs(tables.matrix) + 2.0 * (tables.matrix - tables.relaxed)
+        reduced = replace(reduced, matrix=magnitudes)
+        updates += 2 * len(tables.matrix) + 1
+    epsilon = rounding_allowance(problem, reduced, largest, updates)
     return tables._replace(
         shifts=shifts, stride=stride, epsilon=max(epsilon, float(tables.epsilon))
     )
@@ -234,6 +267,7 @@ def make_workspace(tables: Tables, num_states: int, num_blocks: int) -> Workspac
         fields=np.zeros((levels, n)),
         energy=np.zeros(levels),
         fixed=np.zeros((levels, n), np.int8),
+        settled=np.zeros((levels, n), np.bool_),
         first=np.zeros(levels, np.int64),
         updates=np.zeros(levels, np.int64),
         bound=np.full(levels, -np.inf),

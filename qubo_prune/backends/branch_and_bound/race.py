@@ -14,6 +14,7 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     make_root,
     make_tables,
     make_workspace,
+    without_products,
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import (
     Shared,
@@ -60,13 +61,18 @@ class Race:
     ----------
     after : float
         How many nodes are to be visited before the next comparison; inf if there is none.
+    at_hand : Tables
+        Those that the search goes on with, finer ones of the same order.
+    expected : float
+        Nodes of their whole tree, by the last estimate; 0 as long as there is none.
     """
 
     def __init__(self, problem: Problem, tables: Tables) -> None:
         self._problem = problem
-        self._tables = tables
+        self._tables = self.at_hand = tables
         self._other: Tables | None = None
         self._number = 0
+        self.expected = 0.0
         self.after: float = RACE_AFTER * len(tables.matrix) ** 2
 
     def skip(self, num_nodes: int) -> None:
@@ -94,16 +100,19 @@ class Race:
         """
         width = _WIDTH * _AGAIN**self._number
         self.skip(num_nodes)
-        whole = tree_size(self._tables, cut, stop.should_stop, width)
+        whole = self.expected = tree_size(self.at_hand, cut, stop.should_stop, width)
         left = whole - num_nodes
         # What the other tables cost is not won back where little is left.
         if left < _LITTLE * num_nodes or stop.should_stop():
             return None
         other = self.other(stop.should_stop)
+        if self.at_hand.is_relaxed:
+            other = without_products(other, self._problem, stop.should_stop)
         promised = tree_size(other, cut, stop.should_stop, width, left)
         if promised > min(left, whole / _MARGIN) or stop.should_stop():
             return None
         self.close()
+        self.expected = promised
         return other
 
     def other(self, should_stop: Callable[[], bool]) -> Tables:

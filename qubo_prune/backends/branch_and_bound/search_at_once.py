@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.arrays import make_root, make_workspace, refine_tables
+from qubo_prune.backends.branch_and_bound.arrays import make_root, make_workspace
 from qubo_prune.backends.branch_and_bound.kernels.explore import (
     Shared,
     Tables,
@@ -18,6 +18,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
 )
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
 from qubo_prune.backends.branch_and_bound.race import Race, tree_size
+from qubo_prune.backends.branch_and_bound.refining import refined
 from qubo_prune.backends.branch_and_bound.search import (
     Frontier,
     Refinement,
@@ -105,19 +106,12 @@ class SearchAtOnce:
         self._given_up = [np.zeros((0, len(cut_word)), np.uint64)]
         self._good_energies = energies
         self._frontier = self._new_frontier(self._shared.threshold, cut_word)
+        self._race = Race(job.problem, tables)
         self._open_before = -math.inf
 
     def run(self) -> Found:
         """Search until nothing is open or `stop` says so."""
-        refine = Refinement(
-            lambda tables: refine_tables(
-                tables,
-                self._job.problem,
-                # A pause is no reason to give them up.
-                lambda: bool(self._shared.stop[0]) and not self._walks.due,
-            )
-        )
-        race = Race(self._job.problem, self._tables)
+        refine = Refinement(self._refined)
         walk_after = _WALK_AFTER
         while True:
             self._tables = search(
@@ -128,7 +122,7 @@ class SearchAtOnce:
                 self._stop,
                 refine,
                 self._known,
-                min(race.after, walk_after),
+                min(self._race.after, walk_after),
                 lambda: self._walks.due,
             )
             nodes = self._num_nodes()
@@ -140,10 +134,23 @@ class SearchAtOnce:
             if nodes >= walk_after:
                 self._walk()
                 walk_after = 2 * nodes
-            if nodes >= race.after:
-                winner = race.winner(self._frontier.cut, self._stop, nodes)
+            if nodes >= self._race.after:
+                self._race.at_hand = self._tables
+                winner = self._race.winner(self._frontier.cut, self._stop, nodes)
                 if winner is not None:
                     self._begin_again(winner)
+                    refine = Refinement(self._refined)
+
+    def _refined(self, tables: Tables) -> Tables:
+        """Return finer tables."""
+        # A pause is no reason to give them up.
+        return refined(
+            tables,
+            self._job.problem,
+            self._frontier.cut,
+            lambda: bool(self._shared.stop[0]) and not self._walks.due,
+            self._race.expected,
+        )
 
     def _walk(self) -> None:
         """Look for better states, in proportion to the nodes visited."""

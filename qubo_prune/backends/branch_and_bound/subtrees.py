@@ -18,7 +18,6 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     make_root,
     make_tables,
     make_workspace,
-    refine_tables,
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import (
     OpenNodes,
@@ -28,6 +27,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
     explore_all,
     lower_cut,
 )
+from qubo_prune.backends.branch_and_bound.refining import refined
 from qubo_prune.core.problem.problem import Problem
 
 _BUDGET = 1000
@@ -195,7 +195,8 @@ class Explorer:
             return self.tables
         with self._lock:
             if self._refined is None:
-                self._refined = refine_tables(self.tables, self.job.problem, lambda: False)
+                cut = np.full(1, task.threshold), task.cut_word
+                self._refined = refined(self.tables, self.job.problem, cut, lambda: False)
             return self._refined
 
 

@@ -30,9 +30,14 @@ class Tables(NamedTuple):
 
     With a budget that binds, `matrix` and `offset` have a price on weight; without, `weights` and
     `by_weight` are empty.
+
+    Two free variables meet with `relaxed`, which is nowhere above `matrix`, others with `matrix`;
+    `is_relaxed` says whether they differ at all.
     """
 
     matrix: NDArray[np.float64]
+    relaxed: NDArray[np.float64]
+    is_relaxed: bool
     shifts: NDArray[np.float64]
     stride: int
     group_of: NDArray[np.int64]
@@ -60,13 +65,14 @@ class Workspace(NamedTuple):
     counters.
 
     At a level, `fields` holds h from the level's first free position on and `energy` holds x'Qx
-    plus the offset.
+    plus the offset, both with the relaxed entries between variables that are not `settled`.
     """
 
     x: NDArray[np.float64]
     fields: NDArray[np.float64]
     energy: NDArray[np.float64]
     fixed: NDArray[np.int8]
+    settled: NDArray[np.bool_]
     first: NDArray[np.int64]
     updates: NDArray[np.int64]
     bound: NDArray[np.float64]
@@ -223,6 +229,7 @@ def branch(work: Workspace, level: int, value: int) -> None:
     work.x[level + 1, :] = work.x[level]
     work.fields[level + 1, first:] = work.fields[level, first:]
     work.energy[level + 1] = work.energy[level]
+    work.settled[level + 1, first:] = work.settled[level, first:]
     work.first[level + 1] = first
     work.updates[level + 1] = work.updates[level]
     work.fixed[level + 1, first] = value
@@ -268,15 +275,23 @@ def begin_node(tables: Tables, work: Workspace, level: int) -> bool:
             return False
     x = work.x[level]
     fields = work.fields[level]
+    settled = work.settled[level]
     n = x.shape[0]
     first = work.first[level]
     moves = 0
     energy = work.energy[level]
     for j in range(first, n):
-        if fixed[j] != FREE and x[j] != fixed[j]:
-            energy += move(fields, tables.matrix[j], j, fixed[j] - x[j], first)
+        if fixed[j] == FREE:
+            continue
+        if x[j] != fixed[j]:
+            energy += move(fields, tables.relaxed[j], j, fixed[j] - x[j], first)
             x[j] = fixed[j]
             moves += 1
+        if tables.is_relaxed and not settled[j]:
+            settled[j] = True
+            if fixed[j] == 1:
+                energy += settle(fields, tables.matrix[j], tables.relaxed[j], x, settled, first)
+                moves += 1
     for g in range(free.shape[0]):
         if free[g] == 0:
             continue
@@ -289,7 +304,7 @@ def begin_node(tables: Tables, work: Workspace, level: int) -> bool:
             if j < 0:
                 break
             change = -min(excess, x[j]) if excess > 0.0 else min(-excess, 1.0 - x[j])
-            energy += move(fields, tables.matrix[j], j, change, first)
+            energy += move(fields, tables.relaxed[j], j, change, first)
             x[j] += change
             excess += change
             moves += 1
@@ -380,15 +395,41 @@ def move(
 
 
 @kernel
+def settle(
+    fields: NDArray[np.float64],
+    row: NDArray[np.float64],
+    relaxed_row: NDArray[np.float64],
+    x: NDArray[np.float64],
+    settled: NDArray[np.bool_],
+    first: int,
+) -> float:
+    """Update h from `first` on for a variable that is 1 and meets the others with its entries from
+    now on, no longer with the relaxed ones; return the change of x'Qx.
+    """
+    energy = 0.0
+    for j in range(first, x.shape[0]):
+        change = 2.0 * (row[j] - relaxed_row[j])
+        fields[j] += change
+        energy += 0.0 if settled[j] else change * x[j]
+    return energy
+
+
+@kernel
 def anchor(tables: Tables, work: Workspace, level: int) -> None:
     """Recompute h = 2 Q x and the energy from scratch, so that rounding cannot accumulate."""
     x = work.x[level]
     fields = work.fields[level]
+    fixed = work.fixed[level]
+    settled = work.settled[level]
     fields[:] = 0.0
     energy = tables.offset
     for i in range(x.shape[0]):
-        if x[i] != 0.0:
+        settled[i] = x[i] == fixed[i]
+        if settled[i] and x[i] != 0.0:
             energy += move(fields, tables.matrix[i], i, x[i], np.int64(0))
+    for i in range(x.shape[0]):
+        if not settled[i] and x[i] != 0.0:
+            energy += move(fields, tables.relaxed[i], i, x[i], np.int64(0))
     work.energy[level] = energy
     work.updates[level] = 0
 
@@ -423,7 +464,7 @@ def node_at(tables: Tables, work: Workspace, level: int) -> Node:
     first = work.first[level]
     return Node(
         first,
-        tables.matrix,
+        tables.relaxed,
         tables.outside,
         tables.shifts[first // tables.stride, first:],
         tables.group_of[first:],
@@ -466,6 +507,7 @@ def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) 
     fixed = work.fixed[level]
     x = work.x[level]
     fields = work.fields[level]
+    settled = work.settled[level]
     first = work.first[level]
     none = np.int64(-1)
     picks = 0
@@ -483,10 +525,15 @@ def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) 
     for j in range(first, n):
         if fixed[j] == FREE:
             if x[j] != common:
-                base += move(fields, tables.matrix[j], j, common - x[j], first)
+                base += move(fields, tables.relaxed[j], j, common - x[j], first)
                 x[j] = common
             positions[count] = j
             count += 1
+    if tables.is_relaxed and common == 1:
+        for a in range(count):
+            j = positions[a]
+            settled[j] = True
+            base += settle(fields, tables.matrix[j], tables.relaxed[j], x, settled, first)
     if picks == 0:
         offer(tables, work, shared, level, none, none, base)
         return

@@ -1,0 +1,53 @@
+"""Finer tables for a search that takes long: tighter bounds, which take a while to prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qubo_prune.backends.branch_and_bound.arrays import refine_tables, without_products
+from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.race import Cut, tree_size
+from qubo_prune.core.problem.problem import Problem
+
+_LARGEST = 500
+"""Variables above which the multipliers are not sought: their time grows with the cube."""
+_WORTH = 24
+"""So many nodes times n^2 a tree has to have, or the multipliers cost more than they can save.
+"""
+_WIDTH = 64
+_MARGIN = 1.2
+"""So many times fewer nodes the multipliers have to promise: an estimate scatters, and a node takes
+a little longer with them.
+"""
+
+
+def refined(
+    tables: Tables,
+    problem: Problem,
+    cut: Cut,
+    should_stop: Callable[[], bool],
+    expected: float | None = None,
+) -> Tables:
+    """Return tables of the same order with tighter bounds, or the same ones where it is to stop.
+
+    Parameters
+    ----------
+    tables, problem
+        Those at hand, and what they are of.
+    cut
+        Energy of a state at or after the last wanted one, (1,), and that state, packed.
+    should_stop : callable
+        Asked now and then.
+    expected : float, optional
+        Nodes of the whole tree, by estimate, where there is one already.
+    """
+    n = len(tables.matrix)
+    if n <= _LARGEST and not tables.is_relaxed:
+        if expected is None:
+            expected = tree_size(tables, cut, should_stop, _WIDTH)
+        if expected >= _WORTH * n**2:
+            without = without_products(tables, problem, should_stop)
+            most = expected / _MARGIN
+            promised = tree_size(without, cut, should_stop, _WIDTH, most)
+            tables = without if promised <= most and not should_stop() else tables
+    return refine_tables(tables, problem, should_stop)
