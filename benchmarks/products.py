@@ -1,7 +1,8 @@
 """Nodes of long proofs with and without entries left out between free blocks, because products are
 not negative: ``python -m benchmarks.products``.
 
-``--folder`` adds public instances, as in `benchmarks.branching`. Nodes do not depend on the load of
+``--folder`` adds public instances, as in `benchmarks.branching`; ``--only`` takes some of all. Nodes do
+not depend on the load of
 the machine; the processor seconds beside them do a little.
 """
 
@@ -74,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="tiny instances, nothing is written")
     parser.add_argument("--folder", type=Path, help="folder of public instances")
+    parser.add_argument("--only", nargs="+", help="instances by their names")
     parser.add_argument("--max-nodes", type=int, default=1_000_000)
     parser.add_argument("--states", type=int, nargs="+", default=[1, 100])
     arguments = parser.parse_args()
@@ -81,6 +83,8 @@ def main() -> None:
     measure(Instance.load(SMOKE[0][0]).problem(SMOKE[0][1]), 5, 1000, before=False)  # compiles
     rows = []
     for name, problem in problems(cases, arguments.folder):
+        if arguments.only and name.split()[0] not in arguments.only:
+            continue
         for num_states in arguments.states:
             both = measure_both(problem, num_states, arguments.max_nodes)
             rows.append({"instance": name, "N": problem.num_blocks, "K": num_states, **both})
@@ -89,7 +93,8 @@ def main() -> None:
         folder = " --folder FOLDER" if arguments.folder else ""
         states = " ".join(map(str, arguments.states))
         command = f"python -m benchmarks.products --max-nodes {arguments.max_nodes}"
-        save("products", f"{command} --states {states}{folder}", rows)
+        only = f" --only {' '.join(arguments.only)}" if arguments.only else ""
+        save("products", f"{command} --states {states}{folder}{only}", rows)
     print(table(rows))
 
 
