@@ -1,9 +1,8 @@
 """Nodes of long proofs with and without entries left out between free blocks, because products are
 not negative: ``python -m benchmarks.products``.
 
-``--folder`` adds public instances, as in `benchmarks.branching`; ``--only`` takes some of all. Nodes do
-not depend on the load of
-the machine; the processor seconds beside them do a little.
+``--folder`` adds public instances, as in `benchmarks.branching`; ``--only`` takes some of all.
+Nodes do not depend on the load of the machine; the processor seconds beside them do a little.
 """
 
 from __future__ import annotations
