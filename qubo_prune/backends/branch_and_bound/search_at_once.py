@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.arrays import make_root, make_workspace
+from qubo_prune.backends.branch_and_bound.choices import choice_tables, choices_after
 from qubo_prune.backends.branch_and_bound.kernels.explore import (
     Shared,
     Tables,
@@ -113,6 +114,7 @@ class SearchAtOnce:
         """Search until nothing is open or `stop` says so."""
         refine = Refinement(self._refined)
         walk_after = _WALK_AFTER
+        choose_after = choices_after(self._tables)
         while True:
             self._tables = search(
                 self._tables,
@@ -122,7 +124,7 @@ class SearchAtOnce:
                 self._stop,
                 refine,
                 self._known,
-                min(self._race.after, walk_after),
+                min(self._race.after, walk_after, choose_after),
                 lambda: self._walks.due,
             )
             nodes = self._num_nodes()
@@ -134,12 +136,16 @@ class SearchAtOnce:
             if nodes >= walk_after:
                 self._walk()
                 walk_after = 2 * nodes
-            if nodes >= self._race.after:
+            winner = None
+            if nodes >= choose_after:
+                choose_after = math.inf
+                winner = self._chosen(nodes)
+            if winner is None and nodes >= self._race.after:
                 self._race.at_hand = self._tables
                 winner = self._race.winner(self._frontier.cut, self._stop, nodes)
-                if winner is not None:
-                    self._begin_again(winner)
-                    refine = Refinement(self._refined)
+            if winner is not None:
+                self._begin_again(winner)
+                refine = Refinement(self._refined)
 
     def _refined(self, tables: Tables) -> Tables:
         """Return finer tables."""
@@ -151,6 +157,19 @@ class SearchAtOnce:
             lambda: bool(self._shared.stop[0]) and not self._walks.due,
             self._race.expected,
         )
+
+    def _chosen(self, num_nodes: int) -> Tables | None:
+        """Return tables for many choices, the last ones, if they promise fewer nodes."""
+        chosen = choice_tables(
+            self._job.problem,
+            self._tables,
+            self._frontier.cut,
+            num_nodes,
+            self._stop.should_stop,
+        )
+        if chosen is not None:
+            self._race.close()
+        return chosen
 
     def _walk(self) -> None:
         """Look for better states, in proportion to the nodes visited."""
@@ -203,7 +222,7 @@ class SearchAtOnce:
             self._shared.threshold[0] = min(self._shared.threshold[0], last)
 
     def _begin_again(self, tables: Tables) -> None:
-        """Begin again in the other order."""
+        """Begin again in another order."""
         self._open_before = self._frontier.lowest_bound()
         # Nobody who watches is told less than what the first order has proven.
         bound = self._open_before - float(self._tables.epsilon)
