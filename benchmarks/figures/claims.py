@@ -62,6 +62,7 @@ TABLES = (
     MadeTable("docs/how-to/run-qaoa.md", tables.qaoa_mixers),
     MadeTable(COMPRESS, tables.compression),
     MadeTable(HEAL, tables.healing),
+    MadeTable("docs/maintaining/coverage.md", tables.of("coverage")),
     MadeTable(HEAL, tables.distillation),
     MadeTable(PRUNE, tables.rewriting),
 )

@@ -172,8 +172,12 @@ class FunctionObjective:
     def _measurement(self, removed: tuple[int, ...], answer: object) -> Measurement:
         try:
             if isinstance(answer, tuple):
-                value, error = answer
+                value, error = map(float, answer)
+                if math.isfinite(value) and not error >= 0:
+                    raise ValueError(error)  # told below
                 return Measurement.known(removed, value, error)
+            if answer is None:  # which NumPy takes for nan, and a function without return returns
+                raise TypeError
             samples = np.array(answer, np.float64)
         except (TypeError, ValueError):
             samples = np.empty((0, 0))
