@@ -15,7 +15,8 @@ from qubo_prune.core.errors import BackendUnavailableError, InputError
 from qubo_prune.core.files.formats.quadratic_model import Counts, Model
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.validation import as_real_array
-from qubo_prune.encodings.penalty import penalty_qubo, refuse_budget
+from qubo_prune.encodings.penalty import penalty_qubo
+from qubo_prune.encodings.refusals import refuse_budget
 
 if TYPE_CHECKING:
     import dimod

@@ -17,6 +17,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.text import format_value
 from qubo_prune.core.validation import as_real_array, as_states
+from qubo_prune.encodings.refusals import refuse_budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +75,6 @@ class Ising:
         rows = np.atleast_2d(np.asarray(spins, np.float64))
         return np.asarray(
             self.offset + rows @ self.h + np.einsum("ki,ki->k", rows @ self.couplings, rows)
-        )
-
-
-def refuse_budget(problem: Problem, what: str) -> None:
-    """Refuse a problem with a budget where only counts can be told.
-
-    Parameters
-    ----------
-    problem : Problem
-        With a budget or without.
-    what : str
-        What holds counts only, such as ``a penalty form``.
-
-    Raises
-    ------
-    InputError
-        If there is a budget.
-    """
-    if problem.budget is not None:
-        raise InputError(
-            f"{what} cannot hold a budget, but the problem has at_least={problem.at_least!r}; leave"
-            " the budget out, or solve the problem by a backend that takes one (qubo-prune"
-            " backends)."
         )
 
 

@@ -34,7 +34,7 @@ from qubo_prune.encodings.bounds import (
     other_counts,
     rounding,
 )
-from qubo_prune.encodings.penalty import refuse_budget
+from qubo_prune.encodings.refusals import refuse_budget
 from qubo_prune.search.repair import repair
 from qubo_prune.search.starting_states import starting_states
 

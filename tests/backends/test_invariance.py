@@ -138,7 +138,7 @@ def test_finer_tables_of_branch_and_bound(
     """
     problem_and_answer(name)
     refine = mock.Mock(wraps=refine_tables)
-    monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search_at_once.refine_tables", refine)
+    monkeypatch.setattr("qubo_prune.backends.branch_and_bound.refining.refine_tables", refine)
     monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search.REFINE_AFTER", 0)
     monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search._FIRST_BUDGET", 3)
     check_same(name, options={"threads": threads})

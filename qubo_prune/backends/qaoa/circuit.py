@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
     from qubo_prune.core.problem.problem import Problem
-from qubo_prune.encodings.penalty import refuse_budget
+from qubo_prune.encodings.refusals import refuse_budget
 
 
 def to_circuit(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_bytes, format_count
-from qubo_prune.encodings.penalty import refuse_budget
+from qubo_prune.encodings.refusals import refuse_budget
 
 if TYPE_CHECKING:
     from qubo_prune.core.problem.problem import Problem
