@@ -38,6 +38,7 @@ TABLES = (
                 "limits",
                 "branching",
                 "products",
+                "budgets",
                 "qaoa",
                 "priors",
                 "evaluation",

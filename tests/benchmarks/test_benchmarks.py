@@ -57,6 +57,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
     "words",
     [
         "branching",
+        "budgets",
         "choices",
         "enumeration",
         "extraction",

@@ -126,7 +126,9 @@ def best_swap(
     tabu_until = walker.tabu_until
     change = np.inf
     out, into = -1, -1
-    room = 0.5 * (pool.cut[0] - energy) if harvesting else -np.inf
+    surcharge = least_surcharge(landscape, walker) if harvesting else np.inf
+    harvesting = surcharge < np.inf
+    room = 0.5 * (pool.cut[0] - energy - surcharge) if harvesting else -np.inf
     for g in range(landscape.counts.shape[0]):
         sides = find_sides(landscape, walker, g, step)
         if sides.free_row >= 0:
@@ -157,9 +159,36 @@ def best_swap(
                         offer_neighbour(
                             landscape, pool, known, walker.word, walker.neighbour, i, j, reached
                         )
-                        room = 0.5 * (pool.cut[0] - energy)
+                        room = 0.5 * (pool.cut[0] - energy - surcharge)
                     interest = max(change, room)
     return change, out, into
+
+
+@inlined
+def least_surcharge(landscape: Landscape, walker: Walker) -> float:
+    """Return by how much less a neighbour that reaches the budget costs at least, at the price of
+    the walk, than its energy; infinity if none reaches it.
+    """
+    weights, y = landscape.weights, walker.y
+    if not weights.shape[0]:
+        return 0.0
+    gain = loss = np.int64(0)
+    for g in range(landscape.counts.shape[0]):
+        lightest = lightest_one = np.int64(1) << 62
+        heaviest = heaviest_one = np.int64(-1)
+        for i in range(landscape.group_start[g], landscape.group_stop[g]):
+            if y[i]:
+                lightest_one = min(lightest_one, weights[i])
+                heaviest_one = max(heaviest_one, weights[i])
+            else:
+                lightest = min(lightest, weights[i])
+                heaviest = max(heaviest, weights[i])
+        gain = max(gain, heaviest - lightest_one)
+        loss = max(loss, heaviest_one - lightest)
+    surplus = np.int64(walker.word[-3]) - landscape.at_least
+    if surplus + gain < 0:
+        return np.inf
+    return landscape.price * max(0, surplus - loss)
 
 
 @inlined
