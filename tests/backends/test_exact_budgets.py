@@ -11,6 +11,7 @@ from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qubo_prune import BackendError, InputError, Problem, Status, solve, verify
+from qubo_prune.backends.branch_and_bound import prove
+from qubo_prune.backends.branch_and_bound.arrays import make_tables, without_products
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.kernels.budget import decide_by_weight
+from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.backends.common.checkpoint_file import digest
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.search.arrays import binding_budget
@@ -97,6 +101,17 @@ def test_equals_brute_force_to_the_last_bit(
     problem: Problem, num_states: int, threads: int, backend: str
 ) -> None:
     spectrum = solve(problem, num_states=num_states, backend=backend, options={"threads": threads})
+    assert_proven(spectrum, problem, num_states)
+
+
+@settings(max_examples=60)
+@given(problem=problems_with_budgets(), num_states=st.integers(1, 60))
+def test_so_it_does_where_products_are_left_out(problem: Problem, num_states: int) -> None:
+    def tables(*arguments: Any) -> Tables:
+        return without_products(make_tables(*arguments), problem, lambda: False)
+
+    with patch.object(prove, "make_tables", tables):
+        spectrum = solve(problem, num_states=num_states, options={"threads": 1})
     assert_proven(spectrum, problem, num_states)
 
 
