@@ -188,7 +188,7 @@ def least_surcharge(landscape: Landscape, walker: Walker) -> float:
     surplus = np.int64(walker.word[-3]) - landscape.at_least
     if surplus + gain < 0:
         return np.inf
-    return landscape.price * max(0, surplus - loss)
+    return landscape.price * float(max(0, surplus - loss))
 
 
 @inlined
