@@ -54,13 +54,11 @@ CASES: dict[str, Callable[[], Problem]] = {
         for name, remove in (
             ("heterogeneous-640", 160),
             ("wishart-200", 100),
-            ("wishart-80", 40),
-            ("wishart-half-80", 16),
-            ("k-cluster-160", 80),
+            ("wishart-half-80", 40),
         )
     },
 }
-PUBLIC = ("kcluster120_050_60_1", "QPLIB_3815", "bqp100-1")
+PUBLIC = ("kcluster120_050_60_1", "QPLIB_3815")
 
 
 def problems(folder: Path | None) -> Iterator[tuple[str, Problem]]:

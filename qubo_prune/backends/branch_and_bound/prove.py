@@ -76,7 +76,7 @@ def prove(
     def enough() -> bool:
         nonlocal more
         stop.report(0, None, "preparing the bounds")
-        more = walks.catch_up() or more
+        more = walks.catch_up_while_preparing() or more
         return _is_shallow(problem) or stop.should_stop()
 
     tables = make_tables(problem, max_steps, anchor_interval, enough)

@@ -12,10 +12,12 @@ from qubo_prune.core.stopping import Stop
 from qubo_prune.search.starting_states import GoodStates
 
 _ALONE = 1 / 8
-"""Part of the limit that a proof has for itself: most need no more."""
+"""Part of the limit that a proof has for itself: most need no more. A large one has none."""
+_PREPARED = 1 / 4
+"""Part of the limit after which shifts that are not ready say that a tree will not be either."""
 _SHARE = 1 / 2
 """Part of the time that walks take until then, and later where the tree may be finished."""
-_LARGE_SHARE = 7 / 8
+_LARGE_SHARE = 15 / 16
 """Part of the time that they take where it will not."""
 _TURN = 1 / 64
 """Part of the limit by which they lag behind before they go on."""
@@ -63,6 +65,7 @@ class Walks:
         self._stop = stop
         self._tabu: GoodStates | None = None
         self._seconds = 0.0
+        self._is_alone = True
         self.unfinishable = False
 
     def start(self, evaluations: int) -> GoodStates:
@@ -74,6 +77,7 @@ class Walks:
         begin = stop.elapsed
         if stop.time_limit is not None and sum(len(g.indices) for g in problem.groups) > _LARGE:
             good = self._tabu = GoodStates(*self._arguments, whole=True)
+            self._is_alone = False
         else:
             good = GoodStates(problem, num_states, seed, stop, warm_start, threads)
         good.walk()
@@ -95,7 +99,14 @@ class Walks:
         if limit is None or (self._tabu is not None and self._tabu.has_ended):
             return False
         elapsed = self._stop.elapsed
-        return elapsed > _ALONE * limit and self._seconds + _TURN * limit < self._share * elapsed
+        alone = _ALONE * limit if self._is_alone else 0.0
+        return elapsed > alone and self._seconds + _TURN * limit < self._share * elapsed
+
+    def catch_up_while_preparing(self) -> bool:
+        """Do so before there is a tree."""
+        limit = self._stop.time_limit
+        self.unfinishable = limit is not None and self._stop.elapsed > _PREPARED * limit
+        return self.catch_up()
 
     def catch_up(self) -> bool:
         """Walk until the share of the time is reached, if a turn is due; return whether states were

@@ -35,6 +35,9 @@ class Clock(Stop):
     def elapsed(self) -> float:
         return self.now
 
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
 
 def wishart(n: int, remove: int, seed: int = 0) -> Problem:
     """A problem without ties, whose bounds leave a gap."""
@@ -98,7 +101,7 @@ def test_a_share_of_the_time_and_no_more() -> None:
         assert beside.due
         beside.unfinishable = True
         beside.catch_up()
-        assert clock.now == pytest.approx(64.1, abs=0.1)  # seven eighths, or up to the limit
+        assert clock.now == pytest.approx(64.1, abs=0.1)  # fifteen sixteenths, or up to the limit
         idle = True
         clock.now = 200.0
         assert not beside.catch_up()
@@ -120,9 +123,16 @@ def test_nothing_is_due_without_a_limit_or_after_the_end() -> None:
 
 
 def test_a_large_problem_begins_with_it() -> None:
-    beside, _ = make(wishart(210, 5), 10.0)
+    beside, clock = make(wishart(210, 5), 10.0)
     good = beside.start(0)
     assert (good.states(in_order=False) == beside.states()).all()
+    clock.now = 1.0
+    assert beside.due  # from the first moment on
+    with mock.patch.object(GoodStates, "walk", side_effect=lambda: clock.wait(0.5)):
+        for now, expected in ((2.0, False), (2.6, True)):
+            clock.now = now
+            beside.catch_up_while_preparing()
+            assert beside.unfinishable is expected
     beside, _ = make(wishart(210, 5), None)
     beside.start(0)
     assert not len(beside.states())
