@@ -67,7 +67,7 @@ def prove(
     good = walks.start(fair_evaluations(num_variables, 0) if limited else 0)
     start = good.states(in_order=False)
     stop.offer(0, start.copy)
-    large = problem.num_blocks > _LARGE or wanted > _MANY
+    large = problem.num_blocks > _LARGE or wanted > _MANY or walks.has_begun
     if large and len(start) and stop.should_stop():
         return RawResult(start, timings=clock.timings())
     clock.begin("preparation")
