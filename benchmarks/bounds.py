@@ -24,7 +24,6 @@ CASES: tuple[tuple[str, int | dict[str, int]], ...] = (
     ("heterogeneous-half-200", 50),
     ("wishart-200", 100),
     ("k-cluster-160", 40),
-    ("heterogeneous-400", 40),
 )
 SMOKE: tuple[tuple[str, int | dict[str, int]], ...] = (("bytelm-40-block", 12),)
 

@@ -23,7 +23,7 @@ from qubo_prune.search.kernels.pool import pack
 from qubo_prune.search.starting_states import GoodStates
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked
-from tests.strategies import problems, symmetric
+from tests.strategies import problems, problems_with_budgets, symmetric
 
 
 class Clock(Stop):
@@ -154,7 +154,7 @@ def test_a_limit_too_short_for_shifts_is_left_to_them() -> None:
 
 @settings(max_examples=40)
 @given(
-    problem=problems(),
+    problem=st.one_of(problems(), problems_with_budgets()),
     num_states=st.integers(1, 100),
     threads=st.integers(1, 3),
     large=st.booleans(),
@@ -171,7 +171,15 @@ def test_pauses_lose_nothing(problem: Problem, num_states: int, threads: int, la
         spectrum = solve(
             problem, num_states=num_states, time_limit=60.0, options={"threads": threads}
         )
-    assert ranked(spectrum) == brute_force(problem)[:num_states]
+    expected = brute_force(problem)
+    if (budget := problem.budget) is not None:
+        reaches = (budget.weights @ problem.state(list(removed)) for _, removed in expected)
+        expected = [
+            entry
+            for entry, weight in zip(expected, reaches, strict=True)
+            if weight >= budget.at_least
+        ]
+    assert ranked(spectrum) == expected[:num_states]
     assert spectrum.status is Status.PROVEN
 
 
