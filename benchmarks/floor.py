@@ -25,7 +25,7 @@ from qubo_prune.bench import Instance
 from qubo_prune.core.spectrum.spectrum import Spectrum
 
 DEFAULT, TABU = "branch-and-bound", "tabu"
-LIMITS = (1.0, 2.0, 5.0)
+LIMITS = (1.0, 2.0)
 SEEDS = (0, 1)
 COUNTS = (1, 100)
 NUM_GROUPS, GROUP_SIZE = 16, 40
@@ -49,18 +49,10 @@ def _named(name: str, remove: int) -> Problem:
 CASES: dict[str, Callable[[], Problem]] = {
     "16 groups of 40 (1 each)": partial(groups, 1, 0),
     "16 groups of 40 (20 each)": partial(groups, 20, 0),
-    **{
-        f"{name} ({remove})": partial(_named, name, remove)
-        for name, remove in (
-            ("heterogeneous-640", 160),
-            ("wishart-200", 100),
-            ("wishart-80", 40),
-            ("wishart-half-80", 16),
-            ("k-cluster-160", 80),
-        )
-    },
+    "heterogeneous-640 (160)": partial(_named, "heterogeneous-640", 160),
+    "wishart-200 (100)": partial(_named, "wishart-200", 100),
 }
-PUBLIC = ("kcluster120_050_60_1", "QPLIB_3815", "bqp100-1")
+PUBLIC = ("kcluster120_050_60_1",)
 
 
 def problems(folder: Path | None) -> Iterator[tuple[str, Problem]]:

@@ -39,6 +39,7 @@ TABLES = (
                 "branching",
                 "products",
                 "budgets",
+                "bounds",
                 "qaoa",
                 "priors",
                 "evaluation",

@@ -56,6 +56,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        "bounds",
         "branching",
         "budgets",
         "choices",

@@ -67,7 +67,7 @@ def prove(
     good = walks.start(fair_evaluations(num_variables, 0) if limited else 0)
     start = good.states(in_order=False)
     stop.offer(0, start.copy)
-    large = problem.num_blocks > _LARGE or wanted > _MANY
+    large = problem.num_blocks > _LARGE or wanted > _MANY or walks.has_begun
     if large and len(start) and stop.should_stop():
         return RawResult(start, timings=clock.timings())
     clock.begin("preparation")
@@ -76,7 +76,7 @@ def prove(
     def enough() -> bool:
         nonlocal more
         stop.report(0, None, "preparing the bounds")
-        more = walks.catch_up() or more
+        more = walks.catch_up_while_preparing() or more
         return _is_shallow(problem) or stop.should_stop()
 
     tables = make_tables(problem, max_steps, anchor_interval, enough)

@@ -12,15 +12,19 @@ from qubo_prune.core.stopping import Stop
 from qubo_prune.search.starting_states import GoodStates
 
 _ALONE = 1 / 8
-"""Part of the limit that a proof has for itself: most need no more."""
+"""Part of the limit that a proof has for itself: most need no more. A large one has none."""
+_PREPARED = 1 / 4
+"""Part of the limit after which shifts that are not ready say that a tree will not be either."""
 _SHARE = 1 / 2
 """Part of the time that walks take until then, and later where the tree may be finished."""
-_LARGE_SHARE = 7 / 8
+_LARGE_SHARE = 15 / 16
 """Part of the time that they take where it will not."""
 _TURN = 1 / 64
 """Part of the limit by which they lag behind before they go on."""
 _LARGE = 200
 """Variables above which the shifts alone take long, so that there is no proof to be delayed."""
+_STEPS, _STEP_SECONDS = 32, 6e-10
+"""Steps that shifts take at least, and seconds of one over n^3: a decomposition."""
 
 
 class Walks:
@@ -63,25 +67,40 @@ class Walks:
         self._stop = stop
         self._tabu: GoodStates | None = None
         self._seconds = 0.0
+        self._limit: float | None = None
+        self._is_alone = True
         self.unfinishable = False
 
     def start(self, evaluations: int) -> GoodStates:
         """Walk for a round to start from, and for so many evaluations more, in a quarter of the
-        time at most; return what walked: this search, if the problem is large and there is a limit;
-        else one with half the walks.
+        time at most; return what walked: this search, if the problem is large; else one with half
+        the walks. With no evaluations the proof has no need of more walks, then or later.
+
+        Where the limit is too short for shifts, a large problem is walked on until the end.
         """
         problem, num_states, seed, stop, warm_start, threads = self._arguments
-        begin = stop.elapsed
-        if stop.time_limit is not None and sum(len(g.indices) for g in problem.groups) > _LARGE:
-            good = self._tabu = GoodStates(*self._arguments, whole=True)
-        else:
+        self._limit = stop.time_limit if evaluations else None
+        if self._limit is None or (n := sum(len(g.indices) for g in problem.groups)) <= _LARGE:
             good = GoodStates(problem, num_states, seed, stop, warm_start, threads)
+            good.walk()
+            if evaluations:
+                good.walk_on(evaluations, stop.remaining / 4)
+            return good
+        begin = stop.elapsed
+        good = self._tabu = GoodStates(*self._arguments, whole=True)
+        self._is_alone = False
         good.walk()
-        if evaluations:
-            good.walk_on(evaluations, stop.remaining / 4)
-        if self._tabu is not None:
-            self._seconds = stop.elapsed - begin
+        good.walk_on(evaluations, stop.remaining / 4)
+        is_short = self._limit < _STEPS * _STEP_SECONDS * n**3
+        while is_short and not (good.has_ended or stop.should_stop()):
+            good.walk()
+        self._seconds = stop.elapsed - begin
         return good
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there are states of this search."""
+        return self._tabu is not None
 
     @property
     def seconds_beside(self) -> float:
@@ -91,11 +110,18 @@ class Walks:
     @property
     def due(self) -> bool:
         """Whether the walks lag behind by a turn."""
-        limit = self._stop.time_limit
+        limit = self._limit
         if limit is None or (self._tabu is not None and self._tabu.has_ended):
             return False
         elapsed = self._stop.elapsed
-        return elapsed > _ALONE * limit and self._seconds + _TURN * limit < self._share * elapsed
+        alone = _ALONE * limit if self._is_alone else 0.0
+        return elapsed > alone and self._seconds + _TURN * limit < self._share * elapsed
+
+    def catch_up_while_preparing(self) -> bool:
+        """Do so before there is a tree."""
+        limit = self._limit
+        self.unfinishable = limit is not None and self._stop.elapsed > _PREPARED * limit
+        return self.catch_up()
 
     def catch_up(self) -> bool:
         """Walk until the share of the time is reached, if a turn is due; return whether states were

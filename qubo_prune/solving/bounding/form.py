@@ -11,7 +11,7 @@ is linear in y: its least value takes the r_g smallest coefficients of each grou
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,16 @@ class Form:
         for members in self.members:
             matrix[np.ix_(members, members)] += self.penalty
         return matrix
+
+    def without(self, multipliers: NDArray[np.float64]) -> Form:
+        """Return the form of ``Q - S``, whose bounds hold for this one: S >= 0 is the given matrix,
+        or less of it where an entry would fall below -1. No rounding makes an entry of Q larger.
+        """
+        lowered = np.maximum(self.matrix - multipliers, -1.0)
+        lowered = np.minimum(self.matrix, np.minimum(lowered, lowered.T))
+        return replace(
+            self, matrix=lowered, penalty=2.0 ** math.frexp(_PENALTY * _spread(lowered))[1]
+        )
 
     def certain_shifts(self, shifts: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Return shifts u, a little below those given, for which S is positive semidefinite for

@@ -23,7 +23,7 @@ from qubo_prune.search.kernels.pool import pack
 from qubo_prune.search.starting_states import GoodStates
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked
-from tests.strategies import problems, symmetric
+from tests.strategies import problems, problems_with_budgets, symmetric
 
 
 class Clock(Stop):
@@ -34,6 +34,9 @@ class Clock(Stop):
     @property
     def elapsed(self) -> float:
         return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
 
 
 def wishart(n: int, remove: int, seed: int = 0) -> Problem:
@@ -81,7 +84,7 @@ def test_a_share_of_the_time_and_no_more() -> None:
         return True
 
     with mock.patch.object(GoodStates, "walk", walk):
-        beside.start(0)
+        beside.start(1)
         assert not len(beside.states())  # that was another search
         rounds.clear()
         clock.now = 8.0
@@ -98,7 +101,7 @@ def test_a_share_of_the_time_and_no_more() -> None:
         assert beside.due
         beside.unfinishable = True
         beside.catch_up()
-        assert clock.now == pytest.approx(64.1, abs=0.1)  # seven eighths, or up to the limit
+        assert clock.now == pytest.approx(64.1, abs=0.1)  # fifteen sixteenths, or up to the limit
         idle = True
         clock.now = 200.0
         assert not beside.catch_up()
@@ -106,12 +109,12 @@ def test_a_share_of_the_time_and_no_more() -> None:
 
 def test_nothing_is_due_without_a_limit_or_after_the_end() -> None:
     beside, clock = make(wishart(30, 12), None)
-    beside.start(0)
+    beside.start(1)
     clock.now = 1e9
     assert not beside.due
     assert not beside.catch_up()
     beside, clock = make(wishart(6, 2), 10.0)
-    beside.start(0)
+    beside.start(1)
     clock.now = 9.0
     assert beside.due
     assert beside.catch_up()
@@ -120,17 +123,38 @@ def test_nothing_is_due_without_a_limit_or_after_the_end() -> None:
 
 
 def test_a_large_problem_begins_with_it() -> None:
-    beside, _ = make(wishart(210, 5), 10.0)
-    good = beside.start(0)
+    beside, clock = make(wishart(210, 5), 10.0)
+    good = beside.start(1)
     assert (good.states(in_order=False) == beside.states()).all()
-    beside, _ = make(wishart(210, 5), None)
-    beside.start(0)
-    assert not len(beside.states())
+    clock.now = 1.0
+    assert beside.due  # from the first moment on
+    with mock.patch.object(GoodStates, "walk", side_effect=lambda: clock.wait(0.5)):
+        for now, expected in ((2.0, False), (2.6, True)):
+            clock.now = now
+            beside.catch_up_while_preparing()
+            assert beside.unfinishable is expected
+    for limit, evaluations in ((None, 1), (10.0, 0)):  # nothing to be shared
+        beside, clock = make(wishart(210, 5), limit)
+        beside.start(evaluations)
+        assert not len(beside.states())
+        clock.now = 9.0
+        assert not beside.due
+
+
+def test_a_limit_too_short_for_shifts_is_left_to_them() -> None:
+    problem = wishart(210, 105)
+    beside, clock = make(problem, 0.1)
+    with mock.patch.object(GoodStates, "walk", side_effect=lambda: clock.wait(0.03)) as walk:
+        beside.start(1)
+    assert walk.call_count == 4  # up to the limit
+    spectrum = solve(problem, num_states=20, time_limit=0.1, options={"threads": 1})
+    assert len(spectrum) == 20
+    assert spectrum.timings["preparation"] == 0.0
 
 
 @settings(max_examples=40)
 @given(
-    problem=problems(),
+    problem=st.one_of(problems(), problems_with_budgets()),
     num_states=st.integers(1, 100),
     threads=st.integers(1, 3),
     large=st.booleans(),
@@ -147,7 +171,15 @@ def test_pauses_lose_nothing(problem: Problem, num_states: int, threads: int, la
         spectrum = solve(
             problem, num_states=num_states, time_limit=60.0, options={"threads": threads}
         )
-    assert ranked(spectrum) == brute_force(problem)[:num_states]
+    expected = brute_force(problem)
+    if (budget := problem.budget) is not None:
+        reaches = (budget.weights @ problem.state(list(removed)) for _, removed in expected)
+        expected = [
+            entry
+            for entry, weight in zip(expected, reaches, strict=True)
+            if weight >= budget.at_least
+        ]
+    assert ranked(spectrum) == expected[:num_states]
     assert spectrum.status is Status.PROVEN
 
 
@@ -173,7 +205,7 @@ def test_a_tree_out_of_reach_leaves_more_time_to_them() -> None:
     """Half of 64 s brought 1,000 nodes: 10,000 are out of reach, 1,000 are not."""
     problem = wishart(30, 12)
     beside, clock = make(problem, 64.0)
-    good = beside.start(0)
+    good = beside.start(1)
     states = good.states()
     tables = make_tables(problem, 40, 512, lambda: False)
     job = Job(problem, 5, 40, 512, tables.block_of)
