@@ -21,6 +21,7 @@ from qubo_prune.search.kernels.landscape import (
     start_fields,
     start_word,
     swap,
+    swap_weight,
     uniform,
 )
 from qubo_prune.search.kernels.swap_pool import SwapPool, offer_neighbour
@@ -108,6 +109,7 @@ def metropolis(
         if change > 0.0 and uniform(random) >= np.exp(-beta * change):
             continue
         swap(landscape, y, word, fields, out, into)
+        swap_weight(landscape, word, out, into)
         left, entered = chains.positions[r, out], chains.positions[r, into]
         chains.places[r, left], chains.places[r, entered] = into, out
         chains.positions[r, out], chains.positions[r, into] = entered, left

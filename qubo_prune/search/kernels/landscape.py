@@ -221,11 +221,18 @@ def swap(
     flip_bit(word, out)
     flip_bit(word, into)
     word[-2] ^= landscape.keys[out] ^ landscape.keys[into]
-    if landscape.weights.shape[0]:
-        word[-3] += np.uint64(landscape.weights[into] - landscape.weights[out])
     gained = landscape.matrix[into]
     lost = landscape.matrix[out]
     for j in range(fields.shape[0]):
         fields[j] += 2.0 * (gained[j] - lost[j])
     fields[into] -= 2.0 * gained[into]
     fields[out] += 2.0 * lost[out]
+
+
+@kernel
+def swap_weight(landscape: Landscape, word: NDArray[np.uint64], out: int, into: int) -> None:
+    """Update what a packed state weighs after a `swap`, if there is a budget; inside of that, it
+    would make every swap slower.
+    """
+    if landscape.weights.shape[0]:
+        word[-3] += np.uint64(landscape.weights[into] - landscape.weights[out])

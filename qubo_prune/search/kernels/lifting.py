@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import kernel
-from qubo_prune.search.kernels.landscape import Landscape, below, start_fields, start_word, swap
+from qubo_prune.search.kernels.landscape import (
+    Landscape,
+    below,
+    start_fields,
+    start_word,
+    swap,
+    swap_weight,
+)
 from qubo_prune.search.kernels.swap_pool import Walker
 
 _TRIES_PER_VARIABLE = 64
@@ -44,6 +51,7 @@ def lift(landscape_: Landscape, walker_: Walker) -> None:
             return
         missing -= landscape.weights[into] - landscape.weights[out]
         swap(landscape, y, word, fields, out, into)
+        swap_weight(landscape, word, out, into)
 
 
 @kernel

@@ -6,7 +6,13 @@ import numpy as np
 
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import kernel
-from qubo_prune.search.kernels.landscape import Landscape, start_fields, start_word, swap
+from qubo_prune.search.kernels.landscape import (
+    Landscape,
+    start_fields,
+    start_word,
+    swap,
+    swap_weight,
+)
 from qubo_prune.search.kernels.swap_pool import (
     SwapPool,
     Walker,
@@ -60,5 +66,6 @@ def descend(landscape_: Landscape, pool_: SwapPool, walker_: Walker, max_moves: 
         if y[into]:
             out, into = into, out
         swap(landscape, y, word, fields, out, into)
+        swap_weight(landscape, word, out, into)
         energy += 2.0 * change
     return max_moves

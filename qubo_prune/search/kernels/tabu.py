@@ -16,6 +16,7 @@ from qubo_prune.search.kernels.landscape import (
     start_fields,
     start_word,
     swap,
+    swap_weight,
 )
 from qubo_prune.search.kernels.swap_pool import (
     Sides,
@@ -93,6 +94,7 @@ def tabu_walk(
             out, into = into, out
         harvesting = harvesting or change >= 0.0
         swap(landscape, y, walker.word, fields, out, into)
+        swap_weight(landscape, walker.word, out, into)
         energy += 2.0 * change
         if step % ANCHOR_INTERVAL == 0:
             energy = start_fields(landscape, y, fields)
