@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from qubo_prune.cli.budget import BudgetOptions
 from qubo_prune.cli.output import tell
 from qubo_prune.core.defaults import BACKEND, EXECUTORS, OUT_OF_REACH, SHARED_EXECUTORS
 from qubo_prune.core.errors import InputError
@@ -165,7 +166,7 @@ class RemovalOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProblemOptions(RemovalOptions):
+class ProblemOptions(BudgetOptions, RemovalOptions):
     """What is to be solved, as the user wrote it."""
 
     hessian: HessianArgument
@@ -178,10 +179,12 @@ class ProblemOptions(RemovalOptions):
         their own way.
         """
         counts = parse_removal(self.remove) if remove is None else remove
+        at_least = self.at_least()
         keep, force = parse_blocks(self.keep), parse_blocks(self.force)
 
         from qubo_prune.core.problem.problem import Problem
 
+        weights = self.of_hessian(self.hessian, gradients=self.gradients)
         return Problem.load(
             self.hessian,
             counts,
@@ -191,6 +194,8 @@ class ProblemOptions(RemovalOptions):
             beta=self.beta,
             symmetrize=self.symmetrize,
             gradients=self.gradients,
+            at_least=at_least,
+            weights=weights,
         )
 
 

@@ -22,11 +22,13 @@ _OPTIONS = {
     "device_map": "device",
     "removes": "remove",
     "config": "data-config",
+    "at_least": "budget",
 }
 """Options whose names are not those of the arguments that they become."""
 
 _PHRASES = {
     "give that number as remove": "give it by --remove M",
+    "give remove, one of": "give --remove, one of",
     "in keep and in force": "in --keep and in --force",
     "choose branches ": "choose --branches ",
     "or keep, force and only": "or --keep, --force and --only",

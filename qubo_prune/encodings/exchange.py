@@ -61,6 +61,11 @@ def write_problem(
     """
     path = Path(path)
     chosen = format_of(path, format)
+    if problem.budget is not None:
+        raise InputError(
+            f"the problem has a budget, at_least={problem.at_least!r}, which a file for other"
+            " solvers cannot hold; leave it out, or solve here."
+        )
     if not problem.groups:
         raise InputError(
             "every block is kept or removed in any case, so there is nothing to write; change"
@@ -106,7 +111,7 @@ def _metadata(problem: Problem, offset: float) -> dict[str, Any]:
     variables = problem.reduced().variables.tolist()
     names = problem.block_names()
     remove: int | dict[str, int] = sum(group.count for group in problem.groups)
-    if problem.kinds is not None and not isinstance(problem.remove, int):
+    if problem.kinds is not None and isinstance(problem.remove, dict):
         remove = {problem.kinds[group.indices[0]]: group.count for group in problem.groups}
     return {
         "format_version": FORMAT_VERSION,

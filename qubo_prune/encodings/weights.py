@@ -307,7 +307,7 @@ class _Floors:
         asked, found = self._problem.remove, spectrum.remove
         if isinstance(asked, int) and isinstance(found, int):
             changes = [found - asked]
-        elif isinstance(asked, int) or isinstance(found, int) or set(asked) != set(found):
+        elif not (isinstance(asked, dict) and isinstance(found, dict) and set(asked) == set(found)):
             raise InputError(
                 f"spectra holds one that removes {found!r}, but the problem counts {asked!r}; pass"
                 " those of the same kinds."
@@ -322,6 +322,7 @@ def _with_counts(problem: Problem, change: NDArray[np.int64]) -> Problem:
     if isinstance(problem.remove, int):
         return problem.with_remove(problem.remove + int(change.sum()))
     changes = dict(zip(problem.group_labels(), change.tolist(), strict=True))
+    assert isinstance(problem.remove, dict)  # noqa: S101 - a reduced problem has counts
     return problem.with_remove(
         {kind: count + changes.get(kind, 0) for kind, count in problem.remove.items()}
     )

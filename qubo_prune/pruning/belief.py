@@ -58,7 +58,8 @@ def believe(
     >>> means.round(1), deviations.round(1)
     (array([5., 8.]), array([1. , 2.1]))
     """
-    count, forced = problem.num_removed, tuple(problem.fixed_removed.tolist())
+    # Where any count may go, the fewest: they set the scale alone, which the evidence corrects.
+    count, forced = max(problem.num_removed, 1), tuple(problem.fixed_removed.tolist())
     base, singles = _singles(measured, forced)
     known = [each for each in measured.values() if solves(problem, each.removed)]
     values = np.array([each.value for each in known], np.float64)
@@ -98,9 +99,7 @@ def believe(
 
 def solves(problem: Problem, removed: tuple[int, ...]) -> bool:
     """Tell whether a removal is one that the problem asks for."""
-    return len(removed) == problem.num_removed and bool(
-        problem.is_feasible(problem.state(removed))[0]
-    )
+    return bool(problem.is_feasible(problem.state(removed))[0])
 
 
 def _trends(

@@ -244,10 +244,9 @@ class _Loop:
         found: Mapping[tuple[int, ...], Measurement],
         wanted: Mapping[tuple[int, ...], Proposal],
     ) -> str:
-        count = self.problem.num_removed
         known = [trial.measurement for trial in self.trials.values()] + list(found.values())
         best = min(
-            (each for each in known if len(each.removed) == count),
+            (each for each in known if solves(self.problem, each.removed)),
             key=lambda each: each.value,
             default=None,
         )
@@ -263,6 +262,8 @@ class _Loop:
         """Measure the removal of each free block alone, beside those that go in any case."""
         free = [int(block) for group in self.problem.groups for block in group.indices]
         count = self.problem.num_removed - len(self._forced)
+        if self.problem.remove is None:
+            count = max(count, 1)
         if not free or count == 0:
             return
         most = int(self._left() * self.settings.singles)
@@ -322,7 +323,7 @@ def _as_removal(problem: Problem, removed: Sequence[int], name: str) -> tuple[in
         raise InputError(
             f"{name} proposes to remove the {len(blocks)} blocks {format_blocks(blocks)}, which is "
             f"none of the {format_count(problem.num_states)} removals asked for; leave it out, or "
-            "change --remove, --keep, --force or --only."
+            "change --remove, --budget, --keep, --force or --only."
         )
     return blocks
 

@@ -10,6 +10,7 @@ import numpy as np
 from qubo_prune.core.files.hessian import HessianFile
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.hessians.language_model import describe
+from qubo_prune.pruning.block_weights import block_weights
 from qubo_prune.pruning.selection_checks import require_same_model
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def problem_of(
     keep: Iterable[int | str] = (),
     force: Iterable[int | str] = (),
     only: str | None = None,
+    at_least: float | str | None = None,
+    weights: str = "parameters",
 ) -> Problem:
     """Return the problem of a model, with a matrix of zeros where there is no Hessian.
 
@@ -37,8 +40,10 @@ def problem_of(
         As of `Problem`; what the Hessian's file says where it is None.
     file : HessianFile, optional
         The Hessian; refused if it is of another model.
-    keep, force, only
+    keep, force, only, at_least
         As of `Problem`.
+    weights : str
+        What blocks weigh, where there is `at_least`; see `block_weights`.
     """
     matrix = np.zeros((len(gates), len(gates)))
     if file is not None:
@@ -47,11 +52,13 @@ def problem_of(
         remove = file.remove if remove is None else remove
     return Problem(
         matrix,
-        remove,  # type: ignore[arg-type]
+        remove,
         kinds=[gate.kind for gate in gates.gates],
         names=[gate.name for gate in gates.gates],
         keep=keep,
         force=force,
         only=only,
+        at_least=at_least,
+        weights=None if at_least is None else block_weights(gates, weights),
         parameter_counts=[gate.num_parameters for gate in gates.gates],
     )

@@ -105,7 +105,7 @@ def lowest_states(
     >>> lowest_states(problem, np.diag([1.0, 2.0, 4.0, 8.0]), {(0, 1)}, 2, Stop())
     [(0, 2), (1, 2)]
     """
-    problem = _with_matrix(problem, matrix)
+    problem = problem.with_hessian(matrix)
     num_states = count + 3
     while True:
         num_states = min(num_states, problem.num_states)
@@ -161,17 +161,3 @@ def expected_gain(ahead: float, deviation: float) -> float:
     score = ahead / deviation
     density = math.exp(-0.5 * score * score) / math.sqrt(2 * math.pi)
     return ahead * 0.5 * math.erfc(-score / math.sqrt(2)) + deviation * density
-
-
-def _with_matrix(problem: Problem, matrix: NDArray[np.float64]) -> Problem:
-    """Return the problem with another energy."""
-    return Problem(
-        matrix,
-        problem.remove,
-        kinds=problem.kinds,
-        names=problem.names,
-        keep=problem.keep,
-        force=problem.force,
-        only=problem.only,
-        symmetrize=True,
-    )

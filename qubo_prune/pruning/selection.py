@@ -32,8 +32,8 @@ class Selection(SelectionData):
         How many measurements the choice took, singles included.
     num_held_out : int
         How many removals were measured on the held-out samples, for the report only.
-    remove : int or dict
-        What was asked for.
+    remove : int, dict or None
+        What was asked for; None for any number of blocks that reaches the budget.
     names : tuple of str
         Name of each of the N blocks.
     singles : dict
@@ -50,6 +50,10 @@ class Selection(SelectionData):
         Why it ended.
     parameter_counts : tuple of int, optional
         Number of parameters of each block.
+    at_least, weights : optional
+        Those of the problem, where it has a budget.
+    weights_of : str, optional
+        What the weights are, as ``kv-cache``, or the file that they come from.
 
     Examples
     --------

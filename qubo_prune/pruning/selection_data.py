@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.budget import Budget, as_asked, make_budget
 from qubo_prune.core.stopping import StopReason
-from qubo_prune.core.validation import as_count, as_names, as_parameter_counts, as_remove
+from qubo_prune.core.validation import as_count, as_names, as_parameter_counts
 from qubo_prune.pruning.objective import Measurement
 
 TIE = 2.0
@@ -108,7 +110,7 @@ class SelectionData:
     removals: tuple[Candidate, ...]
     objective: str
     num_evaluations: int
-    remove: int | dict[str, int]
+    remove: int | dict[str, int] | None
     names: tuple[str, ...]
     baseline: float | None = None
     held_out_baseline: float | None = None
@@ -121,11 +123,15 @@ class SelectionData:
     seconds: float = 0.0
     stop_reason: StopReason = StopReason.COMPLETED
     parameter_counts: tuple[int, ...] | None = None
+    at_least: float | str | None = None
+    weights: tuple[float, ...] | None = None
+    weights_of: str | None = None
 
     def __post_init__(self) -> None:
         values = self.__dict__  # a frozen dataclass refuses plain assignment
         values["names"] = as_names(self.names, len(tuple(self.names)))
-        values["remove"] = as_remove(self.remove)
+        values["weights"] = None if self.weights is None else tuple(self.weights)
+        values["remove"] = as_asked(self.remove, self.budget)
         values["removals"] = tuple(self.removals)
         if self.parameter_counts is not None:
             counts = as_parameter_counts(self.parameter_counts, self.num_blocks)
@@ -198,6 +204,20 @@ class SelectionData:
             return None
         removed = sum(counts[block] for block in self.removals[k].removed)
         return removed, removed / (sum(counts) or 1)
+
+    @cached_property
+    def budget(self) -> Budget | None:
+        """What a removal has to weigh, if anything."""
+        return make_budget(self.at_least, self.weights, self.num_blocks)
+
+    def weight_removed(self, k: int = 0) -> tuple[float, float] | None:
+        """Return what removal k removes in the unit of `weights`, and which share of the sum of all
+        weights that is; None without a budget.
+        """
+        if self.budget is None:
+            return None
+        removed = int(self.budget.removed(self.state(k)[None])[0])
+        return self.budget.amount(removed), removed / (self.budget.total or 1)
 
     def state(self, k: int = 0) -> NDArray[np.bool_]:
         """Return removal k as a state, True where a block is removed."""

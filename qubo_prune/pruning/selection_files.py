@@ -14,6 +14,7 @@ from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.kinds import Kind, require_kind
 from qubo_prune.core.files.strict_json import (
     Reader,
+    as_amount,
     as_boolean,
     as_bound,
     as_counts,
@@ -21,6 +22,7 @@ from qubo_prune.core.files.strict_json import (
     as_integer,
     as_integers,
     as_list,
+    as_numbers,
     as_string,
     as_strings,
     from_bound,
@@ -34,6 +36,7 @@ _Selection = TypeVar("_Selection", bound=SelectionData)
 FORMAT_VERSION = 1
 
 _PARAMETERS = ("parameters_removed", "share_removed")
+_WEIGHT = ("weight_removed", "weight_share")
 
 _CANDIDATE: dict[str, Any] = {
     "objective": as_bound,
@@ -56,7 +59,7 @@ _SELECTION: dict[str, Any] = {
     "held_out_baseline": optional(as_float),
     "num_evaluations": as_integer,
     "num_held_out": as_integer,
-    "remove": as_counts,
+    "remove": optional(as_counts),
     "hessian_sha256": optional(as_string),
     "model_fingerprint": optional(as_string),
     "seed": as_integer,
@@ -78,9 +81,12 @@ def to_dict(selection: SelectionData) -> dict[str, Any]:
         "num_blocks": selection.num_blocks,
         "names": list(selection.names),
         **_counts(selection.parameter_counts),
+        **_budget(selection),
         "samples": selection.samples,
         "removals": [
-            _candidate(each) | _parameters(selection.parameters_removed(k))
+            _candidate(each)
+            | _derived(_PARAMETERS, selection.parameters_removed(k))
+            | _derived(_WEIGHT, selection.weight_removed(k))
             for k, each in enumerate(selection)
         ],
         "singles": [[block, from_bound(value)] for block, value in selection.singles.items()],
@@ -135,12 +141,23 @@ def load(path: str | os.PathLike[str], make: Callable[..., _Selection]) -> _Sele
             if "parameter_counts" in fields
             else None,
             samples=reader.as_object(fields.get("samples"), "samples"),
+            **_read_budget(fields, reader),
             **values,
         )
     except InputError as error:
         if str(path) in str(error):
             raise
         reader.fail(str(error).rstrip("."))
+
+
+def _read_budget(fields: dict[str, Any], reader: Reader) -> dict[str, Any]:
+    if "at_least" not in fields:
+        return {}
+    return {
+        "at_least": reader.get(fields, "at_least", as_amount),
+        "weights": tuple(reader.get(fields, "weights", as_numbers)),
+        "weights_of": reader.get(fields, "weights_of", optional(as_string)),
+    }
 
 
 def check_suffix(path: Path) -> None:
@@ -162,9 +179,20 @@ def _counts(parameter_counts: tuple[int, ...] | None) -> dict[str, list[int]]:
     return {} if parameter_counts is None else {"parameter_counts": list(parameter_counts)}
 
 
-def _parameters(removed: tuple[int, float] | None) -> dict[str, float]:
-    """Return what follows from the numbers of parameters, for who reads the file."""
-    return {} if removed is None else dict(zip(_PARAMETERS, removed, strict=True))
+def _budget(selection: SelectionData) -> dict[str, Any]:
+    """Return the budget, where there is one."""
+    if selection.at_least is None:
+        return {}
+    return {
+        "at_least": selection.at_least,
+        "weights": list(selection.weights or ()),
+        "weights_of": selection.weights_of,
+    }
+
+
+def _derived(keys: tuple[str, ...], removed: tuple[float, float] | None) -> dict[str, float]:
+    """Return what follows from the sizes of the blocks, for who reads the file."""
+    return {} if removed is None else dict(zip(keys, removed, strict=True))
 
 
 def _as_singles(value: Any) -> dict[int, float]:

@@ -67,7 +67,7 @@ def save_surrogate(
         },
         names=described["names"],
         kinds=described["kinds"],
-        remove=problem.remove,
+        **({} if problem.remove is None else {"remove": problem.remove}),
         **({} if selection.baseline is None else {"loss": selection.baseline}),
         **{
             key: described[key]

@@ -127,8 +127,10 @@ def _columns(selection: SelectionData) -> list[str]:
         columns.remove("held out")
     if all(each.energy is None for each in selection):
         columns.remove("energy")
-    parameters = [] if selection.parameter_counts is None else ["parameters"]
-    return [*columns, *parameters, "proposed by", "removed blocks"]
+    shares = [] if selection.parameter_counts is None else ["parameters"]
+    if selection.weights not in (None, selection.parameter_counts):
+        shares.append(selection.weights_of or "weight")
+    return [*columns, *shares, "proposed by", "removed blocks"]
 
 
 def _row(selection: SelectionData, index: int, each: Candidate) -> list[str]:
@@ -137,8 +139,10 @@ def _row(selection: SelectionData, index: int, each: Candidate) -> list[str]:
         rank = "" if each.rank_in_spectrum is None else f" (#{each.rank_in_spectrum})"
         energy = f"{each.energy:.4g}{rank}"
     parameters = selection.parameters_removed(index)
+    weight = selection.weight_removed(index)
     cells = {
         "#": str(index),
+        selection.weights_of or "weight": "" if weight is None else f"-{weight[1]:.1%}",
         "parameters": "" if parameters is None else f"-{parameters[1]:.1%}",
         selection.objective: format_value_with_error(each.objective, each.standard_error),
         "held out": format_value_with_error(each.held_out, each.held_out_error),
@@ -157,6 +161,9 @@ def _row(selection: SelectionData, index: int, each: Candidate) -> list[str]:
 def _caption(selection: SelectionData, max_rows: int) -> str:
     hidden = len(selection) - max_rows
     more = f"{hidden} more removals are not shown. " if hidden > 0 else ""
+    if selection.at_least is not None:
+        what = selection.weights_of or "the weight"
+        more += f"All remove at least {selection.at_least} of {what}. "
     held_out = (
         f"Chosen on one part of the samples; {selection.num_held_out} measured on the held-out one."
         if selection.num_held_out

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from qubo_prune.hessians.gates.gates import Gates
+    from qubo_prune.pruning.criteria.base import Criterion
+    from qubo_prune.pruning.criteria.evidence import Evidence
     from qubo_prune.pruning.measurement import ModelObjective
 
 __all__ = ["CRITERIA", "select", "select_removals", "split"]
@@ -83,6 +86,7 @@ def select(
     batch_size: int | None = None,
     state: str | os.PathLike[str] | None = None,
     hessian_out: str | os.PathLike[str] | None = None,
+    weights_of: str | None = None,
     time_limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: Stop | None = None,
@@ -131,6 +135,8 @@ def select(
         comes to the same selection.
     hessian_out : path, optional
         A ``.npy`` file for the corrected quadratic, a Hessian like any other.
+    weights_of : str, optional
+        What the weights of the problem are, for who reads the result.
     time_limit, progress, stop : as for `qubo_prune.solve`
         A limit ends the search with what was found.
 
@@ -189,6 +195,7 @@ def select(
         names=tuple(described["names"]),
         samples=samples_of(measured, reported),
         model_fingerprint=described["model_fingerprint"],
+        weights_of=weights_of,
     )
     if hessian_out is not None and result.surrogate is not None:
         save_surrogate(hessian_out, result, selection, problem, described)
@@ -364,6 +371,8 @@ def _run(
         seconds=time.perf_counter() - begin,
         stop_reason=stop.reason or StopReason.COMPLETED,
         parameter_counts=problem.parameter_counts,
+        at_least=problem.at_least,
+        weights=None if problem.budget is None else problem.weights or problem.parameter_counts,
     )
     return selection, result
 
@@ -405,9 +414,26 @@ def _of_criteria(
         calibration,
         batch_size=batch_size,
     )
-    removals = {each.name: [each.removal(problem, evidence)] for each in criteria}
+    removals = _removals(criteria, problem, evidence)
     hints: list[Hint] = []
     if any(Need.STATISTICS in each.needs for each in criteria):  # so that they are there already
         alignment = evidence.statistics().alignment["all"].mean(axis=0)
         hints = hints_of_model(alignment, problem.kinds)
     return removals, criteria[0].scores(evidence), hints
+
+
+def _removals(
+    criteria: Sequence[Criterion], problem: Problem, evidence: Evidence
+) -> dict[str, list[tuple[int, ...]]]:
+    """Return what each criterion would remove; one that cannot reach a budget says so."""
+    removals: dict[str, list[tuple[int, ...]]] = {}
+    for each in criteria:
+        try:
+            removed = each.removal(problem, evidence)
+        except InputError as error:
+            if problem.budget is None:
+                raise
+            warnings.warn(f"{each.name} is left out: {error}", stacklevel=2)
+            continue
+        removals[each.name] = [removed]
+    return removals

@@ -165,7 +165,7 @@ def _sweep(folder: Path) -> Sweep:
 
 def _removed(spectrum: Spectrum) -> int:
     asked = spectrum.remove
-    return asked if isinstance(asked, int) else sum(asked.values())
+    return sum(asked.values()) if isinstance(asked, dict) else asked or 0
 
 
 def _spectrum(path: Path, name: str) -> Saved:

@@ -90,8 +90,6 @@ def certified(
     proof = dict(raw.proof)
     if proves and not is_built_in(type(solver)):
         proof.setdefault("rests_on", f"the word of {type(solver).__module__}")
-    if problem.budget is not None:
-        proof["at_least"] = problem.budget.at_least
     if known > num_states:
         proof["next_energy"] = float(energies[num_states])
     states, energies = states[:num_states], energies[:num_states]
@@ -118,6 +116,8 @@ def certified(
         proof=proof,
         statistics=dict(raw.statistics),
         parameter_counts=problem.parameter_counts,
+        at_least=problem.at_least,
+        weights=None if problem.budget is None else problem.weights or problem.parameter_counts,
     )
 
 

@@ -11,11 +11,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.backends.base import Backend, RawResult
 from qubo_prune.backends.registry import DEFAULT_BACKEND
@@ -25,6 +26,7 @@ from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop
 from qubo_prune.core.text import format_bytes, format_count, format_duration, plural
 from qubo_prune.core.validation import as_count
+from qubo_prune.solving.any_count import solve_all_counts
 from qubo_prune.solving.arguments import (
     as_backend,
     as_stop,
@@ -68,7 +70,8 @@ def solve(
     Parameters
     ----------
     problem : Problem
-        What to solve.
+        What to solve. One that has a budget but no count is solved for every count that can reach
+        it, and the lowest of all are returned; limits hold for all of them together.
     num_states : int
         K, at least 1. If the problem has fewer states, all are returned.
     backend : str or Backend
@@ -124,6 +127,29 @@ def solve(
         known = checked_warm_start(problem, warm_start)
     solver = as_backend(backend, options)
     require_budget_kept(problem, solver)
+    if problem.remove is None:
+        return solve_all_counts(
+            problem,
+            partial(_solve, num_states=num_states, solver=solver, seed=seed),
+            solver=solver,
+            num_states=num_states,
+            seed=seed,
+            stop=stop,
+            known=known,
+        )
+    return _solve(problem, num_states=num_states, solver=solver, seed=seed, stop=stop, known=known)
+
+
+def _solve(
+    problem: Problem,
+    *,
+    num_states: int,
+    solver: Backend,
+    seed: int,
+    stop: Stop,
+    known: NDArray[np.bool_] | None,
+) -> Spectrum:
+    """Solve a problem with a count; all arguments are checked."""
     wanted = min(num_states, problem.num_states)
     with _crashes_reported(problem, solver, wanted):
         solver.prepare()

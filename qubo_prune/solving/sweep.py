@@ -13,7 +13,7 @@ from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.core.validation import as_states
-from qubo_prune.search.repair import nearest_feasible
+from qubo_prune.solving.any_count import starting_states
 from qubo_prune.solving.arguments import as_stop, require_problem
 from qubo_prune.solving.solve import solve
 from qubo_prune.solving.sweeps import Sweep
@@ -43,7 +43,8 @@ def sweep(
     problem : Problem
         Gives everything but the number of blocks to remove.
     removes : iterable of int or mapping, optional
-        The values of `remove`; by default every number from 1 to N - 1 that the problem allows.
+        The values of `remove`; by default every number from 1 to N - 1 that the problem allows
+        and that can reach its budget, if it has one.
     on_result : callable, optional
         Called with each spectrum as soon as it is there.
     stop, time_limit, max_evaluations, progress : as for solve
@@ -79,11 +80,12 @@ def sweep(
         known = as_states(warm_start, problem.num_blocks, "warm_start")
     with stop.interruptible():  # between two solves as well
         for each in problems:
-            start = None if known is None else nearest_feasible(each, known)
+            start = starting_states(each, known)
             spectrum = solve(each, stop=stop, warm_start=start, **arguments)
             known = spectrum.states
             remove = spectrum.remove
-            spectra[remove if isinstance(remove, int) else tuple(sorted(remove.items()))] = spectrum
+            key = tuple(sorted(remove.items())) if isinstance(remove, dict) else remove
+            spectra[key] = spectrum
             if on_result is not None:
                 on_result(spectrum)
             # A spectrum may have been complete before it noticed.

@@ -83,8 +83,8 @@ def _title(found: Sweep) -> str:
 
 
 def _removal(spectrum: Spectrum) -> str:
-    if isinstance(spectrum.remove, int):
-        return str(spectrum.remove)
+    if not isinstance(spectrum.remove, dict):
+        return "any" if spectrum.remove is None else str(spectrum.remove)
     return printable("+".join(f"{count} {kind}" for kind, count in spectrum.remove.items()))
 
 
@@ -92,7 +92,7 @@ def _row(spectrum: Spectrum) -> dict[str, Any]:
     energies = spectrum.energies
     found = len(spectrum) > 0
     values = (
-        spectrum.remove if isinstance(spectrum.remove, int) else _removal(spectrum),
+        _removal(spectrum) if isinstance(spectrum.remove, dict) else spectrum.remove,
         spectrum.num_states_total,
         len(spectrum),
         spectrum.num_proven,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.budget import ModelBudgetOptions
 from qubo_prune.cli.files import Files
 from qubo_prune.cli.models import ModelOptions, Samples, SequenceLength
 from qubo_prune.cli.output import (
@@ -28,7 +29,6 @@ from qubo_prune.core.text import format_blocks, plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qubo_prune.core.problem.problem import Problem
     from qubo_prune.pruning.criteria import Criterion, ScoreTable
 
 Names = Annotated[
@@ -72,6 +72,7 @@ def criteria(
     names: Names = [],  # noqa: B006
     option: Switches = [],  # noqa: B006
     remove: Removal = [],  # noqa: B006
+    size: ModelBudgetOptions,
     csv: Csv = None,
     picture: PlotOptions,
     samples: Samples = 64,
@@ -89,12 +90,14 @@ def criteria(
     """
     chosen = _criteria(names, option)
     wanted = options.parse_removal(remove)
-    if wanted is None and (allowed.keep or allowed.force or allowed.only):
+    of_budget = size.of_problem()
+    if wanted is None and size.budget is None and (allowed.keep or allowed.force or allowed.only):
         raise InputError(
             "--keep, --force and --only say what may be removed, but nothing is to be; "
-            "add --remove M."
+            "add --remove M or --budget 20%."
         )
     files = _declare_files(source, csv, picture)
+    size.declare(files)
 
     from qubo_prune.core.stopping import Stop, StopReason
     from qubo_prune.pruning.criteria import score_table
@@ -102,13 +105,21 @@ def criteria(
     calibration, loaded = source.load(samples=samples, sequence_length=sequence_length, quiet=quiet)
     from qubo_prune.hessians.gates.gates import find_gates
     from qubo_prune.pruning.criteria.model_evidence import model_evidence
+    from qubo_prune.pruning.problem_of_model import problem_of
 
     gates = find_gates(loaded, source.granularity, layers=source.layers)  # type: ignore[arg-type]
     block_names = [gate.name for gate in gates.gates]
     kinds = [gate.kind for gate in gates.gates]
     problem = None
-    if wanted is not None:
-        problem = _problem(wanted, block_names, kinds, allowed)
+    if wanted is not None or size.budget is not None:
+        problem = problem_of(
+            gates,
+            wanted,
+            keep=options.parse_blocks(allowed.keep),
+            force=options.parse_blocks(allowed.force),
+            only=allowed.only,
+            **of_budget,
+        )
     with watched(quiet, verbose) as watch:
         stop = Stop(time_limit, progress=watch.progress)
         evidence = model_evidence(
@@ -176,27 +187,6 @@ def _declare_files(source: ModelOptions, csv: Path | None, picture: PlotOptions)
     return files
 
 
-def _problem(
-    remove: int | str | dict[str, int],
-    names: Sequence[str],
-    kinds: Sequence[str],
-    allowed: options.RemovalOptions,
-) -> Problem:
-    import numpy as np
-
-    from qubo_prune.core.problem.problem import Problem
-
-    return Problem(
-        np.zeros((len(names), len(names))),
-        remove,
-        kinds=kinds,
-        names=names,
-        keep=options.parse_blocks(allowed.keep),
-        force=options.parse_blocks(allowed.force),
-        only=allowed.only,
-    )
-
-
 def _show(table: ScoreTable, num_samples: int) -> None:
     headings = [each.name for each in table.criteria]
     rows = []
@@ -207,9 +197,10 @@ def _show(table: ScoreTable, num_samples: int) -> None:
         ]
         rows.append([str(block), name, table.kinds[block], *cells])
     print_table(["#", "block", "kind", *headings], rows, keys=3)
-    marks = "" if table.remove is None else " A star marks what goes."
+    chosen = table.remove is not None or table.at_least is not None
+    marks = " A star marks what goes." if chosen else ""
     print_text(f"Lowest scores go first; of {plural(num_samples, 'sample')}.{marks}")
-    if table.remove is not None:
+    if chosen:
         told = [
             format_blocks(removed) if removed is not None else f"({refusal})"
             for removed, refusal in zip(table.removals, table.refusals, strict=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.budget import ModelBudgetOptions
 from qubo_prune.cli.files import Files, declare_hessian
 from qubo_prune.cli.models import ModelOptions, SequenceLength
 from qubo_prune.cli.output import (
@@ -104,6 +105,7 @@ def select(
     source: ModelOptions,
     out: Out,
     allowed: options.RemovalOptions,
+    size: ModelBudgetOptions,
     hessian: Hessian = None,
     spectrum: SpectrumFile = None,
     criteria: Criteria = [],  # noqa: B006
@@ -131,6 +133,8 @@ def select(
     """
     counts = options.parse_removal(allowed.remove)
     files = _declare_files(source, hessian, [spectrum, *propose], out, hessian_out, picture)
+    size.declare(files)
+    of_budget = size.of_problem()
     chosen = _criteria(criteria)
     if objective not in {"loss", "kl"}:
         raise InputError(f"--objective takes loss or kl, not {objective!r}; choose one.")
@@ -141,8 +145,8 @@ def select(
 
     settings = LoopSettings(batch_size=proposals)
     file = None if hessian is None else load_hessian(hessian)
-    if counts is None and (file is None or file.remove is None):
-        raise InputError("say how many blocks to remove: --remove M.")
+    if counts is None and size.budget is None and (file is None or file.remove is None):
+        raise InputError("without --budget, say how many blocks to remove: --remove M.")
     lowest = None if spectrum is None else Spectrum.load(spectrum)
     for each in propose:
         require_readable(each)
@@ -162,6 +166,7 @@ def select(
         keep=options.parse_blocks(allowed.keep),
         force=options.parse_blocks(allowed.force),
         only=allowed.only,
+        **of_budget,
     )
     block_names = [gate.name for gate in gates.gates]
     with watched(quiet, verbose) as watch:
@@ -181,6 +186,7 @@ def select(
             batch_size=source.batch_size,
             state=state_path(out),
             hessian_out=hessian_out,
+            weights_of=None if size.budget is None else of_budget["weights"],
             stop=Stop(time_limit, progress=watch.progress),
         )
     files.write(out, selection.save)

@@ -15,7 +15,7 @@ from qubo_prune.cli.commands.evaluate import show_evaluation
 from qubo_prune.cli.commands.hessians import print_diagnosis
 from qubo_prune.cli.commands.select import show_selection
 from qubo_prune.cli.commands.solve import show_spectrum
-from qubo_prune.cli.commands.sweep import header, row_of
+from qubo_prune.cli.commands.sweep import header, row_of, shares_of
 from qubo_prune.cli.files import Files
 from qubo_prune.cli.output import (
     EXIT_DONE,
@@ -154,10 +154,10 @@ def _sweep(sweep: Sweep) -> _Shown:
     spectra = list(sweep.values())
 
     def table(rows: int, names: bool) -> None:
-        known = any(each.parameter_counts is not None for each in spectra)
-        print_hanging(*header(known))
+        shares = max(map(shares_of, spectra), key=len, default=())
+        print_hanging(*header(shares))
         for spectrum in spectra[:rows]:
-            print_hanging(*row_of(spectrum, known, names=names))
+            print_hanging(*row_of(spectrum, shares, names=names))
         hidden = len(spectra) - rows
         print_footer(
             f"{plural(len(spectra), 'spectrum', 'spectra')}"

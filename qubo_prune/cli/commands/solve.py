@@ -20,6 +20,7 @@ from qubo_prune.cli.output import (
 )
 from qubo_prune.cli.plotting import PlotOptions
 from qubo_prune.cli.progress import watched
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ CheckpointFile = Annotated[
 ]
 Rows = Annotated[int, typer.Option(metavar="COUNT", help="How many states the table shows.", min=0)]
 
+_SPARE = ("above lowest", "parameters", "proven", "weight", "M")
+"""Columns that a narrow terminal does without, the first one first."""
+
 
 @options.spread
 def solve(
@@ -77,9 +81,12 @@ def solve(
 
     files = Files()
     files.reads_hessian(problem.hessian)
+    problem.declare(files)
     _declare_outputs(files, out, certificate, backend_options.get("checkpoint"))
     picture.declare(files)
     loaded = problem.load()
+    if loaded.remove is None:
+        _require_count(certificate, backend_options.get("checkpoint"))
     if not quiet:
         search.warn(loaded)
     with watched(quiet, verbose) as watch:
@@ -102,6 +109,19 @@ def solve(
     elif not quiet or files.failed:
         show_spectrum(spectrum, rows, names=names)
     return EXIT_OUTPUT if files.failed else exit_code(spectrum.stop_reason)
+
+
+def _require_count(certificate: Path | None, checkpoint: object) -> None:
+    """Refuse what is of one count where any may go."""
+    if certificate is not None:
+        raise InputError(
+            "--certificate is the proof of one count; say which by --remove M, or certify each by"
+            " `sweep --budget B --certificate FOLDER`."
+        )
+    if checkpoint is not None:
+        raise InputError(
+            "--checkpoint is of one count, and --budget alone tries many; say which by --remove M."
+        )
 
 
 def _declare_outputs(
@@ -155,10 +175,13 @@ def show_spectrum(
     if rows and len(spectrum):
         table = spectrum.to_table(rows, names=names)
         table.title = table.caption = None  # said above and below, where the table is no limit
-        print_states(table, "removed blocks", spare=("above lowest", "parameters", "proven"))
+        print_states(table, "removed blocks", spare=_SPARE)
     print_text(spectrum.advice)
     if spectrum.statistics:
         print_text(f"The backend reports: {format_facts(spectrum.statistics)}.")
+    excluded = spectrum.proof.get("counts_excluded")
+    if excluded is not None:
+        print_text(f"No state that removes {excluded} blocks can lie as low: a bound says so.")
     hidden = len(spectrum) - rows
     print_footer(
         f"{spectrum.num_proven:,} of {plural(len(spectrum), 'state')} proven, "

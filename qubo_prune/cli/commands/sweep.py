@@ -65,8 +65,9 @@ _COLUMNS = (
     ("lowest energy", 14),
     ("above lowest", 12),
     ("time", 9),
-    ("parameters", 10),
 )
+_SHARES = {"parameters": 10, "weight": 7}
+"""Columns that are there where these are known."""
 
 
 @options.spread
@@ -87,8 +88,9 @@ def sweep(
 ) -> int:
     """Solve for many M, one row each.
 
-    All M from 1 to N - 1 by default. Limits hold for each M on its own. Each spectrum is printed
-    and written as soon as it is there; Ctrl-C or SIGTERM ends the sweep. Exits as `solve` does.
+    All M from 1 to N - 1 by default, as far as they can reach --budget. Limits hold for each M on
+    its own. Each spectrum is printed and written as soon as it is there; Ctrl-C or SIGTERM ends the
+    sweep. Exits as `solve` does.
     """
     if remove and not (first is None and last is None):
         raise InputError("--remove lists the values of M, so --from and --to go without it.")
@@ -104,17 +106,19 @@ def sweep(
     from qubo_prune.solving.sweep import sweep as run
 
     solver = get_backend(search.backend, **backend_options)
-    loaded = problem.load(len(forced))
+    loaded = problem.load(None if problem.budget is not None else len(forced))
     if not remove:
         asked = [*_counts_between(loaded, first, last)]
+    asked = _reaching(loaded, asked, quiet)
     # Refuses a count before any time is spent on the others.
     counts = [loaded.with_remove(count).num_removed for count in asked]
 
     files = Files()
     files.reads_hessian(problem.hessian)
+    problem.declare(files)
     _declare_outputs(files, counts, out, certificate)
     picture.declare(files)
-    has_parameters = loaded.parameter_counts is not None
+    shares = shares_of(loaded)
     printer = _Printer(silent=json or quiet, needed=out is None and certificate is None)
     if counts and not quiet:
         hardest = max(map(loaded.with_remove, counts), key=lambda each: each.num_states)
@@ -132,11 +136,11 @@ def sweep(
                 files.write(out / f"remove-{spectrum.remove}.json", spectrum.save)
             if certificate is not None:
                 _certify(loaded, spectrum, problem.hessian, certificate, files)
-            printer.print(row_of(spectrum, has_parameters, names=names))
+            printer.print(row_of(spectrum, shares, names=names))
             course.pass_on()
             announce()
 
-        printer.print(header(has_parameters))
+        printer.print(header(shares))
         announce()
         spectra = run(
             loaded,
@@ -268,11 +272,41 @@ def _counts_between(problem: Problem, first: int | None, last: int | None) -> li
     if first is not None and last is not None and first > last:
         raise InputError(f"--from {first} is more than --to {last}; swap them.")
     for count in (first, last):
-        if count is not None:
+        if count is not None and not _misses_budget(problem, count):
             problem.with_remove(count)
     start = 1 if first is None else first
     stop = problem.num_blocks - 1 if last is None else last
-    return [count for count in range(start, stop + 1) if _is_possible(problem, count)]
+    return [
+        count
+        for count in range(start, stop + 1)
+        if _misses_budget(problem, count) or _is_possible(problem, count)
+    ]
+
+
+def _misses_budget(problem: Problem, count: int | str) -> bool:
+    """Whether so many blocks cannot reach the budget."""
+    if problem.remove is not None:
+        return False
+    from qubo_prune.core.validation import as_share
+
+    number = as_share(count, problem.num_blocks) if isinstance(count, str) else count
+    return 0 <= number < problem.counts.start
+
+
+def _reaching(problem: Problem, asked: list[int | str], quiet: bool) -> list[int | str]:
+    """Return the counts that can reach the budget, and say which cannot."""
+    missing = [count for count in asked if _misses_budget(problem, count)]
+    if not missing:
+        return asked
+    least = problem.counts.start
+    if len(missing) == len(asked):
+        raise InputError(
+            f"no M that is asked for reaches --budget {problem.at_least}, which takes {least}"
+            " blocks at least; ask for more blocks or for less."
+        )
+    if not quiet:
+        tell(f"--budget {problem.at_least} takes {least} blocks at least: smaller M are left out.")
+    return [count for count in asked if count not in missing]
 
 
 def _is_possible(problem: Problem, count: int) -> bool:
@@ -290,13 +324,21 @@ class Row(NamedTuple):
     tail: str
 
 
-def header(has_parameters: bool) -> Row:
+def shares_of(stated: Problem | Spectrum) -> tuple[str, ...]:
+    """Return of which shares a sweep has a column: parameters where they are known, and weights
+    of a budget that are no parameters.
+    """
+    parameters = () if stated.parameter_counts is None else ("parameters",)
+    has_weights = stated.weights not in (None, stated.parameter_counts)
+    return (*parameters, "weight") if has_weights else parameters
+
+
+def header(shares: Sequence[str]) -> Row:
     """Return the headings of the rows of a sweep."""
-    names = [name for name, _ in _COLUMNS]
-    return Row(_joined(names if has_parameters else names[:-1]), "lowest state")
+    return Row(_joined([*(name for name, _ in _COLUMNS), *shares], shares), "lowest state")
 
 
-def row_of(spectrum: Spectrum, has_parameters: bool, *, names: bool = False) -> Row:
+def row_of(spectrum: Spectrum, shares: Sequence[str], *, names: bool = False) -> Row:
     """Return the row of one M, marked where it was not solved to the end."""
     from qubo_prune.core.stopping import StopReason
 
@@ -315,11 +357,15 @@ def row_of(spectrum: Spectrum, has_parameters: bool, *, names: bool = False) -> 
         f"{energies[-1] - energies[0]:.3g}" if len(energies) else "-",
         format_duration(spectrum.timings.get("total", 0.0)),
     ]
-    if has_parameters:
-        parameters = spectrum.parameters_removed()
-        cells.append(f"-{parameters[1][0]:.1%}" if parameters and len(energies) else "-")
-    return Row(_joined(cells), f"{lowest}  [{spectrum.stop_reason.value}]" if stopped else lowest)
+    found = {"parameters": spectrum.parameters_removed(), "weight": spectrum.weight_removed()}
+    for share in shares:
+        removed = found[share]
+        cells.append(f"-{removed[1][0]:.1%}" if removed and len(energies) else "-")
+    return Row(
+        _joined(cells, shares), f"{lowest}  [{spectrum.stop_reason.value}]" if stopped else lowest
+    )
 
 
-def _joined(cells: Sequence[str]) -> str:
-    return " ".join(cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=False))
+def _joined(cells: Sequence[str], shares: Sequence[str]) -> str:
+    widths = [*(width for _, width in _COLUMNS), *(_SHARES[share] for share in shares)]
+    return " ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))

@@ -78,8 +78,12 @@ class Reader:
 
     def parse(self, data: bytes) -> dict[str, Any]:
         """Return the JSON object in `data`."""
+        return self.as_object(self.parse_any(data))
+
+    def parse_any(self, data: bytes) -> Any:
+        """Return the JSON value in `data`."""
         try:
-            fields = json.loads(
+            return json.loads(
                 data.decode(),
                 parse_constant=self._refuse_constant,
                 object_pairs_hook=self._without_repetition,
@@ -88,7 +92,6 @@ class Reader:
             if isinstance(error, InputError):
                 raise
             self.fail(f"it is not JSON ({error})")
-        return self.as_object(fields)
 
     def arrays(
         self,
@@ -290,6 +293,21 @@ def as_strings(value: Any) -> list[str]:
 def as_integers(value: Any) -> list[int]:
     """Return a list of ints."""
     return [as_integer(entry) for entry in as_list(value)]
+
+
+def as_number(value: Any) -> float:
+    """Return an int or a finite float as what it is."""
+    return value if type(value) is int else as_float(value)
+
+
+def as_numbers(value: Any) -> list[float]:
+    """Return a list of ints and finite floats, each as what it is."""
+    return [as_number(each) for each in as_list(value)]
+
+
+def as_amount(value: Any) -> float | str:
+    """Return a number as what it is, or a string such as ``20%``."""
+    return value if isinstance(value, str) else as_number(value)
 
 
 def as_floats(value: Any) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.problem.constraint import Constraint
 from qubo_prune.core.text import format_value, plural
-from qubo_prune.core.validation import as_finite_float, as_percentage, frozen
+from qubo_prune.core.validation import as_finite_float, as_percentage, as_remove, frozen
 
 _MOST = 2**53
 """Above the sum of all weights, so that a sum of them is exact in float64 as well."""
@@ -49,21 +49,52 @@ class Budget:
         """Tell for each row of `states` (K, N) whether it removes enough."""
         return np.asarray(self.removed(states) >= self.at_least, np.bool_)
 
+    @property
+    def total(self) -> int:
+        """What all blocks weigh."""
+        return int(self.weights.sum())
+
     def of_free(self, variables: NDArray[np.int64], fixed_removed: NDArray[np.int64]) -> Budget:
         """Return what is left for `variables` where `fixed_removed` are removed in any case."""
         left = self.at_least - int(self.weights[fixed_removed].sum())
         return replace(self, weights=frozen(self.weights[variables]), at_least=left)
 
+    def amount(self, units: int) -> float:
+        """Return so many units in the unit of the weights as given.
+
+        Examples
+        --------
+        >>> Budget(np.array([1, 2]), at_least=3, unit=0.1).amount(3)
+        0.3
+        """
+        # Not a product: 3 times 0.1 is not 0.3 in floats.
+        return units * round(self.unit) if self.unit >= 1 else units / round(1 / self.unit)
+
+    def at_fewest(self, constraint: Constraint) -> Constraint:
+        """Return a constraint of any count from the fewest blocks on that can reach this; one at
+        least.
+        """
+        fixed = constraint.fixed_removed
+        reached = int(self.weights[fixed].sum())
+        groups = []
+        for group in constraint.groups:
+            count = 0 if len(fixed) else 1
+            sums = reached + np.cumsum(np.sort(self.weights[group.indices])[::-1])
+            if reached < self.at_least:
+                count = min(int(np.searchsorted(sums, self.at_least)) + 1, len(sums))
+            groups.append(replace(group, count=count))
+        return replace(constraint, groups=tuple(groups))
+
     def require_reachable(self, constraint: Constraint) -> None:
         """Refuse a budget that no state with these counts reaches."""
         most = int(self.weights[constraint.fixed_removed].sum())
         for group in constraint.groups:
-            most += int(np.sort(self.weights[group.indices])[-group.count :].sum())
+            most += int(np.sort(self.weights[group.indices])[::-1][: group.count].sum())
         if most < self.at_least:
             raise InputError(
-                f"at_least is {self.at_least * self.unit:g}, but the heaviest"
+                f"at_least is {self.amount(self.at_least):g}, but the heaviest"
                 f" {plural(constraint.num_removed, 'block')} that may be removed weigh"
-                f" {most * self.unit:g}; remove more blocks or ask for less."
+                f" {self.amount(most):g}; remove more blocks or ask for less."
             )
 
 
@@ -120,6 +151,20 @@ def make_budget(
         at_least=math.ceil(wanted * scale),
         unit=float(1 / scale),
     )
+
+
+def as_asked(
+    remove: int | Mapping[str, int] | None, budget: Budget | None
+) -> int | dict[str, int] | None:
+    """Return the requested counts; None, for any number of blocks, only where there is a budget."""
+    if remove is not None:
+        return as_remove(remove)
+    if budget is None:
+        raise InputError(
+            "remove must be an integer, not None, where there is no budget; give how many blocks"
+            " go, or what they weigh as at_least, or both."
+        )
+    return None
 
 
 def _as_weight(value: object) -> Fraction:

@@ -32,21 +32,34 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Constraint:
-    """Groups over the free blocks, and the fixed ones; all indices ascend."""
+    """Groups over the free blocks, and the fixed ones; all indices ascend.
+
+    Where `any_count` is true, a group says how many of its blocks go at least; it may be all of
+    them or none, and no solver sees it.
+    """
 
     groups: tuple[Group, ...]
     fixed_removed: NDArray[np.int64]
     fixed_kept: NDArray[np.int64]
+    any_count: bool = False
 
     @property
     def num_removed(self) -> int:
-        """Blocks removed in every allowed state, M."""
+        """Blocks removed in every allowed state, M; at least so many where any count is allowed."""
         return len(self.fixed_removed) + sum(group.count for group in self.groups)
 
     @property
     def num_states(self) -> int:
         """Exact number of allowed states, a budget aside."""
-        return prod(comb(len(group.indices), group.count) for group in self.groups)
+        return prod(
+            sum(
+                comb(len(group.indices), count)
+                for count in range(
+                    group.count, (len(group.indices) if self.any_count else group.count) + 1
+                )
+            )
+            for group in self.groups
+        )
 
     def allows(self, states: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Tell for each row of `states` (K, N) whether it is allowed."""
@@ -54,12 +67,13 @@ class Constraint:
         allowed &= states[:, self.fixed_removed].all(axis=1)
         allowed &= ~states[:, self.fixed_kept].any(axis=1)
         for group in self.groups:
-            allowed &= np.count_nonzero(states[:, group.indices], axis=1) == group.count
+            removed = np.count_nonzero(states[:, group.indices], axis=1)
+            allowed &= removed >= group.count if self.any_count else removed == group.count
         return allowed
 
 
 def make_constraint(
-    remove: int | Mapping[str, int],
+    remove: int | Mapping[str, int] | None,
     kinds: Sequence[str] | None,
     keep: NDArray[np.int64],
     force: NDArray[np.int64],
@@ -70,8 +84,8 @@ def make_constraint(
 
     Parameters
     ----------
-    remove : int or mapping
-        Blocks to remove in all, or of each kind; forced ones included.
+    remove : int, mapping or None
+        Blocks to remove in all, or of each kind, forced ones included; None for any number.
     kinds : sequence of str or None
         Kind of each block.
     keep, force : (k,) int64
@@ -117,13 +131,17 @@ def make_constraint(
                 f"force holds block {outside[0]}, whose kind remove={format_value(remove)} does "
                 "not mention and so keeps; add the kind to remove or drop the block from force."
             )
-    else:
+    elif remove is not None:
         members.append(_choice(free, forced, remove, "remove"))
+    else:
+        members.append((np.flatnonzero(free), 0))
 
     removed = forced
     groups = []
     for indices, count in members:
-        if count == len(indices):
+        if remove is None and len(indices):
+            groups.append(Group(frozen(indices), count))
+        elif count == len(indices):
             removed[indices] = True
         elif count > 0:
             groups.append(Group(frozen(indices), count))
@@ -131,7 +149,7 @@ def make_constraint(
     kept = ~removed
     for group in groups:
         kept[group.indices] = False
-    return Constraint(tuple(groups), _indices(removed), _indices(kept))
+    return Constraint(tuple(groups), _indices(removed), _indices(kept), any_count=remove is None)
 
 
 def _choice(

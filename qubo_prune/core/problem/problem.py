@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.memory import check_memory
-from qubo_prune.core.problem.budget import Budget, make_budget
+from qubo_prune.core.problem.budget import Budget, as_asked, make_budget
 from qubo_prune.core.problem.constraint import Constraint, Group, make_constraint
 from qubo_prune.core.problem.decimals import decimal_scale
 from qubo_prune.core.problem.reduced import ReducedProblem
@@ -27,7 +27,6 @@ from qubo_prune.core.validation import (
     as_labels,
     as_names,
     as_parameter_counts,
-    as_remove,
     as_share,
     as_states,
     check_magnitude,
@@ -51,7 +50,8 @@ class Problem:
         Real, finite and symmetric; copied to float64. It need not be positive semidefinite.
     remove : int, str or mapping
         How many blocks to remove in all, as a number or a share, ``"10%"``; or of each kind (kinds
-        not mentioned are kept). Blocks in `force` count.
+        not mentioned are kept). Blocks in `force` count. Any number, one at least, where there is
+        `at_least` alone.
     kinds : sequence of str, optional
         Kind of each block, such as ``attention`` or ``mlp``.
     names : sequence of str, optional
@@ -71,7 +71,8 @@ class Problem:
         Number of parameters of each block, of which results tell how many a state removes.
     at_least : float or str, optional
         A budget: what the removed blocks have to weigh together, in the unit of `weights`, or as a
-        share of the sum of all weights, ``"20%"``; besides the count.
+        share of the sum of all weights, ``"20%"``; besides the count, or in its place where
+        `remove` is None.
     weights : (N,) sequence of float, optional
         What each block frees, at least 0: bytes, milliseconds...; `parameter_counts` without.
 
@@ -108,7 +109,7 @@ class Problem:
     """
 
     hessian: NDArray[np.float64]
-    remove: int | dict[str, int]
+    remove: int | dict[str, int] | None
     kinds: tuple[str, ...] | None
     names: tuple[str, ...] | None
     keep: tuple[int, ...]
@@ -126,7 +127,7 @@ class Problem:
     def __init__(
         self,
         hessian: ArrayLike,
-        remove: int | str | Mapping[str, int],
+        remove: int | str | Mapping[str, int] | None = None,
         kinds: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
         keep: Iterable[int | str] = (),
@@ -191,7 +192,8 @@ class Problem:
         source : str or path
             A ``.npy`` or ``.pt`` file or one of another format, or the name of a bundled Hessian.
         remove : int, str or mapping, optional
-            As for `Problem`; what the file or its sidecar says unless given.
+            As for `Problem`; what the file or its sidecar says unless given. Where neither does, a
+            budget is reached by any number of blocks.
         kinds, names, keep, force, only, gradient, beta, symmetrize : as for Problem
             Kinds, names and the gradient come from the sidecar unless given, and the numbers of
             parameters if it has them.
@@ -214,14 +216,14 @@ class Problem:
         from qubo_prune.core.files.hessian import load_hessian
 
         file = load_hessian(source, gradients=gradients)
-        if remove is None and file.remove is None:
+        if remove is None and file.remove is None and at_least is None:
             raise InputError(
                 f"{source} does not say how many blocks to remove; give that number as remove."
             )
         try:
             return cls(
                 file.hessian,
-                file.remove if remove is None else remove,  # type: ignore[arg-type]
+                file.remove if remove is None else remove,
                 kinds=file.kinds if kinds is None else kinds,
                 names=file.names if names is None else names,
                 keep=keep,
@@ -237,12 +239,12 @@ class Problem:
         except InputError as error:
             raise InputError(f"{source}: {error}") from error
 
-    def with_remove(self, remove: int | str | Mapping[str, int]) -> Problem:
+    def with_remove(self, remove: int | str | Mapping[str, int] | None) -> Problem:
         """Return the same problem with another count; the matrix is shared, not copied.
 
         Parameters
         ----------
-        remove : int, str or mapping
+        remove : int, str, mapping or None
             As for `Problem`.
 
         Examples
@@ -257,6 +259,33 @@ class Problem:
         other._set_remove(remove)
         return other
 
+    def with_hessian(self, hessian: ArrayLike) -> Problem:
+        """Return a problem with the same removals and another energy, without a first-order term.
+
+        Parameters
+        ----------
+        hessian : (N, N) array_like
+            Symmetric up to rounding.
+
+        Examples
+        --------
+        >>> Problem(np.eye(3), remove=1, keep=[0]).with_hessian(np.diag([1.0, 2.0, 3.0])).keep
+        (0,)
+        """
+        return Problem(
+            hessian,
+            self.remove,
+            kinds=self.kinds,
+            names=self.names,
+            keep=self.keep,
+            force=self.force,
+            only=self.only,
+            symmetrize=True,
+            parameter_counts=self.parameter_counts,
+            at_least=self.at_least,
+            weights=self.weights,
+        )
+
     @property
     def num_blocks(self) -> int:
         """Number of blocks, N."""
@@ -264,8 +293,25 @@ class Problem:
 
     @property
     def num_removed(self) -> int:
-        """Number of blocks removed in every feasible state, M, forced ones included."""
+        """Number of blocks removed in every feasible state, M, forced ones included; the fewest
+        that can reach the budget where `remove` is None.
+        """
         return self._constraint.num_removed
+
+    @property
+    def counts(self) -> range:
+        """Every number of blocks that a feasible state may remove: M alone, or where `remove` is
+        None each with which the budget can be reached.
+
+        Examples
+        --------
+        >>> list(Problem(np.eye(4), weights=[4, 3, 2, 1], at_least=6).counts)
+        [2, 3, 4]
+        """
+        least = self.num_removed
+        if self.remove is not None:
+            return range(least, least + 1)
+        return range(least, self.num_blocks - len(self.fixed_kept) + 1)
 
     @property
     def num_states(self) -> int:
@@ -313,7 +359,7 @@ class Problem:
         >>> Problem(np.eye(4), {"mlp": 1}, kinds=["mlp", "attention"] * 2).group_labels()
         ('mlp',)
         """
-        if isinstance(self.remove, int) or self.kinds is None:
+        if not isinstance(self.remove, dict) or self.kinds is None:
             return tuple("remove" for _ in self.groups)
         return tuple(self.kinds[group.indices[0]] for group in self.groups)
 
@@ -400,7 +446,18 @@ class Problem:
         >>> reduced = problem.reduced()
         >>> reduced.offset, reduced.matrix.tolist()
         (3.0, [[4.0, 0.0], [0.0, 0.0]])
+
+        Raises
+        ------
+        InputError
+            If there is no count, which solvers need.
         """
+        if self.remove is None:
+            raise InputError(
+                f"the problem has a budget, at_least={self.at_least!r}, but no count, and what is"
+                " asked for needs one; give remove, one of"
+                f" {self.counts.start}-{self.counts.stop - 1}."
+            )
         group_of = np.full(self.num_blocks, -1)
         for number, group in enumerate(self.groups):
             group_of[group.indices] = number
@@ -427,9 +484,9 @@ class Problem:
 
     def _repr_html_(self) -> str:
         asked = (
-            str(self.remove)
-            if isinstance(self.remove, int)
-            else ", ".join(f"{count} {kind}" for kind, count in self.remove.items())
+            ", ".join(f"{count} {kind}" for kind, count in self.remove.items())
+            if isinstance(self.remove, dict)
+            else f"{self.num_removed}{' or more' if self.remove is None else ''}"
         )
         facts: dict[str, object] = {
             "blocks": self.num_blocks,
@@ -454,11 +511,11 @@ class Problem:
             f"num_states={format_count(self.num_states)})"
         )
 
-    def _set_remove(self, remove: int | str | Mapping[str, int]) -> None:
+    def _set_remove(self, remove: int | str | Mapping[str, int] | None) -> None:
         if isinstance(remove, str):
             remove = as_share(remove, self.num_blocks)
-        self.__dict__["remove"] = as_remove(remove)
-        self.__dict__["_constraint"] = make_constraint(
+        self.__dict__["remove"] = as_asked(remove, self.budget)
+        constraint = make_constraint(
             self.remove,
             self.kinds,
             np.array(self.keep, np.int64),
@@ -467,7 +524,10 @@ class Problem:
             self.num_blocks,
         )
         if self.budget is not None:
-            self.budget.require_reachable(self._constraint)
+            if remove is None:
+                constraint = self.budget.at_fewest(constraint)
+            self.budget.require_reachable(constraint)
+        self.__dict__["_constraint"] = constraint
 
     def _blocks(self, entries: Iterable[int | str], what: str) -> NDArray[np.int64]:
         positions = {name: index for index, name in enumerate(self.block_names())}

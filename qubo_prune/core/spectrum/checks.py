@@ -41,12 +41,19 @@ def check_problem(spectrum: SpectrumView, problem: Problem) -> None:
         ("hessian_sha256", spectrum.hessian_sha256, problem.hessian_sha256),
         ("remove", spectrum.remove, problem.remove),
         ("num_states_total", spectrum.num_states_total, problem.num_states),
+        ("budget", _budget(spectrum), _budget(problem)),
     ):
         if claimed != actual:
             raise SpectrumError(
                 f"{what} of the spectrum and of the problem differ; "
                 "it is the result of another problem."
             )
+
+
+def _budget(stated: SpectrumView | Problem) -> tuple[list[int], int] | None:
+    """Return the weights and what they have to reach, in units of their own."""
+    budget = stated.budget
+    return None if budget is None else (budget.weights.tolist(), budget.at_least)
 
 
 def check_feasibility(spectrum: SpectrumView, problem: Problem) -> None:
@@ -106,9 +113,9 @@ def check_claims(spectrum: SpectrumView) -> None:
             f"states up to energy {spectrum.energies[spectrum.num_proven - 1]:.17g} are said to be "
             f"proven, but states outside the list may reach down to {spectrum.lower_bound:.17g}."
         )
-    # How many of these reach a budget is not known.
-    all_known = "at_least" not in spectrum.proof
-    if spectrum.lower_bound == np.inf and all_known and len(spectrum) < spectrum.num_states_total:
+    # How many states reach a budget nobody has counted.
+    fewest = spectrum.num_states_total if spectrum.budget is None else 0
+    if spectrum.lower_bound == np.inf and len(spectrum) < fewest:
         raise SpectrumError(
             f"no state is said to be missing, but only {len(spectrum)} of"
             f" {format_count(spectrum.num_states_total)} are listed."

@@ -21,6 +21,7 @@ from qubo_prune.core.files.kinds import Kind, require_kind, require_replaceable
 from qubo_prune.core.files.strict_json import (
     LARGEST_TABLE,
     Reader,
+    as_amount,
     as_boolean,
     as_counts,
     as_facts,
@@ -30,6 +31,7 @@ from qubo_prune.core.files.strict_json import (
     as_integers,
     as_large_integer,
     as_lower_bound,
+    as_numbers,
     as_string,
     as_strings,
     as_timings,
@@ -38,7 +40,7 @@ from qubo_prune.core.files.strict_json import (
     optional,
 )
 from qubo_prune.core.spectrum.status import Status
-from qubo_prune.core.spectrum.tables import parameters_removed
+from qubo_prune.core.spectrum.tables import parameters_removed, weight_removed
 from qubo_prune.core.spectrum.view import SpectrumView
 from qubo_prune.core.stopping import StopReason
 
@@ -49,7 +51,8 @@ FORMAT_VERSION = 1
 SUFFIXES = (".json", ".npz")
 
 _ARRAYS = {"states": "uint8", "energies": "float64"}
-_PARAMETERS = ("parameters_removed", "share_removed")
+DERIVED = ("parameters_removed", "share_removed", "weight_removed", "weight_share")
+"""Keys that follow from others, for who reads the file; computed again when it is loaded."""
 _FACTS = ("proof", "statistics")
 """Keys whose values are objects of facts; left out where there are none."""
 
@@ -60,7 +63,7 @@ def to_dict(spectrum: SpectrumView) -> dict[str, Any]:
         **_header(spectrum),
         "energies": spectrum.energies.tolist(),
         "removed": [spectrum.removed(k) for k in range(len(spectrum))],
-        **_parameters(spectrum),
+        **_derived(spectrum),
     }
 
 
@@ -101,13 +104,26 @@ def load(path: str | os.PathLike[str], make: Callable[..., _Spectrum]) -> _Spect
         spectrum.check_consistency()
     except SpectrumError as error:
         reader.fail(str(error).rstrip("."))
-    asked = spectrum.remove
-    num_removed = asked if isinstance(asked, int) else sum(asked.values())
-    counts = np.count_nonzero(spectrum.states, axis=1)
-    if (counts != num_removed).any():
-        wrong = int(np.flatnonzero(counts != num_removed)[0])
-        reader.fail(f"state {wrong} removes {counts[wrong]} blocks, not {num_removed}")
+    _check_removed(spectrum, reader)
     return spectrum
+
+
+def _check_removed(spectrum: SpectrumView, reader: Reader) -> None:
+    """Refuse states that remove another number of blocks than asked for, or too little."""
+    asked = spectrum.remove
+    if asked is not None:
+        num_removed = asked if isinstance(asked, int) else sum(asked.values())
+        counts = np.count_nonzero(spectrum.states, axis=1)
+        if (counts != num_removed).any():
+            wrong = int(np.flatnonzero(counts != num_removed)[0])
+            reader.fail(f"state {wrong} removes {counts[wrong]} blocks, not {num_removed}")
+    budget = spectrum.budget
+    if budget is not None and not (enough := budget.allows(spectrum.states)).all():
+        wrong = int(np.flatnonzero(~enough)[0])
+        reader.fail(
+            f"state {wrong} removes {budget.amount(int(budget.removed(spectrum.states)[wrong])):g},"
+            f" not {budget.amount(budget.at_least):g}"
+        )
 
 
 def from_dict(fields: dict[str, Any], reader: Reader, make: Callable[..., _Spectrum]) -> _Spectrum:
@@ -140,7 +156,7 @@ def _build(
         "num_states_total": reader.get(fields, "num_states_total", as_large_integer),
         "hessian_sha256": reader.get(fields, "hessian_sha256", as_string),
         "names": tuple(names),
-        "remove": reader.get(fields, "remove", as_counts),
+        "remove": reader.get(fields, "remove", optional(as_counts)),
         "seed": reader.get(fields, "seed", optional(as_integer)),
         "timings": reader.get(fields, "timings", as_timings),
         "num_evaluated": reader.get(fields, "num_evaluated", as_integer),
@@ -149,6 +165,9 @@ def _build(
     }
     if "parameter_counts" in fields:
         values["parameter_counts"] = reader.get(fields, "parameter_counts", as_integers)
+    if "at_least" in fields or "weights" in fields:
+        values["at_least"] = reader.get(fields, "at_least", as_amount)
+        values["weights"] = tuple(reader.get(fields, "weights", as_numbers))
     try:
         return make(**values)
     except InputError as error:
@@ -176,16 +195,18 @@ def _header(spectrum: SpectrumView) -> dict[str, Any]:
     }
     if spectrum.parameter_counts is not None:
         header["parameter_counts"] = list(spectrum.parameter_counts)
+    if spectrum.at_least is not None:
+        header |= {"at_least": spectrum.at_least, "weights": list(spectrum.weights or ())}
     header.update({key: dict(getattr(spectrum, key)) for key in _FACTS if getattr(spectrum, key)})
     return header
 
 
-def _parameters(spectrum: SpectrumView) -> dict[str, Any]:
-    """Return what follows from the numbers of parameters, for who reads the file; it is computed
-    again when it is loaded.
-    """
-    found = parameters_removed(spectrum)
-    return {} if found is None else dict(zip(_PARAMETERS, found, strict=True))
+def _derived(spectrum: SpectrumView) -> dict[str, Any]:
+    """Return what states remove in all, as far as that is known."""
+    found = parameters_removed(spectrum), weight_removed(spectrum)
+    values = [value for each in found for value in each or (None, None)]
+    pairs = zip(DERIVED, values, strict=True)
+    return {key: value for key, value in pairs if value is not None}
 
 
 def _most_bytes(fields: dict[str, Any], reader: Reader) -> dict[str, int]:

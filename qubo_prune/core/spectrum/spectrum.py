@@ -6,6 +6,7 @@ import operator
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.defaults import BACKEND, OUT_OF_REACH
 from qubo_prune.core.errors import InputError
+from qubo_prune.core.problem.budget import Budget, as_asked, make_budget
 from qubo_prune.core.spectrum.status import REASONS, Status
 from qubo_prune.core.stopping import StopReason
 from qubo_prune.core.validation import (
@@ -20,7 +22,6 @@ from qubo_prune.core.validation import (
     as_names,
     as_parameter_counts,
     as_real_array,
-    as_remove,
     as_states,
 )
 
@@ -84,8 +85,8 @@ class Spectrum:
         `Problem.hessian_sha256` of the problem.
     names : tuple of str
         Name of each of the N blocks.
-    remove : int or dict
-        What was asked for.
+    remove : int, dict or None
+        What was asked for; None for any number of blocks that reaches the budget.
     seed : int, optional
         Seed of the run.
     timings : dict
@@ -102,6 +103,9 @@ class Spectrum:
         before repair.
     parameter_counts : tuple of int, optional
         Number of parameters of each block.
+    at_least, weights : optional
+        Those of the problem where it has a budget; `weights` are its `parameter_counts` where it
+        has none of its own.
 
     Raises
     ------
@@ -137,7 +141,7 @@ class Spectrum:
     num_states_total: int
     hessian_sha256: str
     names: tuple[str, ...]
-    remove: int | dict[str, int]
+    remove: int | dict[str, int] | None
     seed: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
     num_evaluated: int = 0
@@ -145,6 +149,8 @@ class Spectrum:
     proof: dict[str, float | int | str] = field(default_factory=dict)
     statistics: dict[str, float | int | str] = field(default_factory=dict)
     parameter_counts: tuple[int, ...] | None = None
+    at_least: float | str | None = None
+    weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         values = self.__dict__  # a frozen dataclass refuses plain assignment
@@ -162,7 +168,8 @@ class Spectrum:
             array.setflags(write=False)
         values.update(states=states, energies=energies)
         values["names"] = as_names(self.names, self.num_blocks)
-        values["remove"] = as_remove(self.remove)
+        values["weights"] = None if self.weights is None else tuple(self.weights)
+        values["remove"] = as_asked(self.remove, self.budget)
         if self.parameter_counts is not None:
             counts = as_parameter_counts(self.parameter_counts, self.num_blocks)
             values["parameter_counts"] = counts
@@ -188,6 +195,11 @@ class Spectrum:
     def num_blocks(self) -> int:
         """Number of blocks, N."""
         return int(self.states.shape[1])
+
+    @cached_property
+    def budget(self) -> Budget | None:
+        """What a state has to remove besides the count, if anything."""
+        return make_budget(self.at_least, self.weights, self.num_blocks)
 
     @property
     def advice(self) -> str:
@@ -333,7 +345,7 @@ class Spectrum:
         A lower bound of which nothing is known is None; one of which no state is missing is the
         string "Infinity", which strict JSON has no number for. `removed` lists the block
         indices that each state removes; `parameters_removed` and `share_removed` are there where
-        `parameter_counts` is.
+        `parameter_counts` is, `weight_removed` and `weight_share` where `at_least` is.
         """
         from qubo_prune.core.spectrum.files import to_dict
 
@@ -343,8 +355,10 @@ class Spectrum:
         """Return a dimod SampleSet of BINARY variables 0...N-1, the rest in its ``info``."""
         import dimod
 
+        from qubo_prune.core.spectrum.files import DERIVED
+
         info = self.to_dict()
-        for key in ("energies", "removed", "parameters_removed", "share_removed"):
+        for key in ("energies", "removed", *DERIVED):
             info.pop(key, None)
         samples: dimod.SampleSet = dimod.SampleSet.from_samples(  # type: ignore[no-untyped-call]
             (self.states.astype(np.int8), range(self.num_blocks)),
@@ -362,11 +376,20 @@ class Spectrum:
 
         return parameters_removed(self)
 
+    def weight_removed(self) -> tuple[list[float], list[float]] | None:
+        """Return what each state removes in the unit of `weights`, and which share of the sum of
+        all weights that is; None without a budget.
+        """
+        from qubo_prune.core.spectrum.tables import weight_removed
+
+        return weight_removed(self)
+
     def to_table(self, max_rows: int = 20, *, names: bool = False) -> Table:
         """Return a rich table of the first `max_rows` states, for the terminal.
 
         With `names`, removed blocks are shown by name instead of by index. Where the parameters of
-        the blocks are known, it has their share that is removed.
+        the blocks are known, it has their share that is removed, and that of other weights where
+        there is a budget.
         """
         from qubo_prune.core.spectrum.tables import terminal_table
 

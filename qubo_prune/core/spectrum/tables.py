@@ -32,8 +32,8 @@ def summary(spectrum: SpectrumView) -> str:
     lowest = f"; lowest energy {spectrum.energies[0]:.9g}" if len(spectrum) else ""
     return printable(
         f"{plural(len(spectrum), 'state')} by {spectrum.backend}, {proof}, "
-        f"of {format_count(spectrum.num_states_total)} that remove {removal(spectrum)} "
-        f"of {plural(spectrum.num_blocks, 'block')}{lowest}"
+        f"of {_choice(spectrum)} of {plural(spectrum.num_blocks, 'block')}"
+        f"{budget_text(spectrum)}{lowest}"
     )
 
 
@@ -109,6 +109,31 @@ def parameters_removed(spectrum: SpectrumView) -> tuple[list[int], list[float]] 
     return removed, [count / total if total else 0.0 for count in removed]
 
 
+def weight_removed(spectrum: SpectrumView) -> tuple[list[float], list[float]] | None:
+    """Return for each state what its blocks weigh, and which share of the sum of all weights that
+    is; None without a budget.
+    """
+    budget = spectrum.budget
+    if budget is None:
+        return None
+    removed = budget.removed(spectrum.states).tolist()
+    return [budget.amount(each) for each in removed], [
+        each / (budget.total or 1) for each in removed
+    ]
+
+
+def budget_text(spectrum: SpectrumView) -> str:
+    """Return what has to go besides the count, as ``, at least 20% of their weight``; nothing
+    without a budget.
+    """
+    if spectrum.at_least is None:
+        return ""
+    what = "parameters" if spectrum.weights == spectrum.parameter_counts else "weight"
+    if isinstance(spectrum.at_least, str):
+        return f", at least {spectrum.at_least} of their {what}"
+    return f", at least {spectrum.at_least:,} of their {what}"
+
+
 def terminal_table(spectrum: SpectrumView, max_rows: int, *, names: bool = False) -> Table:
     """Return a rich table of the first `max_rows` states, with the names of the blocks if asked,
     and the share of parameters where their numbers are known.
@@ -118,7 +143,10 @@ def terminal_table(spectrum: SpectrumView, max_rows: int, *, names: bool = False
 
     table = Table(title=escape(summary(spectrum)), caption=escape(_caption(spectrum, max_rows)))
     parameters = parameters_removed(spectrum)
-    columns = _COLUMNS if parameters is None else (*_COLUMNS, "parameters")
+    weight = None if spectrum.weights == spectrum.parameter_counts else weight_removed(spectrum)
+    counts = ["M"] if spectrum.remove is None else []
+    columns = [*_COLUMNS, *(["parameters"] if parameters else []), *(["weight"] if weight else [])]
+    columns += counts
     for column in columns:
         table.add_column(
             column,
@@ -127,8 +155,9 @@ def terminal_table(spectrum: SpectrumView, max_rows: int, *, names: bool = False
             no_wrap=column != "removed blocks",
         )
     for index, row in enumerate(_rows(spectrum, max_rows, names)):
-        share = [] if parameters is None else [f"-{parameters[1][index]:.1%}"]
-        table.add_row(*map(escape, row), *share)
+        shares = [f"-{each[1][index]:.1%}" for each in (parameters, weight) if each]
+        count = [str(len(spectrum.removed(index)))] if counts else []
+        table.add_row(*map(escape, row), *shares, *count)
     return table
 
 
@@ -151,14 +180,22 @@ class _Asked(Protocol):
     """Whatever says how many blocks were to be removed."""
 
     @property
-    def remove(self) -> int | dict[str, int]: ...
+    def remove(self) -> int | dict[str, int] | None: ...
 
 
 def removal(asked: _Asked) -> str:
     """Return what was asked to be removed, as ``8`` or ``2 attention + 3 mlp``."""
+    if asked.remove is None:
+        return "any number"
     if isinstance(asked.remove, int):
         return str(asked.remove)
     return " + ".join(f"{count} {kind}" for kind, count in asked.remove.items()) or "0"
+
+
+def _choice(spectrum: SpectrumView) -> str:
+    """Return of how many states, as ``29e9 that remove 8``."""
+    up_to = "" if spectrum.at_least is None else "up to "
+    return f"{up_to}{format_count(spectrum.num_states_total)} that remove {removal(spectrum)}"
 
 
 def _rows(spectrum: SpectrumView, max_rows: int, names: bool) -> list[tuple[str, ...]]:

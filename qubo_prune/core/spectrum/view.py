@@ -8,6 +8,7 @@ from typing import Protocol, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.core.problem.budget import Budget
 from qubo_prune.core.spectrum.status import Status
 from qubo_prune.core.stopping import StopReason
 
@@ -40,7 +41,7 @@ class SpectrumView(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
-    def remove(self) -> int | dict[str, int]: ...  # noqa: D102
+    def remove(self) -> int | dict[str, int] | None: ...  # noqa: D102
     @property
     def seed(self) -> int | None: ...  # noqa: D102
     @property
@@ -55,6 +56,12 @@ class SpectrumView(Protocol):
     def statistics(self) -> Mapping[str, float | int | str]: ...  # noqa: D102
     @property
     def parameter_counts(self) -> tuple[int, ...] | None: ...  # noqa: D102
+    @property
+    def at_least(self) -> float | str | None: ...  # noqa: D102
+    @property
+    def weights(self) -> tuple[float, ...] | None: ...  # noqa: D102
+    @property
+    def budget(self) -> Budget | None: ...  # noqa: D102
     @property
     def advice(self) -> str: ...  # noqa: D102
     def __len__(self) -> int: ...

@@ -57,20 +57,22 @@ class AngularDistance(Criterion):
         return np.diagonal(self._distances(evidence), offset=1).copy()
 
     def removal(self, problem: Problem, evidence: Evidence) -> tuple[int, ...]:
-        """Return the best run of M consecutive blocks that the problem allows."""
+        """Return the best run of M consecutive blocks that the problem allows; the shortest that
+        are long enough, where any number may go.
+        """
         require_blocks(problem, evidence)
-        count, size = problem.num_removed, problem.num_blocks
-        if count == 0:
+        if problem.num_removed == 0:
             return ()
-        starts = np.arange(size - count + 1)
-        blocks = np.arange(size)
-        runs = (blocks >= starts[:, np.newaxis]) & (blocks < starts[:, np.newaxis] + count)
-        allowed = starts[problem.is_feasible(runs)]
-        if not allowed.size:
+        for count in problem.counts:
+            allowed = _runs_allowed(problem, count)
+            if allowed.size:
+                break
+        else:
             raise InputError(
-                f"no run of {count} consecutive blocks satisfies remove={problem.remove} with "
-                f"{len(problem.keep)} blocks kept and {len(problem.force)} forced; change them or "
-                "use a criterion that chooses single blocks."
+                f"no run of {problem.num_removed} consecutive blocks satisfies"
+                f" remove={problem.remove} with {len(problem.keep)} blocks kept and"
+                f" {len(problem.force)} forced; change them or use a criterion that chooses single"
+                " blocks."
             )
         distances = self._distances(evidence)[allowed, allowed + count]
         start = int(allowed[np.argmin(distances)])
@@ -83,3 +85,11 @@ class AngularDistance(Criterion):
             require_final_states(statistics)
             distances[:-1, -1] = statistics.final_angular[self.tokens].mean(axis=0)[:-1]
         return distances
+
+
+def _runs_allowed(problem: Problem, count: int) -> NDArray[np.int64]:
+    """Return where the runs of so many blocks begin that the problem allows."""
+    starts = np.arange(problem.num_blocks - count + 1)
+    blocks = np.arange(problem.num_blocks)
+    runs = (blocks >= starts[:, np.newaxis]) & (blocks < starts[:, np.newaxis] + count)
+    return starts[problem.is_feasible(runs)]

@@ -12,6 +12,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.text import format_value
 from qubo_prune.pruning.criteria.evidence import Evidence, Need
+from qubo_prune.solving.solve import solve
 
 if TYPE_CHECKING:
     from qubo_prune.pruning.statistics import BlockStatistics
@@ -78,7 +79,8 @@ class Criterion(ABC):
 def lowest(problem: Problem, scores: NDArray[np.float64]) -> tuple[int, ...]:
     """Return the allowed removal with the smallest sum of scores; of equal blocks the first go.
 
-    Counts are exact and groups disjoint, so the lowest of each group are the proven minimum.
+    Counts are exact and groups disjoint, so the lowest of each group are the proven minimum. With
+    a budget and no count, the blocks go by their scores, the lowest first, until it is reached.
 
     Parameters
     ----------
@@ -109,11 +111,35 @@ def lowest(problem: Problem, scores: NDArray[np.float64]) -> tuple[int, ...]:
             f"the score of block {int(np.isnan(scores).argmax())} is not a number; measure it "
             "again, in float32 if need be."
         )
+    if problem.budget is not None:
+        return _lowest_with_budget(problem, scores)
     removed = problem.fixed_removed.tolist()
     for group in problem.groups:
         order = np.argsort(scores[group.indices], kind="stable")
         removed += group.indices[order[: group.count]].tolist()
     return tuple(sorted(removed))
+
+
+def _lowest_with_budget(problem: Problem, scores: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return what goes where the removed blocks have to weigh something: with a count the smallest
+    sum of scores, proven; else block by block, the lowest score first, until it is enough.
+    """
+    if problem.remove is not None:
+        finite = scores[np.isfinite(scores)]
+        most = 1.0 + np.ptp(finite) * len(scores) if len(finite) else 1.0
+        lowest_score = finite.min() if len(finite) else 0.0
+        # The same for all blocks changes nothing where their number is given.
+        costs = np.clip(scores - lowest_score, 0.0, most)
+        spectrum = solve(problem.with_hessian(np.diag(costs)), num_states=1)
+        return tuple(spectrum.removed(0))
+    removed = np.zeros(problem.num_blocks, np.bool_)
+    removed[problem.fixed_removed] = True
+    free = [int(block) for group in problem.groups for block in group.indices]
+    for block in sorted(free, key=lambda block: (scores[block], block)):
+        if problem.is_feasible(removed)[0]:
+            break
+        removed[block] = True
+    return tuple(np.flatnonzero(removed).tolist())
 
 
 def require_blocks(problem: Problem, evidence: Evidence) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from qubo_prune.core.errors import InputError
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.pruning.criteria.base import (
     Criterion,
@@ -65,6 +66,11 @@ class BlockInfluence(Criterion):
         require_blocks(problem, evidence)
         if not self.recomputed:
             return lowest(problem, self.scores(evidence))
+        if problem.budget is not None:
+            raise InputError(
+                "recomputed=True chooses block by block and knows counts only, not a budget; leave"
+                " it out, or the budget."
+            )
         removed = tuple(problem.fixed_removed.tolist())
         while len(removed) < problem.num_removed:
             scores = self._without(evidence, removed)

@@ -44,6 +44,8 @@ class ScoreTable:
         Why it cannot.
     complete : bool
         Whether all criteria asked for were finished.
+    at_least : float, str or None
+        What the removed blocks were to weigh, if anything.
     """
 
     names: tuple[str, ...]
@@ -54,6 +56,7 @@ class ScoreTable:
     removals: tuple[tuple[int, ...] | None, ...]
     refusals: tuple[str | None, ...]
     complete: bool = True
+    at_least: float | str | None = None
 
     def ranks(self) -> NDArray[np.int64]:
         """Return the place of each block in the order of each criterion, (C, N); 0 goes first."""
@@ -69,6 +72,7 @@ class ScoreTable:
             "names": list(self.names),
             "kinds": list(self.kinds),
             "remove": self.remove,
+            **({} if self.at_least is None else {"at_least": self.at_least}),
             "complete": self.complete,
             "criteria": [
                 {
@@ -159,6 +163,7 @@ def score_table(
         removals=tuple(found[index][1] for index in kept),
         refusals=tuple(found[index][2] for index in kept),
         complete=len(kept) == len(criteria),
+        at_least=None if problem is None else problem.at_least,
     )
 
 

@@ -236,6 +236,11 @@ class Search(ABC):
                 f"the objective has {objective.num_blocks} blocks and the problem "
                 f"{problem.num_blocks}; both must be of the same model."
             )
+        if problem.budget is not None:
+            raise InputError(
+                f"the search {self.name!r} knows counts only, but the problem has"
+                f" at_least={problem.at_least!r}; leave it out, or use select, which takes it."
+            )
         budget = math.inf if max_measurements is None else _positive(max_measurements)
         seed = as_count(seed, "seed")
         if seed < 0:

@@ -83,6 +83,7 @@ def lower_bound(
     time_limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: Stop | None = None,
+    enough: float = math.inf,
 ) -> LowerBound:
     """Return a number that no energy of the problem lies below, as tight as the semidefinite
     relaxation with an exact count is; up to 600 free blocks, about as tight as with products of
@@ -105,6 +106,8 @@ def lower_bound(
         Called with a `Progress` now and then.
     stop : Stop, optional
         In place of both.
+    enough : float
+        A bound above it is as good as any.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def lower_bound(
     value, stages = _cheap(problem), 0
     if problem.groups:
         with stop.interruptible():
-            value, stages = _tightened(problem, value, stop)
+            value, stages = _tightened(problem, value, stop, enough)
         stop.raise_failure()
     reason = stop.reason or StopReason.COMPLETED
     return LowerBound(value, stages, time.perf_counter() - begin, reason)
@@ -142,27 +145,27 @@ def _cheap(problem: Problem) -> float:
     return reduced.offset + cheap - rounding(problem)
 
 
-def _tightened(problem: Problem, value: float, stop: Stop) -> tuple[float, int]:
+def _tightened(problem: Problem, value: float, stop: Stop, enough: float) -> tuple[float, int]:
     """Return a better bound and the number of stages: first those of the relaxation itself, then
     those with what its products may not be.
     """
     form = Form.of(problem)
     check_memory(_MATRICES * form.matrix.nbytes, f"a bound for {form.size:,} free blocks")
-    stages = _Stages(value, stop)
+    stages = _Stages(value, stop, enough)
     stages.run(form)
-    if form.size > _MOST_PRODUCTS:
+    if form.size > _MOST_PRODUCTS or stages.value > enough:
         return stages.value, stages.count
     products = Products(form.matrix, form.members, form.counts)
     steps = _FIRST_STEPS
 
-    def enough() -> bool:
+    def is_stopped() -> bool:
         message = f"no energy below {stages.value:.6g}, seeking multipliers"
         stop.report(stages.count, None, message, unit="stage")
         return stop.should_stop()
 
     while stages.completed and steps <= _MOST_STEPS and not products.converged:
-        products.run(steps, enough)
-        if stop.should_stop():
+        products.run(steps, is_stopped)
+        if stop.should_stop() or stages.value > enough:
             break
         stages.run(form.without(products.multipliers))
         steps *= 2
@@ -183,7 +186,8 @@ class _Stages:
         Whether the last relaxation was solved, so that more time would not tighten it.
     """
 
-    def __init__(self, value: float, stop: Stop) -> None:
+    def __init__(self, value: float, stop: Stop, enough: float) -> None:
+        self._enough = enough
         self.value = value
         self.count = 0
         self.completed = False
@@ -212,7 +216,7 @@ class _Stages:
             self.count += 1
             self._stop.report(self.count, None, f"no energy below {self.value:.6g}", unit="stage")
             left = (form.size + 1) * barrier.mu * form.scale
-            if centre is None or should_stop():
+            if centre is None or should_stop() or self.value > self._enough:
                 return
             if left <= _CLOSE * abs(self.value):
                 break

@@ -102,7 +102,14 @@ class Certificate:
         ------
         SpectrumError
             If the spectrum is not one of the problem.
+        InputError
+            If the problem has no count: each count is a proof of its own.
         """
+        if problem.remove is None:
+            raise InputError(
+                "a certificate is one of a problem with a count, and this one has a budget alone;"
+                " certify the counts one by one, as `sweep --budget B --certificate FOLDER` does."
+            )
         spectrum.check(problem)
         next_energy = spectrum.proof.get("next_energy")
         return cls(

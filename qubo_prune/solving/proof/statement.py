@@ -38,7 +38,7 @@ class Statement:
     hessian_sha256: str
     num_blocks: int
     num_states: int
-    remove: int | dict[str, int]
+    remove: int | dict[str, int] | None
     kinds: tuple[str, ...] | None
     names: tuple[str, ...] | None
     keep: tuple[int, ...]
