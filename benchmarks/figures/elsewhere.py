@@ -17,10 +17,21 @@ BENCHMARKS = "docs/benchmarks.md"
 COMMANDS = "docs/reference/command-line.md"
 AGGREGATES = "docs/reference/aggregates.md"
 GPU = "docs/how-to/enumerate-on-a-gpu.md"
+BUDGET = "docs/how-to/remove-by-budget.md"
 HEAL = "docs/how-to/heal-a-model.md"
 HESSIANS = "docs/explanation/reference-hessians.md"
 
 OTHERS = (
+    *(
+        Other(page, text, "A wish, as an example.")
+        for page, text in (
+            ("README.md", "qubo-prune solve hessian.npy --budget 20% --out spectrum.json"),
+            ("docs/tutorial.md", "at least 20 % of the parameters, by any number of blocks."),
+            (BUDGET, "Make my model 20 % smaller with the least harm"),
+            (BUDGET, "--budget 20% --out selection.json"),
+        )
+    ),
+    Other(BUDGET, "so that 0.1 and 0.2 reach 0.3,", _ARITHMETIC),
     Other("README.md", "With Python 3.11 or later,", _VERSION),
     Other("docs/install.md", "with Python 3.11 or later,", _VERSION),
     Other(

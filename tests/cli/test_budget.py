@@ -84,7 +84,7 @@ def test_a_sweep_says_which_counts_are_left_out(run: Any, hessian: Path, tmp_pat
         ("a,1\na,2\n", "a is there 2 times"),
         ("name,weight\na,one\n", "a weighs 'one', which is no number"),
         ("a,1\nb\n", "its lines have 1, 2 cells, not 1 or 2"),
-        ("", "it has 0 numbers, but there are 6 blocks"),
+        ("", "is empty (0 bytes)"),
     ],
 )
 def test_weights_that_mean_nothing_are_refused(
@@ -201,7 +201,7 @@ def test_the_cache_is_what_attention_frees(model: Path) -> None:
 
 def test_criteria_go_on_until_the_budget_is_reached(run: Any, model: Path) -> None:
     ran = run(
-        *("criteria", model, "--data", model / "tokens.npy", "--samples", 4, "--names", "last"),
+        *("criteria", model, "--data", model / "tokens.npy", "--samples", 4, "--criteria", "last"),
         *("--granularity", "branch", "--budget", "50%", "--json"),
     )
     assert ran.code == 0, ran.err
