@@ -12,9 +12,10 @@ from qubo_prune.core.text import did_you_mean, format_value
 if TYPE_CHECKING:
     from qubo_prune.hessians.gates.gates import Gates
 
-__all__ = ["WEIGHTS", "block_weights"]
+__all__ = ["PARAMETERS", "WEIGHTS", "block_weights"]
 
-WEIGHTS = ("parameters", "bytes", "kv-cache")
+PARAMETERS = "parameters"
+WEIGHTS = (PARAMETERS, "bytes", "kv-cache")
 """What can be counted; anything else is a file."""
 
 
@@ -35,7 +36,7 @@ def block_weights(gates: Gates, what: str) -> tuple[float, ...]:
     InputError
         If it is neither, or the configuration does not tell what a layer caches.
     """
-    if what == "parameters":
+    if what == PARAMETERS:
         return tuple(gate.num_parameters for gate in gates.gates)
     if what == "bytes":
         return tuple(

@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from qubo_prune import Spectrum  # noqa: E402
 from tests.tiny_models import BY_TYPE, build  # noqa: E402
 
 FEW = (
@@ -139,3 +140,22 @@ def test_extract_has_the_preset_too(run: Any, model: Path, tmp_path: Path) -> No
     assert sidecar["calibration"]["sequence_length"] == 131_072
     ran = run("extract", model, "--data", "x", "--out", tmp_path / "i.npy", "--preset", "best")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
+
+
+def test_a_budget_in_the_place_of_a_number(run: Any, model: Path, tmp_path: Path) -> None:
+    out, weights = tmp_path / "out", tmp_path / "weights.json"
+    weights.write_text(json.dumps([5, 1, 1, 1, 5]))
+    asked = arguments(model, out, "--budget", "60%", "--weights", weights, "--json")
+    assert run(*asked, "--dry-run").code == 0
+    ran = run(*asked)
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["complete"]
+    assert sum([5, 1, 1, 1, 5][block] for block in found["removed"]) >= 8  # 60 % of 13
+    spectrum = Spectrum.load(out / "02-spectrum.json")
+    assert spectrum.num_proven == len(spectrum) > 1
+    assert all({0, 4} & set(spectrum.removed(k)) for k in range(len(spectrum)))
+    exact = run(*asked, "--remove", 2, "--dry-run")
+    assert exact.code == 0, exact.err
+    none = run(*arguments(model, tmp_path / "other"))
+    assert (none.code, "--remove M, or --budget" in none.err) == (2, True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qubo_prune.cli import options
+from qubo_prune.cli.budget import ModelBudgetOptions
 from qubo_prune.cli.commands.evaluate import (
     IncludePath,
     Limit,
@@ -120,7 +121,7 @@ DryRun = Annotated[
 ]
 
 
-_OPTION_OF = {"latency": "no_latency", "config": "data_config"}
+_OPTION_OF = {"latency": "no_latency", "config": "data_config", "at_least": "budget"}
 """Options whose names are not those of the settings that they become."""
 
 
@@ -131,7 +132,8 @@ def compress(
     source: ModelOptions,
     out: Out,
     allowed: options.RemovalOptions,
-    remove: Remove,
+    remove: Remove = [],  # noqa: B006
+    size: ModelBudgetOptions,
     hessian_samples: HessianSamples = 256,
     evaluations: Evaluations = 60,
     samples: Samples = 64,
@@ -168,9 +170,9 @@ def compress(
     on bad input, 3 when the time limit and 130 when Ctrl-C came first.
     """
     counts = options.parse_removal(remove)
-    if counts is None:
-        raise InputError("say how many blocks to remove: --remove M.")
-    _check_out(out, source)
+    if counts is None and size.budget is None:
+        raise InputError("say how many blocks to remove: --remove M, or --budget 20%.")
+    _check_out(out, source, size)
     if quiet or not sys.stderr.isatty():
         silence_libraries()
 
@@ -195,6 +197,7 @@ def compress(
         "include_path": None if include_path is None else str(include_path),
         "latency": not no_latency,
     }
+    own |= size.of_problem()
     own |= _healing(heal, heal_samples, distillation)
     settings = _settings(context, preset, source, own, counts, allowed)
 
@@ -250,12 +253,13 @@ def _no_sentence(_: str) -> None:
     pass
 
 
-def _check_out(out: Path, source: ModelOptions) -> None:
+def _check_out(out: Path, source: ModelOptions, size: ModelBudgetOptions) -> None:
     """Refuse a folder that cannot be written, before the model is loaded."""
     from qubo_prune.pruning.pipeline.ledger import require_folder
 
     files = Files()
     source.read_by(files)
+    size.declare(files)
     require_folder(out)
     place = out.resolve()
     require_writable(next(each for each in (place, *place.parents) if each.exists()))
@@ -266,7 +270,7 @@ def _settings(
     preset_name: str | None,
     source: ModelOptions,
     own: Mapping[str, Any],
-    remove: int | str | dict[str, int],
+    remove: int | str | dict[str, int] | None,
     allowed: options.RemovalOptions,
 ) -> CompressSettings:
     """Return the settings: what the user wrote, else what the preset says, else the defaults."""

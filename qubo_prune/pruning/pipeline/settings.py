@@ -26,10 +26,15 @@ class CompressSettings:
 
     Attributes
     ----------
-    remove : int, str or mapping
-        How many blocks, in all, as a share such as ``"10%"``, or of each kind.
+    remove : int, str or mapping, optional
+        How many blocks, in all, as a share such as ``"10%"``, or of each kind; any number where
+        there is `at_least` alone.
     only, keep, force
         As of `qubo_prune.Problem`.
+    at_least : float or str, optional
+        A budget: what the removed blocks have to weigh.
+    weights : str
+        What blocks weigh: parameters, bytes, kv-cache, or a file; see `select`.
     granularity : {"block"}
         What a block is: a whole decoder layer. Of branches `select` and `prune` are the steps.
     hessian_samples : int
@@ -89,10 +94,12 @@ class CompressSettings:
     2048
     """
 
-    remove: int | str | Mapping[str, int]
+    remove: int | str | Mapping[str, int] | None = None
     only: str | None = None
     keep: tuple[int | str, ...] = ()
     force: tuple[int | str, ...] = ()
+    at_least: float | str | None = None
+    weights: str = "parameters"
     granularity: Literal["block"] = "block"
     hessian_samples: int = 256
     states: int = 100
@@ -128,6 +135,8 @@ class CompressSettings:
     data_revision: str | None = None
 
     def __post_init__(self) -> None:
+        if self.remove is None and self.at_least is None:
+            raise InputError("say how many blocks to remove, or at_least, what they weigh.")
         for name in ("hessian_samples", "evaluations", "evaluation_samples", "seed"):
             as_count(getattr(self, name), name, least=0, remedy="correct it")
         for name in ("states", "candidates", "batch_size", "heal_samples"):
@@ -210,7 +219,7 @@ def preset(name: str, **settings: Any) -> CompressSettings:
     name : str
         One of `PRESETS`.
     **settings
-        As of `CompressSettings`; ``remove`` has to be there.
+        As of `CompressSettings`; ``remove`` or ``at_least`` has to be there.
     """
     return replace(CompressSettings(remove=0), **{**preset_values(name), **settings})
 

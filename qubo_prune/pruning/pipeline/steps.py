@@ -18,6 +18,7 @@ from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.hessians.extraction import extract
+from qubo_prune.pruning.block_weights import PARAMETERS, block_weights
 from qubo_prune.pruning.evaluation.evaluator import evaluate
 from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.healing.healer import heal
@@ -135,6 +136,12 @@ class Step(ABC):
         }
 
 
+def _asked(settings: CompressSettings) -> dict[str, Any]:
+    """Return what is to be removed, by the names of `problem_of`."""
+    budget = () if settings.at_least is None else ("at_least", "weights")
+    return _values(settings, *_ALLOWED, *budget)
+
+
 def _values(settings: CompressSettings, *names: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in names:
@@ -212,17 +219,15 @@ class Solve(Step):
         return (HESSIAN,)
 
     def options(self, settings: CompressSettings) -> dict[str, Any]:
-        return _values(settings, *_ALLOWED, "states", "backend", "solve_seconds", "seed")
+        own = ("states", "backend", "solve_seconds", "seed")
+        return _asked(settings) | _values(settings, *own)
 
     def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
         settings = job.settings
-        problem = Problem.load(
-            job.folder / HESSIAN,
-            settings.remove,
-            only=settings.only,
-            keep=settings.keep,
-            force=settings.force,
-        )
+        asked, weights = _asked(settings), None
+        if asked.pop("weights", PARAMETERS) != PARAMETERS:
+            weights = block_weights(job.bench.gates, settings.weights)
+        problem = Problem.load(job.folder / HESSIAN, weights=weights, **asked)
         spectrum = solve(
             problem,
             num_states=settings.states,
@@ -257,7 +262,7 @@ class Select(Step):
 
     def options(self, settings: CompressSettings) -> dict[str, Any]:
         own = ("evaluations", "samples", "objective", "criteria", "evaluation_samples")
-        return _values(settings, *_READING, *_LOADING, *_ALLOWED, *own)
+        return _values(settings, *_READING, *_LOADING, *own) | _asked(settings)
 
     def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
         settings, bench = job.settings, job.bench
@@ -272,11 +277,8 @@ class Select(Step):
             bench.calibration.part(0, bench.shares.measuring),
             problem_of(
                 bench.gates,
-                settings.remove,
-                load_hessian(job.folder / HESSIAN) if has_hessian else None,
-                keep=settings.keep,
-                force=settings.force,
-                only=settings.only,
+                file=load_hessian(job.folder / HESSIAN) if has_hessian else None,
+                **_asked(settings),
             ),
             objective=settings.objective,
             evaluations=settings.evaluations,
@@ -286,6 +288,7 @@ class Select(Step):
             seed=settings.seed,
             batch_size=settings.batch_size,
             state=job.work("measurements.jsonl", measured),
+            weights_of=None if settings.at_least is None else settings.weights,
             stop=job.stop(),
         )
         if selection.stop_reason is StopReason.COMPLETED:

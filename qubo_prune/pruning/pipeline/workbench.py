@@ -227,6 +227,8 @@ class Workbench:
             keep=settings.keep,
             force=settings.force,
             only=settings.only,
+            at_least=settings.at_least,
+            weights=settings.weights,
         )
 
     @cached_property
