@@ -52,7 +52,7 @@ def with_price(reduced: ReducedProblem, price: float) -> ReducedProblem:
     >>> problem = Problem([[1.0, 0.0], [0.0, 2.0]], 1, weights=[1, 5], at_least=4)
     >>> priced = with_price(problem.reduced(), 0.5)
     >>> priced.energy([[1, 0], [0, 1]]).round(9).tolist()
-    [2.5, 1.5]
+    [1.5, 2.0]
     """
     budget = binding_budget(reduced)
     if budget is None or price == 0.0:
@@ -84,7 +84,7 @@ def price_of(reduced: ReducedProblem) -> float:
 
     >>> from qubo_prune import Problem
     >>> price_of(Problem(np.diag([1.0, 2.0, 8.0]), 1, weights=[0, 1, 4], at_least=3).reduced())
-    1.75
+    2.0
     """
     budget = binding_budget(reduced)
     if budget is None:

@@ -90,7 +90,7 @@ def heavy_or_light(n: int, seed: int = 0, part: float = 0.5) -> Problem:
 MIDDLE = heavy_or_light(16)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     problem=problems_with_budgets(),
     num_states=st.integers(1, 60),

@@ -257,7 +257,8 @@ def test_a_command_has_the_options_of_its_groups_once() -> None:
         return 7
 
     names = list(inspect.signature(command).parameters)
-    assert names[:6] == ["first", "remove", "only", "keep", "force", "hessian"]
+    expected = ["first", "remove", "only", "keep", "force", "budget", "weights", "hessian"]
+    assert names[:8] == expected
     assert names[-2:] == ["option", "last"]
     assert len(names) == len(set(names))
     given = {name: each.default for name, each in inspect.signature(command).parameters.items()}

@@ -45,7 +45,7 @@ def test_a_table_a_file_and_a_plot(run: Any, root: Path, tmp_path: Path) -> None
         "big",
         "small",
         "(paired t test)",
-        "so large: loss 0.",
+        "times of five: loss 0.",
     ):
         assert word in " ".join(ran.out.split())
     loaded = Evaluation.load(out)

@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 _STEPS = 150
@@ -129,6 +128,8 @@ def _orthogonal(matrix: NDArray[np.float64], basis: NDArray[np.float64]) -> NDAr
 
 def _semidefinite_part(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the nearest positive semidefinite matrix."""
+    from scipy.linalg import eigh
+
     values, vectors = eigh(0.5 * (matrix + matrix.T), driver="evd", check_finite=False)
     kept = vectors[:, values > 0.0] * np.sqrt(values[values > 0.0])
     return np.asarray(kept @ kept.T)

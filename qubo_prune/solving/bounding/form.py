@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.validation import row_slices
@@ -141,6 +140,8 @@ class Form:
         a few more are for divisions that are products with reciprocals. Entries of S are rounded
         too, by a few roundoffs of theirs.
         """
+        from scipy.linalg import lapack
+
         penalised = self.penalised()
         n = self.size
         roundoffs = (n + 8) * UNIT / (1.0 - (n + 8) * UNIT)

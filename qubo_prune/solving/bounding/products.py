@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 _BALANCE = 5.0
 """Ratio of the residuals beyond which the step is changed."""
@@ -92,6 +91,8 @@ class Products:
         return np.asarray(np.maximum(found, found.T))
 
     def _step_once(self) -> None:
+        from scipy.linalg import eigh
+
         step, face = self._step, self._face
         reduced = face.T @ (self._primal + self._dual / step) @ face
         values, vectors = eigh(reduced, check_finite=False, overwrite_a=True, driver="evd")

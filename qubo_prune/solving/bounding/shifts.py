@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, lapack
 
 _START = 0.1
 """Distance of the first shifts from what leaves the matrix semidefinite, in sizes."""
@@ -52,6 +51,8 @@ class Barrier:
     def __init__(
         self, lifted: NDArray[np.float64], sizes: NDArray[np.float64], typical: float
     ) -> None:
+        from scipy.linalg import eigh
+
         self._lifted = lifted
         roots = np.sqrt(sizes)
         block = lifted[1:, 1:] / np.outer(roots, roots)
@@ -101,6 +102,8 @@ class Barrier:
         """Return the Newton step; the curvature is ``tr(W A_i W A_j)`` with W the inverse of L and
         A_i its derivative, which is -1 at (i, i) and 1/2 at (0, i), and -1 at (0, 0) for t.
         """
+        from scipy.linalg import lapack
+
         edge = inverse[0].copy()
         corner = float(edge[0])
         curvature = inverse * inverse
@@ -134,6 +137,8 @@ class Barrier:
 
     def _risen(self, step: NDArray[np.float64], length: float, logdet: float) -> float:
         """Return by how much the objective rises along a step; -inf where L is not definite."""
+        from scipy.linalg import lapack
+
         tried = self._matrix(self.unknowns + length * step)
         factor, failed = lapack.dpotrf(tried, lower=1, overwrite_a=1, clean=0)
         if failed:
@@ -151,6 +156,8 @@ class Barrier:
 
     def _inverse(self, unknowns: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, float]:
         """Return the inverse of L and the logarithm of its determinant."""
+        from scipy.linalg import lapack
+
         factor, failed = lapack.dpotrf(self._matrix(unknowns), lower=1, overwrite_a=1, clean=0)
         if failed:
             return None, -math.inf

@@ -72,7 +72,7 @@ def choice_problems(draw: st.DrawFn) -> Problem:
     return choice_problem(matrix, sizes, counts)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(problem=choice_problems(), num_states=st.integers(1, 200), threads=st.integers(1, 2))
 def test_choices_change_no_state(problem: Problem, num_states: int, threads: int) -> None:
     with (
