@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qubo_prune.core.defaults import WEIGHTS as DEFAULT_WEIGHTS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import format_value
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qubo_prune.cli.files import Files
-
-PARAMETERS = "parameters"
 
 BudgetOption = Annotated[
     str | None,
@@ -66,7 +65,7 @@ class ModelBudgetOptions:
         """Return what `problem_of` takes."""
         return {
             "at_least": parse_budget(self.budget, self.weights),
-            "weights": self.weights or PARAMETERS,
+            "weights": self.weights or DEFAULT_WEIGHTS,
         }
 
     def declare(self, files: Files) -> None:
@@ -90,7 +89,7 @@ class BudgetOptions:
 
     def weights_file(self) -> Path | None:
         """Return the file of weights, if they are in one."""
-        if self.weights is None or self.weights == PARAMETERS:
+        if self.weights is None or self.weights == DEFAULT_WEIGHTS:
             return None
         return Path(self.weights)
 

@@ -17,6 +17,9 @@ MAX_STATES = 3e10
 BATCH_SIZE = 8
 """Samples in a batch of `extract`, unless memory runs out or somebody says otherwise."""
 
+WEIGHTS = "parameters"
+"""What blocks weigh for a budget."""
+
 OUT_OF_REACH = 10**18
 """More states than these are not enumerated: at 1e12 states/s, which takes GPUs, they need twelve
 days.

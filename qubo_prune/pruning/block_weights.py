@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qubo_prune.core.defaults import WEIGHTS as DEFAULT_WEIGHTS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.weights import SUFFIXES, read_weights
 from qubo_prune.core.text import did_you_mean, format_value
@@ -12,10 +13,9 @@ from qubo_prune.core.text import did_you_mean, format_value
 if TYPE_CHECKING:
     from qubo_prune.hessians.gates.gates import Gates
 
-__all__ = ["PARAMETERS", "WEIGHTS", "block_weights"]
+__all__ = ["WEIGHTS", "block_weights"]
 
-PARAMETERS = "parameters"
-WEIGHTS = (PARAMETERS, "bytes", "kv-cache")
+WEIGHTS = (DEFAULT_WEIGHTS, "bytes", "kv-cache")
 """What can be counted; anything else is a file."""
 
 
@@ -36,7 +36,7 @@ def block_weights(gates: Gates, what: str) -> tuple[float, ...]:
     InputError
         If it is neither, or the configuration does not tell what a layer caches.
     """
-    if what == PARAMETERS:
+    if what == DEFAULT_WEIGHTS:
         return tuple(gate.num_parameters for gate in gates.gates)
     if what == "bytes":
         return tuple(

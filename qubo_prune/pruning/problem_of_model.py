@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qubo_prune.core.defaults import WEIGHTS as DEFAULT_WEIGHTS
 from qubo_prune.core.files.hessian import HessianFile
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.hessians.language_model import describe
@@ -28,7 +29,7 @@ def problem_of(
     force: Iterable[int | str] = (),
     only: str | None = None,
     at_least: float | str | None = None,
-    weights: str = "parameters",
+    weights: str = DEFAULT_WEIGHTS,
 ) -> Problem:
     """Return the problem of a model, with a matrix of zeros where there is no Hessian.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from qubo_prune.core.defaults import BACKEND, BATCH_SIZE
+from qubo_prune.core.defaults import WEIGHTS as DEFAULT_WEIGHTS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.text import did_you_mean, format_value
 from qubo_prune.core.validation import as_count
@@ -99,7 +100,7 @@ class CompressSettings:
     keep: tuple[int | str, ...] = ()
     force: tuple[int | str, ...] = ()
     at_least: float | str | None = None
-    weights: str = "parameters"
+    weights: str = DEFAULT_WEIGHTS
     granularity: Literal["block"] = "block"
     hessian_samples: int = 256
     states: int = 100

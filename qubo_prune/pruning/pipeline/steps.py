@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from qubo_prune.core.defaults import WEIGHTS as DEFAULT_WEIGHTS
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.hessian import load_hessian
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.hessians.extraction import extract
-from qubo_prune.pruning.block_weights import PARAMETERS, block_weights
+from qubo_prune.pruning.block_weights import block_weights
 from qubo_prune.pruning.evaluation.evaluator import evaluate
 from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.healing.healer import heal
@@ -225,7 +226,7 @@ class Solve(Step):
     def run(self, job: Job, _: Mapping[str, Any]) -> StopReason:
         settings = job.settings
         asked, weights = _asked(settings), None
-        if asked.pop("weights", PARAMETERS) != PARAMETERS:
+        if asked.pop("weights", DEFAULT_WEIGHTS) != DEFAULT_WEIGHTS:
             weights = block_weights(job.bench.gates, settings.weights)
         problem = Problem.load(job.folder / HESSIAN, weights=weights, **asked)
         spectrum = solve(

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.enumeration.kernels.screen import LANES, add_rows, make_screen
 from qubo_prune.core.kernels.jit import kernel
-from qubo_prune.core.kernels.wide import wide
 
 _SEVERAL = 4
 """Vectors of columns that are screened together where there are so many: they share the rows."""
@@ -29,7 +28,6 @@ def extend(
     stop: int,
 ) -> None:
     """levels[depth + 1] = levels[depth] + (own + table[i]) for the first `stop` columns."""
-    wide()
     width = levels.shape[1]
     old = depth * width
     add_rows(levels, old + width, old, table, i * table.shape[1], own, stop)
@@ -38,7 +36,6 @@ def extend(
 @kernel
 def screen_row(fields: NDArray[np.float32], depth: int, last: int, threshold: np.float32) -> bool:
     """Whether any c[j], j < last, is below the threshold."""
-    wide()
     row = fields[depth, :last]
     hits = 0
     for j in range(last):
@@ -55,7 +52,6 @@ def screen_pairs(
     threshold: np.float32,
 ) -> bool:
     """Whether any c[i] + C[i, j] + c[j], j < i < last, is below the threshold."""
-    wide()
     stride = couplings.shape[1]
     own = depth * fields.shape[1]
     hit = False
@@ -81,7 +77,6 @@ def screen_triples(
     """Whether any c[i] + P[i, q] + p[q], q over the pairs below i < last, is below the
     threshold.
     """
-    wide()
     stride = pair_couplings.shape[1]
     own, pair = depth * fields.shape[1], depth * pairs.shape[1]
     count = (last - 1) * (last - 2) // 2
@@ -134,7 +129,6 @@ def screen_block(
     threshold: np.float32,
 ) -> bool:
     """Whether any t_row[r] + X[r, w] + t_column[w] is below the threshold."""
-    wide()
     row = depth * rows.shape[1] + first_row
     column = depth * columns.shape[1] + first_column
     hit = False
