@@ -74,9 +74,10 @@ class Prior:
         left, right = self._trends_at(states), self._trends_at(others)
         result = (left * self.amount_variances) @ right.T
         halves = _halved(self.variances)
+        columns = others.astype(np.float64)
         for row, state in enumerate(states):
-            shared = (others & state).astype(np.float64)
-            result[row] += np.einsum("ki,ij,kj->k", shared, halves, shared, optimize=True)
+            chosen = np.flatnonzero(state)
+            result[row] += _at_rows(columns[:, chosen], halves[np.ix_(chosen, chosen)])
         if self.kinship is not None:
             result += (states.astype(np.float64) @ self.kinship @ others.T) ** 2
         return result
@@ -85,9 +86,9 @@ class Prior:
         """Return the prior variance of the objective at each state."""
         rows = states.astype(np.float64)
         result: NDArray[np.float64] = self._trends_at(states) ** 2 @ self.amount_variances
-        result += np.einsum("ki,ij,kj->k", rows, _halved(self.variances), rows, optimize=True)
+        result += _at_rows(rows, _halved(self.variances))
         if self.kinship is not None:
-            result += np.einsum("ki,ij,kj->k", rows, self.kinship, rows, optimize=True) ** 2
+            result += _at_rows(rows, self.kinship) ** 2
         return result
 
     def mean(self, states: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -135,9 +136,9 @@ class Prior:
 
     def _trends_at(self, states: NDArray[np.bool_]) -> NDArray[np.float64]:
         rows = states.astype(np.float64)
-        values: NDArray[np.float64] = np.einsum(
-            "ki,tij,kj->kt", rows, self.trends, rows, optimize=True
-        )
+        values = np.empty((len(rows), len(self.trends)))
+        for column, trend in enumerate(self.trends):
+            values[:, column] = _at_rows(rows, trend)
         return values
 
 
@@ -195,7 +196,7 @@ class Posterior:
         """
         matrix = self.prior.sample(random)
         rows = self.states.astype(np.float64)
-        drawn = np.einsum("ki,ij,kj->k", rows, matrix, rows)
+        drawn = _at_rows(rows, matrix)
         drawn += np.sqrt(self.noise) * random.standard_normal(len(drawn))
         return matrix + self._correction(self.values - drawn)
 
@@ -210,6 +211,12 @@ class Posterior:
         if self.prior.kinship is not None:
             result += self.prior.kinship @ weighted @ self.prior.kinship
         return result
+
+
+def _at_rows(rows: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the quadratic of a symmetric matrix at each row."""
+    values: NDArray[np.float64] = ((rows @ matrix) * rows).sum(axis=1)
+    return values
 
 
 def _halved(variances: NDArray[np.float64]) -> NDArray[np.float64]:
