@@ -141,6 +141,7 @@ def test_finer_tables_of_branch_and_bound(
     monkeypatch.setattr("qubo_prune.backends.branch_and_bound.refining.refine_tables", refine)
     monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search.REFINE_AFTER", 0)
     monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search._FIRST_BUDGET", 3)
+    monkeypatch.setattr("qubo_prune.backends.branch_and_bound.search._LOWEST_FIRST_AFTER", 0)
     check_same(name, options={"threads": threads})
     assert refine.call_count == 1
 

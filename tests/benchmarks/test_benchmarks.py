@@ -63,6 +63,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "enumeration",
         "extraction",
         "floor",
+        "versions .",
         "limits",
         "measurement",
         "products",

@@ -24,6 +24,12 @@ from qubo_prune.core.validation import row_slices
 
 _PENALTY = 1e3
 _BARRIER_STEP = 0.25
+_LEAST_BARRIER = 1e-3
+"""The first barrier of a depth is that which the one before ended with, or this."""
+_LONG = 4.0
+"""Newton steps are so many times as long as those that are sure to help, as long as they do."""
+_ROOM = 1.25
+"""So many times a step leads to a feasible point as well: near the boundary the next are short."""
 _RELATIVE_GAP = 2e-2
 _MAX_NEWTON = 200
 _MAX_SEMIDEFINITE = 1000
@@ -71,17 +77,17 @@ def diagonal_shifts(
     scale = float(np.abs(matrix).max(initial=0.0)) or 1.0
     scaled = matrix / scale
     current: NDArray[np.float64] | None = None
-    barrier = 1.0
+    barrier = 0.0
     # On matrices of this size more BLAS threads cost more than they give, and stall on a busy
     # machine.
     with threadpool_limits(1, user_api="blas"):
         for row, depth in enumerate(depths):
             start = None if current is None else current[stride:]
             if depth == 0 and root is not None:
-                current, barrier = root / scale, 0.0
+                current = root / scale
             else:
                 current, barrier = _solve(
-                    scaled[depth:, depth:], group_of[depth:], start, max(barrier, 1e-3), should_stop
+                    scaled[depth:, depth:], group_of[depth:], start, barrier, should_stop
                 )
             shifts[row, depth:] = current
     shifts *= scale
@@ -120,41 +126,63 @@ def _solve(
     if start is None:
         lowest = float(np.linalg.eigvalsh(penalised)[0])
         u[movable] = lowest - 0.1 - safety
+        barrier = _nearest_barrier(_less(penalised, u), movable)
     else:
         u[movable] = start[movable]
+        barrier = max(barrier, _LEAST_BARRIER)
+    before, long = math.inf, _LONG
+    slack = _less(penalised, u)
     for _ in range(_MAX_NEWTON):
         if should_stop():
             break
-        step, decrement = _newton_step(penalised - np.diag(u), ones, movable, barrier)
-        length = 1.0 if decrement < 0.3 else 1.0 / (1.0 + decrement)
-        while length > 1e-6 and not _is_convex(penalised - np.diag(u + length * step), safety):
+        step, decrement = _newton_step(slack, movable, barrier)
+        if decrement >= before:
+            long = 1.0
+        before = decrement
+        length, room = 1.0, 1.0
+        if decrement >= 0.3:
+            length, room = min(1.0, long / (1.0 + decrement)), _ROOM
+        # Convex for certain: Cholesky succeeds with room for its own rounding at that point, and so
+        # between it and u.
+        while length > 1e-6 and not _is_convex(_less(penalised, u + room * length * step + safety)):
             length *= 0.5
         if length <= 1e-6:
             break
         u += length * step
-        if decrement < 0.5:
+        slack = _less(penalised, u)
+        if decrement < 1.0:
             if size * barrier <= _RELATIVE_GAP * max(1e-3, float(np.abs(u).sum())):
                 break
-            barrier *= _BARRIER_STEP
+            barrier, before, long = barrier * _BARRIER_STEP, math.inf, _LONG
     return u, barrier
 
 
+def _less(matrix: NDArray[np.float64], diagonal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix less a diagonal one."""
+    result = matrix.copy()
+    result[np.diag_indices(len(matrix))] -= diagonal
+    return result
+
+
+def _nearest_barrier(slack: NDArray[np.float64], movable: NDArray[np.bool_]) -> float:
+    """Return the mu whose centre is nearest, where mu times each of the diagonal of the inverse is
+    1.
+    """
+    diagonal = np.diagonal(np.linalg.inv(slack))[movable]
+    return float(diagonal.sum() / (diagonal @ diagonal))
+
+
 def _newton_step(
-    slack: NDArray[np.float64],
-    ones: NDArray[np.float64],
-    movable: NDArray[np.bool_],
-    barrier: float,
+    slack: NDArray[np.float64], movable: NDArray[np.bool_], barrier: float
 ) -> tuple[NDArray[np.float64], float]:
     """Newton step of the barrier function and its decrement."""
-    weights = _projected_inverse(slack, ones)
-    gradient = (1.0 - barrier * np.diagonal(weights)) * movable
-    curvature = barrier * weights * weights
-    n = len(slack)
+    inverse = np.linalg.inv(slack)
+    gradient = (1.0 - barrier * np.diagonal(inverse)) * movable
+    curvature = barrier * inverse * inverse
+    n = len(inverse)
     curvature[np.diag_indices(n)] += np.where(movable, 1e-12 * np.trace(curvature) / n, 1.0)
-    step = np.linalg.solve(curvature, gradient)
-    return step.astype(np.float64, copy=False), math.sqrt(
-        max(0.0, float(gradient @ step)) / barrier
-    )
+    step = np.linalg.solve(curvature, gradient).astype(np.float64, copy=False)
+    return step, math.sqrt(max(0.0, float(gradient @ step)) / barrier)
 
 
 def _group_directions(
@@ -169,22 +197,10 @@ def _group_directions(
     return ones, sizes[where] > 1
 
 
-def _projected_inverse(
-    matrix: NDArray[np.float64], ones: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Pseudo-inverse of `matrix` restricted to the subspace orthogonal to `ones`."""
-    inverse = np.linalg.inv(matrix)
-    columns = inverse @ ones
-    inverse -= columns @ np.linalg.solve(ones.T @ columns, columns.T)
-    return 0.5 * (inverse + inverse.T)
-
-
-def _is_convex(matrix: NDArray[np.float64], safety: float) -> bool:
-    """Whether `matrix` is positive definite for certain: Cholesky succeeds with room for its own
-    rounding.
-    """
+def _is_convex(matrix: NDArray[np.float64]) -> bool:
+    """Whether `matrix` has a Cholesky factorisation."""
     try:
-        np.linalg.cholesky(matrix - safety * np.eye(len(matrix)))
+        np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
         return False
     return True

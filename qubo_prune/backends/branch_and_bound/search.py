@@ -32,8 +32,8 @@ REFINE_AFTER = 8
 """Finer tables are made after this many nodes times n^2: about when they cost no more than the
 search did so far.
 """
-
-
+_LOWEST_FIRST_AFTER = 1 << 14
+"""Nodes after which the lowest states come first: a search that ends before is not stopped."""
 _BUNDLE, _BUNDLE_ENTRIES = 1024, 1 << 20
 """Most nodes of a bundle, and their entries: so many are put off before a turn ends."""
 _MOST_BYTES = 1 << 27
@@ -81,9 +81,9 @@ class Frontier:
     """The open nodes and the lowest known upper bound on the last wanted state, shared by the
     workers.
 
-    The lowest states come first: nodes above a level are put off, which is at first the lowest
-    energy known. Once nothing is open below it, the level rises to where twice as many states will
-    be proven.
+    Once a search takes a while, the lowest states come first: nodes above a level are put off,
+    which is at first the lowest energy known. Once nothing is open below it, the level rises to
+    where twice as many states will be proven.
 
     Parameters
     ----------
@@ -124,8 +124,9 @@ class Frontier:
         self._changed = threading.Condition()
         self._add(root, evaluated=False)
 
-    def take(self, work: Workspace) -> Turn | None:
-        """Return the lowest open nodes; None once everything is searched or closed.
+    def take(self, work: Workspace, num_nodes: int) -> Turn | None:
+        """Return the lowest open nodes, after so many were visited; None once everything is
+        searched or closed.
 
         Blocks while other workers may still add nodes.
         """
@@ -142,7 +143,8 @@ class Frontier:
             self._running.append(bundle.bound)
             if bundle.bound >= self._level:
                 self._level = self._next_level(bundle.bound)
-            level = self._level if self._bytes < _MOST_BYTES else math.inf
+            is_early = num_nodes < _LOWEST_FIRST_AFTER
+            level = math.inf if is_early or self._bytes >= _MOST_BYTES else self._level
             return Turn(bundle, min(_LAST_BUDGET, _FIRST_BUDGET * self._tasks), level)
 
     def give_back(self, taken: Bundle, opened: OpenNodes, put_off: OpenNodes) -> None:
@@ -259,9 +261,9 @@ def search(
         workspace = workspaces[index]
         out = make_open_nodes(2 * n + 2, n)
         later = make_open_nodes(2 * _bundle_size(n), n)
-        while (turn := frontier.take(workspace)) is not None:
+        while (turn := frontier.take(workspace, num_nodes := count_nodes())) is not None:
             bundle = turn.bundle
-            tables = refine.applied_to(tables, count_nodes())
+            tables = refine.applied_to(tables, num_nodes)
             count, num_put_off = explore_all(
                 tables,
                 workspace,

@@ -80,6 +80,7 @@ def test_choices_change_no_state(problem: Problem, num_states: int, threads: int
         mock.patch.object(choices, "_LITTLE", -math.inf),
         mock.patch.object(choices, "tree_size", return_value=0.0),
         mock.patch.object(search, "_FIRST_BUDGET", 2),
+        mock.patch.object(search, "_LOWEST_FIRST_AFTER", 0),
     ):
         spectrum = solve(problem, num_states=num_states, options={"threads": threads})
     assert ranked(spectrum) == brute_force(problem)[:num_states]

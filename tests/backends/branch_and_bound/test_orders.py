@@ -56,6 +56,7 @@ def test_a_race_changes_no_state(
     with (
         mock.patch.object(race, "RACE_AFTER", 0.01),
         mock.patch.object(search, "_FIRST_BUDGET", 2),
+        mock.patch.object(search, "_LOWEST_FIRST_AFTER", 0),
         mock.patch.object(race, "tree_size", estimates(switches)),
     ):
         spectrum = solve(problem, num_states=num_states, options={"threads": threads})

@@ -211,6 +211,7 @@ def test_a_search_goes_on_with_them(options: dict[str, str], tmp_path: Any) -> N
         mock.patch.object(subtrees, "_BUDGET", 20),
         mock.patch.object(refining, "without_products", wraps=without_products) as made,
         mock.patch.object(search, "_FIRST_BUDGET", 20),
+        mock.patch.object(search, "_LOWEST_FIRST_AFTER", 0),
         mock.patch.object(refining, "_WORTH", 0),
         mock.patch.object(refining, "_MARGIN", 1e-9),
     ):

@@ -72,6 +72,7 @@ def test_a_stopped_search_claims_no_more_than_it_knows(
     with (
         mock.patch.object(search, "_BUNDLE", bundle),
         mock.patch.object(search, "_FIRST_BUDGET", 2),
+        mock.patch.object(search, "_LOWEST_FIRST_AFTER", 0),
         mock.patch.object(search_at_once, "_WALK_AFTER", 1),
         mock.patch("qubo_prune.search.threads._POLL_SECONDS", 1e-4),
     ):
@@ -97,6 +98,7 @@ def test_the_lowest_states_are_proven_first(
     them takes; one that goes for all at once has none of them by then.
     """
     monkeypatch.setattr(race, "RACE_AFTER", np.inf)
+    monkeypatch.setattr(search, "_LOWEST_FIRST_AFTER", 0)
     alone = solve(problem, num_states=1, options={"threads": 1})
     whole = solve(problem, num_states=300, options={"threads": 1})
     nodes = 3 * alone.num_evaluated

@@ -166,6 +166,7 @@ def test_pauses_lose_nothing(problem: Problem, num_states: int, threads: int, la
         mock.patch.object(walks, "_TURN", 0.0),
         mock.patch.object(walks, "_LARGE", 0 if large else 200),
         mock.patch.object(search, "_FIRST_BUDGET", 2),
+        mock.patch.object(search, "_LOWEST_FIRST_AFTER", 0),
         mock.patch("qubo_prune.search.threads._POLL_SECONDS", 1e-5),
     ):
         spectrum = solve(
