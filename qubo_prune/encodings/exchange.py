@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.files.disk import read_file, write_atomically
-from qubo_prune.core.files.formats import Format, format_of
+from qubo_prune.core.files.formats import FORMATS, Format, format_of
 from qubo_prune.core.files.kinds import Kind, kind_of, require_replaceable
 from qubo_prune.core.files.sidecar import FORMAT_VERSION, REFERENCE_NODE, sidecar_path, sidecar_text
 from qubo_prune.core.problem.problem import Problem
@@ -61,10 +61,12 @@ def write_problem(
     """
     path = Path(path)
     chosen = format_of(path, format)
-    if problem.budget is not None:
+    if problem.budget is not None and (penalties is not None or not chosen.holds_budget):
+        holds = [each.suffixes[0] for each in FORMATS if each.holds_budget]
+        what = f"the format {chosen.name}" if penalties is None else "a file with penalties"
         raise InputError(
-            f"the problem has a budget, at_least={problem.at_least!r}, which a file for other"
-            " solvers cannot hold; leave it out, or solve here."
+            f"the problem has a budget, at_least={problem.at_least!r}, which {what} cannot hold;"
+            f" write {' or '.join(holds)} without penalties, leave the budget out, or solve here."
         )
     if not problem.groups:
         raise InputError(
@@ -74,7 +76,7 @@ def write_problem(
     sidecar_file = sidecar_path(path, is_npy=False)
     require_model_replaceable(path, chosen)
     require_replaceable(sidecar_file, Kind.SIDECAR)
-    model = to_model(problem, penalties)
+    model = to_model(problem, penalties, with_budget=chosen.holds_budget)
     buffer = io.BytesIO()
     chosen.write(buffer, model)
     data = buffer.getvalue()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qubo_prune.core.errors import BackendUnavailableError, InputError
-from qubo_prune.core.files.formats.quadratic_model import Counts, Model
+from qubo_prune.core.files.formats.quadratic_model import AtLeast, Counts, Model
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.validation import as_real_array
 from qubo_prune.encodings.penalty import penalty_qubo
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from qiskit_optimization import QuadraticProgram
 
 
-def to_model(problem: Problem, penalties: ArrayLike | None = None) -> Model:
-    """Return the problem as files hold it: with its counts, or with penalties in their place."""
-    refuse_budget(problem, "a model of counts")
+def to_model(
+    problem: Problem, penalties: ArrayLike | None = None, *, with_budget: bool = False
+) -> Model:
+    """Return the problem as files hold it: with its counts, or with penalties in their place; with
+    its budget where there is room for it, else a budget is refused.
+    """
+    if not with_budget:
+        refuse_budget(problem, "a model of counts")
     reduced = problem.reduced()
     names = problem.block_names()
     labels = tuple(names[block] for block in reduced.variables.tolist())
@@ -36,7 +41,11 @@ def to_model(problem: Problem, penalties: ArrayLike | None = None) -> Model:
         Counts(label, np.flatnonzero(reduced.group_of == number), int(reduced.counts[number]))
         for number, label in enumerate(problem.group_labels())
     )
-    return Model(reduced.matrix, reduced.offset, labels, counts)
+    budget = reduced.budget
+    row = None
+    if budget is not None and budget.at_least > 0:
+        row = AtLeast(budget.weights.astype(np.float64), float(budget.at_least))
+    return Model(reduced.matrix, reduced.offset, labels, counts, row)
 
 
 def to_bqm(

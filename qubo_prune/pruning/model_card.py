@@ -9,6 +9,7 @@ from typing import Any
 
 from qubo_prune.core.files.disk import read_file, write_atomically
 from qubo_prune.core.files.strict_json import Reader
+from qubo_prune.pruning.removal.freed import freed_rows
 from qubo_prune.pruning.saving import CARD, CODE, HEALING, RECORD
 
 PATENT = (
@@ -27,6 +28,8 @@ model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
 
 _MERGEKIT = "mergekit makes the same of this (`mergekit-yaml FILE OUT`):"
 
+_SIZES = ("before", "after", "freed")
+
 _LABELS = {
     "energy": "energy x'Hx",
     "rank_in_spectrum": "rank among the lowest energies, from 0",
@@ -36,6 +39,10 @@ _LABELS = {
     "tied_with_best": "cannot be told apart from the best",
     "baseline": "loss of the original",
     "hessian_sha256": "SHA-256 of the Hessian",
+    "weight_removed": "removed weight",
+    "weight_share": "share of the weight of all blocks",
+    "at_least": "budget: at least",
+    "weights_of": "what blocks weigh",
 }
 
 
@@ -117,6 +124,7 @@ def model_card(
             ("kind", "removed", "of"),
             [(kind, *counts) for kind, counts in record["kinds"].items()],
         ),
+        *([_table(("", *_SIZES), freed_rows(record["freed"]))] if "freed" in record else []),
     ]
     if record["choice"]:
         sections += ["## Why these", _table(("what", "value"), evidence(record["choice"]))]

@@ -19,6 +19,7 @@ from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop, StopReason
 from qubo_prune.pruning.loop_settings import LoopSettings
 from qubo_prune.pruning.surrogate import Posterior
+from qubo_prune.solving.good_counts import good_states
 from qubo_prune.solving.solve import solve
 
 __all__ = ["Proposal", "expected_gain", "lowest_states", "propose"]
@@ -97,7 +98,9 @@ def lowest_states(
     count: int,
     stop: Stop,
 ) -> list[tuple[int, ...]]:
-    """Return the lowest states of a quadratic that are not taken, proven where time allows.
+    """Return the lowest states of a quadratic that are not taken, proven where time allows; those
+    of any number of blocks as a tabu search finds them, since a proof for every number takes longer
+    than a measurement.
 
     Examples
     --------
@@ -109,17 +112,35 @@ def lowest_states(
     num_states = count + 3
     while True:
         num_states = min(num_states, problem.num_states)
-        limit = min(_LONGEST_SOLVE, max(stop.remaining, 1e-3))
-        spectrum = solve(problem, num_states=num_states, stop=Stop(limit, logged=False))
-        if spectrum.stop_reason is StopReason.INTERRUPTED:
-            stop.cancel()
+        states = _lowest(problem, num_states, taken, stop)
         if stop.should_stop():
             return []
-        removals = (tuple(spectrum.removed(index)) for index in range(len(spectrum)))
+        removals = (tuple(np.flatnonzero(state).tolist()) for state in states)
         found = [removed for removed in removals if removed not in taken][:count]
-        if len(found) == count or len(spectrum) < num_states or num_states >= problem.num_states:
+        if len(found) == count or len(states) < num_states or num_states >= problem.num_states:
             return found
         num_states *= 4
+
+
+def _lowest(
+    problem: Problem, num_states: int, taken: Collection[tuple[int, ...]], stop: Stop
+) -> NDArray[np.bool_]:
+    """Return the lowest states of a problem, as many as asked for if there are."""
+    limit = Stop(min(_LONGEST_SOLVE, max(stop.remaining, 1e-3)), logged=False)
+    if problem.remove is None:
+        known = np.array([problem.state(removed) for removed in taken], np.bool_)
+        known = known.reshape(-1, problem.num_blocks)
+        known = known[problem.is_feasible(known)]
+        with limit.interruptible():
+            states = good_states(problem, num_states, known=known, stop=limit)
+        interrupted = limit.reason is StopReason.INTERRUPTED
+    else:
+        spectrum = solve(problem, num_states=num_states, stop=limit)
+        states = spectrum.states
+        interrupted = spectrum.stop_reason is StopReason.INTERRUPTED
+    if interrupted:
+        stop.cancel()
+    return states
 
 
 def _judged(

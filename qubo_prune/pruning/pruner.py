@@ -20,6 +20,7 @@ from qubo_prune.pruning.model_card import model_card
 from qubo_prune.pruning.removal.choice import Removal, find_choice
 from qubo_prune.pruning.removal.config_rules import extra_settings
 from qubo_prune.pruning.removal.cut import Cut, Kinds, count_in_layers, find_cut, removed_kinds
+from qubo_prune.pruning.removal.freed import Freed, Sizes, freed
 from qubo_prune.pruning.removal.merging import MERGES, Merge, merged, windows
 from qubo_prune.pruning.removal.modeling_file import MissingModules, find_missing
 from qubo_prune.pruning.removal.prunable import checked_config, require_plain_weights
@@ -78,6 +79,9 @@ class Pruned:
         For each kind how many went, and of how many.
     num_parameters, num_parameters_before : int
         Of the pruned model and of the original.
+    freed : dict
+        Of parameters, bytes of weights and, where both models were run, bytes of the cache per
+        token what was there before, what is left, what is freed, and which share that is.
     verification : Verification
         How it compares with the original.
     choice : dict
@@ -103,6 +107,7 @@ class Pruned:
     kinds: Kinds
     num_parameters: int
     num_parameters_before: int
+    freed: Freed
     verification: Verification
     choice: dict[str, Any]
     command: str
@@ -258,6 +263,7 @@ def prune(
             stack.enter_context(merged(gates, cut.layers, merge))
         missing = find_missing(gates, cut.branches if branches == "module" else ())
         gone = count_in_layers(gates, cut.removed_layers) + missing.num_parameters
+        whole = sum(each.nbytes for each in model.parameters())
         expected = Expectation(gates, choice.removed, model.num_parameters() - gone)
         if branches == "zero":
             stack.enter_context(zeroed(gates, cut.branches))
@@ -283,6 +289,14 @@ def prune(
                 kinds=removed_kinds(gates, choice.removed),
                 num_parameters=verification.num_parameters,
                 num_parameters_before=model.num_parameters(),
+                freed=freed(
+                    Sizes(model.num_parameters(), whole, expected.cache_per_token),
+                    Sizes(
+                        verification.num_parameters,
+                        smaller.num_bytes,
+                        verification.cache_per_token,
+                    ),
+                ),
                 verification=verification,
                 choice=choice.facts,
                 command=command

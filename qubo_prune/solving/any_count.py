@@ -1,9 +1,12 @@
 """A budget without a count: every count that can reach it is a problem of its own, and the lowest
 of all are the answer.
 
-Solvers know groups with exact counts only. From the fewest blocks on that can reach the budget each
-count is solved, and the lists are merged. A count whose relaxation lies above the K states found so
-far is left out: none of its states can be among them.
+Solvers know groups with exact counts only, so each count is solved, and the lists are merged. A
+quick look at all counts finds good states of some of them first. A count whose relaxation lies
+above the K-th of those known is left out: none of its states can be among the lowest. Shifts that
+are good for the best count bound all others in milliseconds; a relaxation of its own is for what
+they leave. The counts come by the lowest energies known of them, so that a limit cuts off the least
+likely ones.
 """
 
 from __future__ import annotations
@@ -24,10 +27,14 @@ from qubo_prune.core.stopping import Standing, Stop, StopReason
 from qubo_prune.core.text import format_blocks
 from qubo_prune.search.repair import nearest_feasible
 from qubo_prune.solving.bounding.bound import lower_bound
+from qubo_prune.solving.bounding.of_counts import CountBounds
+from qubo_prune.solving.good_counts import GoodCounts
 
 _LEAST_SECONDS = 1e-3
 _BOUND_SECONDS = 1.0
 """How long a bound of a count may take; then it is solved."""
+_LOOK_SECONDS = 5.0
+"""How long the look at all counts may take, and the shifts of their common bound."""
 _WORTH_A_BOUND = 10**5
 """States of a count from which on a bound may be cheaper than to solve it."""
 
@@ -70,30 +77,87 @@ def solve_all_counts(
     merged = _Merged(problem, num_states)
     stop.start()
     with stop.interruptible():
-        for count in problem.counts:
+        look = _Look(problem, num_states, known, stop)
+        for number, count in enumerate(look.counts):
             each = problem.with_remove(count)
             if stop.should_stop(merged.num_evaluated):
                 merged.leave_open(stop.reason)
                 continue
-            part = _Part(stop, merged.num_evaluated, f"M = {count}: ", most=_BOUND_SECONDS)
-            if merged.is_full and each.num_states >= _WORTH_A_BOUND:
-                bound = lower_bound(each, stop=part, enough=merged.highest)
-                if bound.value > merged.highest:
-                    merged.exclude(count, bound.value)
-                    continue
-            share = 1 if count == problem.counts[-1] else 2
+            bound = look.bound(each, min(look.highest, merged.highest), merged.num_evaluated)
+            if bound > min(look.highest, merged.highest):
+                merged.exclude(count, bound)
+                continue
+            share = 1 if number == len(look.counts) - 1 else 2
             part = _Part(stop, merged.num_evaluated, f"M = {count}: ", share)
-            start = starting_states(each, merged.states if len(merged.states) else known)
+            start = starting_states(each, np.concatenate([look.states, merged.states]))
             merged.add(count, solve_one(each, stop=part, known=start))
     stop.raise_failure()
     return merged.spectrum(solver, seed, stop)
+
+
+class _Look:
+    """What a quick look tells of the counts, and bounds of them.
+
+    Attributes
+    ----------
+    states : (K', N) bool
+        Good states.
+    highest : float
+        An energy that the K-th lowest does not exceed.
+    counts : list of int
+        All counts, the likeliest to hold the lowest states first.
+    """
+
+    def __init__(
+        self, problem: Problem, num_states: int, known: NDArray[np.bool_] | None, stop: Stop
+    ) -> None:
+        part = _Part(stop, 0, "", most=_LOOK_SECONDS)
+        good = GoodCounts(problem, min(num_states, problem.num_states), known, part)
+        self.states, self.highest = good.states, good.highest
+        self._stop = stop
+        self._lowest = good.by_count
+        self._bounds: dict[int, float] = {}
+        # Of those that leave a choice.
+        fewest = len(problem.fixed_removed) + 1
+        most = problem.num_blocks - len(problem.fixed_kept) - 1
+        best = good.best_count
+        if best is not None and fewest <= most and len(problem.counts) > 1:
+            part = _Part(stop, 0, "bounding all counts: ", most=_LOOK_SECONDS)
+            bounds = CountBounds(problem, min(max(best, fewest), most), part)
+            for count in problem.counts:
+                if not stop.should_stop():
+                    self._bounds[count] = bounds.bound(count, self.highest)
+        self.counts = sorted(
+            problem.counts,
+            key=lambda count: (
+                self._lowest.get(count, math.inf),
+                self._bounds.get(count, -math.inf),
+                count,
+            ),
+        )
+
+    def bound(self, problem: Problem, highest: float, num_evaluated: int) -> float:
+        """Return a number that no energy of a problem with a count lies below; one of its own is
+        sought where that at hand does not exceed `highest`, and no state is known that does not.
+        """
+        count = problem.num_removed
+        value = self._bounds.get(count, -math.inf)
+        if (
+            value > highest
+            or math.isinf(highest)
+            or self._lowest.get(count, math.inf) <= highest
+            or problem.num_states < _WORTH_A_BOUND
+        ):
+            return value
+        part = _Part(self._stop, num_evaluated, f"M = {count}: ", most=_BOUND_SECONDS)
+        return max(value, lower_bound(problem, stop=part, enough=highest).value)
 
 
 def starting_states(problem: Problem, known: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     """Return states known to be good of other counts with blocks added or dropped to fit; those
     that do not reach the budget then are left out, and there may be none.
     """
-    if known is None:
+    if known is None or not len(known):
         return None
     near = nearest_feasible(problem, known)
     near = near[problem.is_feasible(near)]
@@ -170,12 +234,12 @@ class _Merged:
     @property
     def is_full(self) -> bool:
         """Whether there are K states."""
-        return len(self.states) == self._num_states
+        return 0 < len(self.states) == self._num_states
 
     @property
     def highest(self) -> float:
-        """The energy of the last of them."""
-        return float(self._energies[-1])
+        """The energy of the last of them; inf where there are fewer."""
+        return float(self._energies[-1]) if self.is_full else math.inf
 
     def leave_open(self, reason: StopReason | None) -> None:
         """Take note that nothing is known about a count, and why."""
@@ -220,7 +284,9 @@ class _Merged:
         proven = int(np.searchsorted(self._energies, self._outside, side="right"))
         complete = proven == size and (self.is_full or self._outside == math.inf)
         unproven = Status.PARTIAL if proves else Status.HEURISTIC
-        excluded = {"counts_excluded": format_blocks(self._excluded)} if self._excluded else {}
+        excluded = (
+            {"counts_excluded": format_blocks(sorted(self._excluded))} if self._excluded else {}
+        )
         return Spectrum(
             states=self.states,
             energies=self._energies,
@@ -228,7 +294,7 @@ class _Merged:
             lower_bound=self._outside,
             status=Status.PROVEN if complete else unproven,
             stop_reason=StopReason.COMPLETED if complete else self._reason,
-            ties_truncated=bool(size) and self.highest in self._tied_at,
+            ties_truncated=bool(size) and float(self._energies[-1]) in self._tied_at,
             backend=solver.name,
             num_states_total=problem.num_states,
             hessian_sha256=problem.hessian_sha256,
@@ -238,7 +304,11 @@ class _Merged:
             timings={**self._timings, "total": stop.elapsed},
             num_evaluated=self.num_evaluated,
             native_status="; ".join(self._words),
-            proof={"counts_solved": format_blocks(self._solved), **excluded, **self._rests_on},
+            proof={
+                "counts_solved": format_blocks(sorted(self._solved)),
+                **excluded,
+                **self._rests_on,
+            },
             parameter_counts=problem.parameter_counts,
             at_least=problem.at_least,
             weights=problem.weights or problem.parameter_counts,

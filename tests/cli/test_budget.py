@@ -113,13 +113,13 @@ def test_weights_that_mean_nothing_are_refused(
         (["sweep", "--budget", "99%", "--remove", "1,2"], "takes 6 blocks at least"),
         (["plan", "--budget", "20%"], "but no count"),
         (["bound", "--budget", "20%"], "but no count"),
-        (["export", "--budget", "20%", "--remove", "3"], "has a budget"),
+        (["export", "--budget", "20%", "--remove", "3"], "which the format cqm cannot hold"),
     ],
 )
 def test_budgets_that_mean_nothing_are_refused(
     run: Any, hessian: Path, tmp_path: Path, command: list[str], message: str
 ) -> None:
-    more = [tmp_path / "x.lp"] if command[0] == "export" else []
+    more = [tmp_path / "x.cqm"] if command[0] == "export" else []
     out = ["--out", *more] if more else []
     ran = run(command[0], hessian, *command[1:], *out)
     assert (ran.code, ran.err.count("\n"), ran.out) == (2, 1, ""), ran.err

@@ -157,5 +157,15 @@ def test_a_budget_in_the_place_of_a_number(run: Any, model: Path, tmp_path: Path
     assert all({0, 4} & set(spectrum.removed(k)) for k in range(len(spectrum)))
     exact = run(*asked, "--remove", 2, "--dry-run")
     assert exact.code == 0, exact.err
+    weights.write_text(json.dumps([1, 9, 1, 1, 1]))
+    again = run(*asked)
+    assert "solve again (reads weights changed)" in again.err
+    found = json.loads(again.out)
+    assert [each["outcome"] for each in found["steps"]][:2] == ["done before", "done now"]
+    assert 1 in found["removed"]
+    weights.unlink()
+    gone = run(*asked)
+    assert (gone.code, gone.err.count("\n")) == (2, 1)
+    assert "weights.json" in gone.err
     none = run(*arguments(model, tmp_path / "other"))
     assert (none.code, "--remove M, or --budget" in none.err) == (2, True)

@@ -164,3 +164,76 @@ def test_a_format_may_be_named(tmp_path: Path) -> None:
         load_hessian(tmp_path / "a.txt")
     with pytest.raises(InputError, match="line 1"):
         load_hessian(tmp_path / "a.txt", "biqmac")
+
+
+SIZES = [3, 8, 2, 9, 4, 7, 1, 8, 5, 6]
+"""What the branches of `NAMES` weigh."""
+
+
+def with_budget(hessian: np.ndarray, remove: object = 4) -> Problem:
+    return Problem(
+        hessian,
+        remove,
+        kinds=KINDS,
+        names=NAMES,
+        keep=[0],
+        force=[3],
+        weights=SIZES,
+        at_least=30,
+    )  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("remove", [4, {"attention": 2, "mlp": 3}])
+def test_an_lp_file_holds_the_budget(
+    tmp_path: Path, hessian: np.ndarray, remove: int | dict[str, int]
+) -> None:
+    problem, path = with_budget(hessian, remove), tmp_path / "p.lp"
+    write_problem(problem, path)
+    assert "budget: " in path.read_text()
+    back = Problem.load(path)
+    expected, found = (solve(each, num_states=4) for each in (problem, back))
+    assert expected.num_proven == found.num_proven == 4
+    light = solve(Problem(hessian, remove, kinds=KINDS, keep=[0], force=[3]), num_states=4)
+    assert light.energies[3] < expected.energies[3]  # the budget binds
+    for k in range(4):
+        assert {*found.removed_names(k), NAMES[3]} == set(expected.removed_names(k))
+    other = Problem.load(path, at_least=0, weights=[1] * 8)
+    assert solve(other, num_states=4).energies[3] < found.energies[3]
+    edit_sidecar(path, at_least=1, weights=[1] * 8)
+    with pytest.raises(InputError, match=r"contradicts p.lp, which says .* weigh at least 21"):
+        Problem.load(path)
+
+
+def test_a_budget_that_every_state_reaches_needs_no_row(
+    tmp_path: Path, hessian: np.ndarray
+) -> None:
+    problem = Problem(hessian, 4, force=[1], weights=SIZES, at_least=8)
+    write_problem(problem, tmp_path / "p.lp")
+    assert "budget" not in (tmp_path / "p.lp").read_text()
+
+
+def test_gurobi_and_scip_read_the_budget(tmp_path: Path, hessian: np.ndarray) -> None:
+    gurobipy, pyscipopt = map(pytest.importorskip, ("gurobipy", "pyscipopt"))
+    problem, path = with_budget(hessian), tmp_path / "p.lp"
+    write_problem(problem, path)
+    lowest = solve(problem, num_states=1).energies[0]
+    with (
+        gurobipy.Env(params={"OutputFlag": 0, "MIPGap": 0}) as environment,
+        gurobipy.read(str(path), environment) as model,
+    ):
+        model.optimize()
+        assert model.ObjVal == pytest.approx(lowest, abs=1e-9)
+    scip = pyscipopt.Model()
+    scip.hideOutput()
+    scip.readProblem(str(path))
+    scip.optimize()
+    assert scip.getObjVal() == pytest.approx(lowest, abs=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [each.suffixes[0] for each in FORMATS if not each.holds_budget])
+def test_other_formats_refuse_a_budget(tmp_path: Path, hessian: np.ndarray, suffix: str) -> None:
+    with pytest.raises(InputError, match=r"cannot hold; write .lp without penalties, leave"):
+        write_problem(with_budget(hessian), tmp_path / f"p{suffix}")
+    with pytest.raises(InputError, match="which a file with penalties cannot hold"):
+        write_problem(with_budget(hessian), tmp_path / "p.lp", penalties=1.0)
+    assert not list(tmp_path.iterdir())

@@ -87,7 +87,7 @@ def bound(
     elif not quiet:
         _show(found, result)
         if loaded.budget is not None:
-            print_text("The budget is left out of the bound, which holds with it as well.")
+            print_text("The budget counts in the bound at a price of weight.")
     return exit_code(result.stop_reason)
 
 

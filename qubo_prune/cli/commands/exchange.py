@@ -101,7 +101,12 @@ def export(
     elif not quiet:
         print_footer(
             f"{out}: {facts['variables']} variables in the format {chosen.name}, "
-            + _where(penalties, chosen.holds_counts, str(sidecar))
+            + _where(
+                penalties,
+                chosen.holds_counts,
+                str(sidecar),
+                budget=loaded.budget is not None,
+            )
         )
     return EXIT_DONE
 
@@ -134,6 +139,8 @@ def import_(
         "remove": file.remove,
         "offset": file.offset,
         "mean_gradient": file.mean_gradient,
+        "at_least": file.at_least,
+        "weights": file.weights,
         "samples": None if file.gradients is None else len(file.gradients),
     }
     kept = {
@@ -178,7 +185,7 @@ def _penalties(problem: Problem, text: str | None, num_states: int) -> list[floa
     return values * len(problem.groups) if len(values) == 1 else values
 
 
-def _where(penalties: list[float] | None, holds_counts: bool, sidecar: str) -> str:
+def _where(penalties: list[float] | None, holds_counts: bool, sidecar: str, *, budget: bool) -> str:
     """Say what became of the constraint."""
     if penalties is not None:
         return (
@@ -186,7 +193,8 @@ def _where(penalties: list[float] | None, holds_counts: bool, sidecar: str) -> s
             f" in {sidecar}"
         )
     if holds_counts:
-        return f"with the counts as constraints; the names are in {sidecar}"
+        what = "the counts and the budget" if budget else "the counts"
+        return f"with {what} as constraints; the names are in {sidecar}"
     return f"without the constraint, which is in {sidecar}"
 
 

@@ -10,7 +10,7 @@ import typer
 from qubo_prune.cli import options
 from qubo_prune.cli.files import check_out_folder
 from qubo_prune.cli.models import ModelAlone
-from qubo_prune.cli.output import print_json, print_text, tell
+from qubo_prune.cli.output import print_json, print_table, print_text, tell
 from qubo_prune.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def prune(
 
     from qubo_prune.pruning.pruner import check_options
     from qubo_prune.pruning.pruner import prune as run
+    from qubo_prune.pruning.removal.freed import freed_rows
     from qubo_prune.pruning.rewriting.rewriter import prune_folder
 
     how: dict[str, Any] = {"branches": branches, "merge": merge, "lists": lists}
@@ -159,6 +160,7 @@ def prune(
         print_json(pruned.to_dict())
     elif not quiet:
         print_text(str(pruned))
+        print_table(("", "before", "after", "freed"), freed_rows(pruned.freed))
     return 0
 
 

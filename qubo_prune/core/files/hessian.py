@@ -74,6 +74,8 @@ class HessianFile:
         Constant term of the file; energies leave it out.
     gradients : (m, N) float64, optional
         A, where that is what the file holds.
+    weights, at_least : optional
+        What blocks weigh and have to weigh, where the file or its sidecar says so.
     """
 
     hessian: NDArray[Any]
@@ -86,6 +88,8 @@ class HessianFile:
     remove: int | dict[str, int] | None = None
     offset: float = 0.0
     gradients: NDArray[np.float64] | None = None
+    weights: tuple[float, ...] | None = None
+    at_least: float | str | None = None
 
     @property
     def num_blocks(self) -> int:
@@ -159,6 +163,8 @@ def load_hessian(
         remove=facts.remove,
         offset=facts.offset or 0.0,
         gradients=rows,
+        weights=facts.weights,
+        at_least=facts.at_least,
     )
 
 

@@ -21,6 +21,7 @@ from qubo_prune.core.validation import (
     as_gradient,
     as_labels,
     as_names,
+    as_percentage,
     as_remove,
     check_kind,
 )
@@ -42,6 +43,8 @@ class Sidecar(NamedTuple):
     mean_gradient: NDArray[np.float64] | None = None
     remove: int | dict[str, int] | None = None
     offset: float | None = None
+    weights: tuple[float, ...] | None = None
+    at_least: float | str | None = None
 
 
 def sidecar_path(path: Path, *, is_npy: bool = True) -> Path:
@@ -127,6 +130,8 @@ def check_sidecar(metadata: dict[str, Any], num_blocks: int, where: str) -> Side
         ),
         remove=checked("remove", lambda value: _as_remove(value, kinds, num_blocks)),
         offset=checked("offset", lambda value: as_finite_float(value, "offset")),
+        weights=checked("weights", lambda value: _as_weights(value, num_blocks)),
+        at_least=checked("at_least", _as_amount),
     )
 
 
@@ -139,7 +144,7 @@ def merge_sidecar(
     contradiction = f"{sidecar_file} contradicts {model_file.name}"
     matrix = _without_reference_node(model, sidecar, contradiction)
     facts = check_sidecar(sidecar, len(matrix), str(sidecar_file))
-    facts = _with_offset_and_names(facts, model)
+    facts = _with_budget(_with_offset_and_names(facts, model), model, contradiction)
     return matrix, _with_counts(facts, model, contradiction)
 
 
@@ -170,6 +175,19 @@ def _with_offset_and_names(facts: Sidecar, model: Model) -> Sidecar:
         offset=model.offset if facts.offset is None else facts.offset,
         names=facts.names or labels,
     )
+
+
+def _with_budget(facts: Sidecar, model: Model, contradiction: str) -> Sidecar:
+    """Take the budget from the model; refuse another one of the sidecar."""
+    if model.budget is None:
+        return facts
+    weights, amount = tuple(model.budget.weights.tolist()), model.budget.amount
+    if facts.at_least is not None and (facts.weights, facts.at_least) != (weights, amount):
+        raise InputError(
+            f"{contradiction}, which says that the variables weigh at least {amount:g}; put"
+            " matching files together or delete the sidecar."
+        )
+    return facts._replace(weights=weights, at_least=max(0.0, amount))
 
 
 def _with_counts(facts: Sidecar, model: Model, contradiction: str) -> Sidecar:
@@ -241,6 +259,26 @@ def _check_parameter_counts(value: object, num_blocks: int) -> None:
         )
     for count in value:
         as_count(count, "an entry of parameter_counts", least=0, remedy="correct it")
+
+
+def _as_weights(value: object, num_blocks: int) -> tuple[float, ...]:
+    """Return what blocks weigh, whole numbers as they are; `Problem` refuses negative ones."""
+    if not isinstance(value, list) or len(value) != num_blocks:
+        size = len(value) if isinstance(value, list) else format_value(value)
+        raise InputError(
+            f"weights must have one entry per block, {num_blocks}, not {size}; correct it."
+        )
+    for weight in value:
+        as_finite_float(weight, "an entry of weights")
+    return tuple(value)
+
+
+def _as_amount(value: Any) -> float | str:
+    if isinstance(value, str):
+        as_percentage(value, "at_least")
+        return value
+    as_finite_float(value, "at_least")
+    return value  # type: ignore[no-any-return]
 
 
 def _plain(value: Any) -> Any:

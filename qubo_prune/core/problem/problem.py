@@ -200,7 +200,8 @@ class Problem:
         gradients : bool
             Take the file for per-sample gradients A, from which ``H = A'A/m``; see `load_hessian`.
         at_least, weights : as for Problem
-            Without `weights`, a budget counts the parameters that the sidecar tells.
+            What the file says unless given. Without `weights`, a given budget counts the parameters
+            that the sidecar tells.
 
         Raises
         ------
@@ -216,6 +217,8 @@ class Problem:
         from qubo_prune.core.files.hessian import load_hessian
 
         file = load_hessian(source, gradients=gradients)
+        if at_least is None and weights is None:
+            at_least, weights = file.at_least, file.weights
         if remove is None and file.remove is None and at_least is None:
             raise InputError(
                 f"{source} does not say how many blocks to remove; give that number as remove."

@@ -19,7 +19,7 @@ from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.hessians.extraction import extract
-from qubo_prune.pruning.block_weights import block_weights
+from qubo_prune.pruning.block_weights import WEIGHTS, block_weights
 from qubo_prune.pruning.evaluation.evaluator import evaluate
 from qubo_prune.pruning.healing.distillation.method import Distill
 from qubo_prune.pruning.healing.healer import heal
@@ -47,6 +47,8 @@ __all__ = ["STEPS", "Job", "Step", "steps_of"]
 
 _READING = ("split", "config", "text_field", "mask_prompt", "sequence_length", "seed")
 _LOADING = ("dtype", "layers", "granularity")
+_WEIGHTS = "weights"
+"""What stands for the file that says what blocks weigh."""
 _ALLOWED = ("remove", "only", "keep", "force")
 
 
@@ -114,7 +116,9 @@ class Step(ABC):
 
     @abstractmethod
     def reads(self, settings: CompressSettings) -> tuple[str, ...]:
-        """Return the files that it reads; ``model`` and ``data`` stand for what the user gave."""
+        """Return the files that it reads; ``model``, ``data`` and ``weights`` stand for what the
+        user gave.
+        """
 
     @abstractmethod
     def options(self, settings: CompressSettings) -> dict[str, Any]:
@@ -126,7 +130,11 @@ class Step(ABC):
 
     def request(self, job: Job) -> dict[str, Any]:
         """Return what it is asked, with the checksums of what it reads."""
-        given = {"model": lambda: job.bench.model_digest, "data": lambda: job.bench.data_digest}
+        given: dict[str, Callable[[], str | None]] = {
+            "model": lambda: job.bench.model_digest,
+            "data": lambda: job.bench.data_digest,
+            _WEIGHTS: lambda: digest_of(Path(job.settings.weights)),
+        }
         read = {
             name: given[name]() if name in given else digest_of(job.folder / name)
             for name in self.reads(job.settings)
@@ -141,6 +149,12 @@ def _asked(settings: CompressSettings) -> dict[str, Any]:
     """Return what is to be removed, by the names of `problem_of`."""
     budget = () if settings.at_least is None else ("at_least", "weights")
     return _values(settings, *_ALLOWED, *budget)
+
+
+def _weights_file(settings: CompressSettings) -> tuple[str, ...]:
+    """Return that a file says what blocks weigh, if one does."""
+    is_read = settings.at_least is not None and settings.weights not in WEIGHTS
+    return (_WEIGHTS,) if is_read else ()
 
 
 def _values(settings: CompressSettings, *names: str) -> dict[str, Any]:
@@ -216,8 +230,8 @@ class Solve(Step):
     def is_wanted(cls, settings: CompressSettings) -> bool:
         return settings.hessian_samples > 0
 
-    def reads(self, _: CompressSettings) -> tuple[str, ...]:
-        return (HESSIAN,)
+    def reads(self, settings: CompressSettings) -> tuple[str, ...]:
+        return (HESSIAN, *_weights_file(settings))
 
     def options(self, settings: CompressSettings) -> dict[str, Any]:
         own = ("states", "backend", "solve_seconds", "seed")
@@ -259,7 +273,7 @@ class Select(Step):
 
     def reads(self, settings: CompressSettings) -> tuple[str, ...]:
         hessian = (HESSIAN, SPECTRUM) if Solve.is_wanted(settings) else ()
-        return ("model", "data", *hessian)
+        return ("model", "data", *hessian, *_weights_file(settings))
 
     def options(self, settings: CompressSettings) -> dict[str, Any]:
         own = ("evaluations", "samples", "objective", "criteria", "evaluation_samples")

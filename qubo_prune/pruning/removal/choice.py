@@ -126,6 +126,7 @@ def choose(removal: Removal, names: Sequence[str], state: int = 0) -> Choice:
 
 
 def _of_spectrum(spectrum: Spectrum, state: int) -> Choice:
+    weighed = spectrum.weight_removed()
     return Choice(
         spectrum[state].removed,
         {
@@ -136,6 +137,7 @@ def _of_spectrum(spectrum: Spectrum, state: int) -> Choice:
             "rank_is_proven": state < spectrum.num_proven,
             "backend": spectrum.backend,
             "hessian_sha256": spectrum.hessian_sha256,
+            **_of_budget(spectrum.at_least, weighed and (weighed[0][state], weighed[1][state])),
         },
     )
 
@@ -158,8 +160,17 @@ def _of_selection(selection: Selection, state: int) -> Choice:
         "hessian_sha256": selection.hessian_sha256,
         "samples": selection.samples,
         "model_fingerprint": selection.model_fingerprint,
+        **_of_budget(selection.at_least, selection.weight_removed(state)),
+        "weights_of": selection.weights_of,
     }
     return Choice(chosen.removed, {key: each for key, each in facts.items() if each is not None})
+
+
+def _of_budget(at_least: float | str | None, removed: tuple[float, float] | None) -> dict[str, Any]:
+    """Return what a removal weighs, and which share of all that is, where it had to weigh some."""
+    if removed is None:
+        return {}
+    return {"at_least": at_least, "weight_removed": removed[0], "weight_share": removed[1]}
 
 
 def _of_file(path: Path, names: Sequence[str], state: int) -> Choice:

@@ -14,6 +14,7 @@ from qubo_prune.core.errors import InputError
 from qubo_prune.hessians.gates.gates import Gates
 from qubo_prune.hessians.gates.head import rounding
 from qubo_prune.hessians.gates.probes import random_tokens, run
+from qubo_prune.pruning.evaluation.size import cache_bytes
 from qubo_prune.pruning.measuring.skipping import Skipper
 
 _GENERATED = 6
@@ -36,12 +37,15 @@ class Verification:
     num_tensors : int or None
         Stored tensors of which every byte is the original's; None if weights were not copied but
         saved.
+    cache_per_token : int or None
+        Bytes that its cache grows by with each token; None if it was not run, or has none.
     """
 
     num_parameters: int
     max_difference: float | None
     cache_difference: float | None
     num_tensors: int | None = None
+    cache_per_token: int | None = None
 
 
 class Expectation:
@@ -55,6 +59,11 @@ class Expectation:
         The blocks to go.
     num_parameters : int
         How many parameters are left.
+
+    Attributes
+    ----------
+    cache_per_token : int or None
+        Bytes that the cache of the original grows by with each token.
     """
 
     def __init__(self, gates: Gates, removed: tuple[int, ...], num_parameters: int) -> None:
@@ -66,6 +75,7 @@ class Expectation:
             self._logits = run(model, self._tokens)
             self._repeats = torch.equal(run(model, self._tokens), self._logits)
         self.num_parameters = num_parameters
+        self.cache_per_token = _cache_per_token(model)
 
     def verify(self, folder: Path, *, trust_remote_code: bool = False) -> Verification:
         """Load a saved model and hold it against the original.
@@ -89,7 +99,12 @@ class Expectation:
         allowed = 0.0 if self._repeats else rounding(self._logits)
         if not difference <= allowed:
             fail(f"its logits differ by up to {difference:.3g} from those with the blocks skipped")
-        return Verification(number, difference, self._check_cache(reloaded))
+        return Verification(
+            number,
+            difference,
+            self._check_cache(reloaded),
+            cache_per_token=_cache_per_token(reloaded),
+        )
 
     def _reload(self, folder: Path, trust_remote_code: bool) -> Any:
         transformers = importlib.import_module("transformers")  # its functions carry no types
@@ -148,6 +163,15 @@ def _cache_difference(model: Any, tokens: Tensor) -> tuple[float, float]:
     start = tokens.shape[1] - 1
     plain = run(model, generated.sequences)[:, start : start + cached.shape[1]]
     return float((cached - plain).abs().max()), rounding(plain)
+
+
+def _cache_per_token(model: Any) -> int | None:
+    """Return the bytes that the cache of a model grows by with each token, if that can be told."""
+    try:
+        found = cache_bytes(model)
+    except Exception:  # noqa: BLE001 - whatever code of the model raises: it is only reported
+        return None
+    return None if found is None else found[0]
 
 
 def fail(what: str, error: Exception | None = None) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from qubo_prune.pruning.pruner import Pruned, write_record
 from qubo_prune.pruning.removal.choice import Removal, choose
 from qubo_prune.pruning.removal.config_rules import extra_settings, pruned_config
 from qubo_prune.pruning.removal.cut import count_in_layers, find_cut, removed_kinds
+from qubo_prune.pruning.removal.freed import Sizes, freed
 from qubo_prune.pruning.removal.structure import check_structure
 from qubo_prune.pruning.removal.verification import Expectation, Verification, fail
 from qubo_prune.pruning.removal_lists.together import mergekit_slices
@@ -145,17 +147,15 @@ def prune_folder(
             if sums[file] != expected:
                 fail(f"{file} does not hold the bytes that were written")
         _check_written(source, names, folder, tensors, predicted, layers, trust_remote_code)
-        verification = Verification(predicted, None, None, len(tensors))
+        verification, cache_before = Verification(predicted, None, None, len(tensors)), None
         if verify == "full":
             loaded = load_model(
                 name, device_map=device_map, revision=revision, trust_remote_code=trust_remote_code
             )
-            run = Expectation(find_gates(loaded, layers=layers), choice.removed, predicted).verify(
-                folder, trust_remote_code=trust_remote_code
-            )
-            verification = Verification(
-                predicted, run.max_difference, run.cache_difference, len(tensors)
-            )
+            original = Expectation(find_gates(loaded, layers=layers), choice.removed, predicted)
+            run = original.verify(folder, trust_remote_code=trust_remote_code)
+            verification = replace(run, num_tensors=len(tensors))
+            cache_before = original.cache_per_token
         pruned = Pruned(
             out=target,
             removed=choice.removed,
@@ -168,6 +168,10 @@ def prune_folder(
             kinds=removed_kinds(gates, choice.removed),
             num_parameters=predicted,
             num_parameters_before=bare.num_parameters(),
+            freed=freed(
+                Sizes(bare.num_parameters(), _size(source.tensors), cache_before),
+                Sizes(predicted, _size(tensors), verification.cache_per_token),
+            ),
             verification=verification,
             choice=choice.facts,
             command=command
@@ -183,6 +187,11 @@ def prune_folder(
         )
         write_record(pruned, folder)
     return pruned
+
+
+def _size(tensors: Mapping[str, StoredTensor]) -> int:
+    """Return the bytes of some stored tensors."""
+    return sum(each.size for each in tensors.values())
 
 
 def _refuse_inside(source: Path, target: Path) -> None:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Progress, Stop, StopReason
 from qubo_prune.encodings.bounds import lower_bounds, rounding
+from qubo_prune.search.budget_price import price_of
 from qubo_prune.solving.arguments import as_stop, require_problem
 from qubo_prune.solving.bounding.form import Form
 from qubo_prune.solving.bounding.products import Products
@@ -93,8 +95,8 @@ def lower_bound(
     best one found. Each step takes about 3 n^3 operations for n free blocks, and there are some
     dozens of them, or hundreds where blocks differ by orders of magnitude: half a minute in all at
     1,000 blocks on one core, minutes at 2,000. Products take up to 1,500 eigendecompositions:
-    seconds at 200 blocks, minutes at 600. Ctrl-C returns the bound by then. A budget is left
-    out: what holds for all states with the right counts holds for those that reach it.
+    seconds at 200 blocks, minutes at 600. Ctrl-C returns the bound by then. A budget counts at a
+    price of weight, about the best one for the energies themselves.
 
     Parameters
     ----------
@@ -149,9 +151,9 @@ def _tightened(problem: Problem, value: float, stop: Stop, enough: float) -> tup
     """Return a better bound and the number of stages: first those of the relaxation itself, then
     those with what its products may not be.
     """
-    form = Form.of(problem)
+    form = Form.of(problem, price_of(problem.reduced()))
     check_memory(_MATRICES * form.matrix.nbytes, f"a bound for {form.size:,} free blocks")
-    stages = _Stages(value, stop, enough)
+    stages = Stages(value, stop, enough)
     stages.run(form)
     if form.size > _MOST_PRODUCTS or stages.value > enough:
         return stages.value, stages.count
@@ -172,23 +174,39 @@ def _tightened(problem: Problem, value: float, stop: Stop, enough: float) -> tup
     return stages.value, stages.count
 
 
-class _Stages:
+class Stages:
     """The best bound so far; each stage brings a relaxation nearer to its optimum, and turns it
     into a number that is certain.
+
+    Parameters
+    ----------
+    value : float
+        A bound to begin with.
+    stop : Stop
+        Watched.
+    enough : float
+        A bound above it is as good as any.
+    close : float
+        Part of the bound that is not worth another stage.
 
     Attributes
     ----------
     value : float
         The bound.
+    shifts, point : (n,) float64 or None
+        Certain shifts of the last relaxation, and the point that goes with them.
     count : int
         Number of stages.
     completed : bool
         Whether the last relaxation was solved, so that more time would not tighten it.
     """
 
-    def __init__(self, value: float, stop: Stop, enough: float) -> None:
+    def __init__(self, value: float, stop: Stop, enough: float, close: float = _CLOSE) -> None:
         self._enough = enough
+        self._close = close
         self.value = value
+        self.shifts: NDArray[np.float64] | None = None
+        self.point: NDArray[np.float64] | None = None
         self.count = 0
         self.completed = False
         self._stop = stop
@@ -213,12 +231,13 @@ class _Stages:
                     should_stop,
                 )
                 self.value = max(self.value, form.bound(shifts, point))
+                self.shifts, self.point = shifts, point
             self.count += 1
             self._stop.report(self.count, None, f"no energy below {self.value:.6g}", unit="stage")
             left = (form.size + 1) * barrier.mu * form.scale
             if centre is None or should_stop() or self.value > self._enough:
                 return
-            if left <= _CLOSE * abs(self.value):
+            if left <= self._close * abs(self.value):
                 break
             barrier.mu *= _FALL
         self.completed = True

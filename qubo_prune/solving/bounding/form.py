@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.validation import row_slices
 from qubo_prune.encodings.bounds import rounding
+from qubo_prune.search.budget_price import with_price
 
 UNIT = 2.0**-53
 """Unit roundoff of a float."""
@@ -60,9 +61,9 @@ class Form:
     rounding: float
 
     @classmethod
-    def of(cls, problem: Problem) -> Form:
-        """Return the form of a problem with free blocks."""
-        reduced = problem.reduced()
+    def of(cls, problem: Problem, price: float = 0.0) -> Form:
+        """Return the form of a problem with free blocks, its budget at a price of weight."""
+        reduced = with_price(problem.reduced(), price)
         scale = 2.0 ** min(1000, math.frexp(float(np.abs(reduced.matrix).max()))[1])
         groups = [np.flatnonzero(reduced.group_of == g) for g in range(reduced.num_groups)]
         matrix = reduced.matrix / scale

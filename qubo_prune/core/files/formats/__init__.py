@@ -33,8 +33,9 @@ class Format:
         Endings of its files; new ones get the first.
     description : str
         What it is, in a few words.
-    holds_counts, holds_offset, holds_labels : bool
-        Whether its files tell exact counts, the constant term and the names of the variables.
+    holds_counts, holds_offset, holds_labels, holds_budget : bool
+        Whether its files tell exact counts, the constant term, the names of the variables, and
+        what those that are 1 have to weigh.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Format:
     holds_counts: bool = False
     holds_offset: bool = False
     holds_labels: bool = False
+    holds_budget: bool = False
 
     def read(self, path: Path, data: bytes) -> Model:
         """Return the model in `data`, the contents of `path`; an `InputError` names the line of
@@ -69,7 +71,7 @@ FORMATS = (
     Format("matrix-market", (".mtx",), "Matrix Market", "matrix_market"),
     Format("bqm", (".bqm",), "dimod's BQM", "dimod_files", False, True, True),
     Format("cqm", (".cqm",), "dimod's CQM", "dimod_files", True, True, True),
-    Format("lp", (".lp",), "LP of CPLEX, Gurobi, SCIP", "lp", True, True),
+    Format("lp", (".lp",), "LP of CPLEX, Gurobi, SCIP", "lp", True, True, False, True),
 )
 """All formats besides ``.npy``."""
 

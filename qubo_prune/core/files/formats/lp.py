@@ -1,5 +1,5 @@
 """LP files, as CPLEX, Gurobi, SCIP and dimod write them: a quadratic objective in binary variables,
-and exact counts.
+exact counts, and what the variables that are 1 have to weigh.
 
 dimod writes them. Its reader takes words for numbers without a word and never ends on some files,
 so they are read here, with the line of what is wrong.
@@ -21,6 +21,7 @@ from qubo_prune.core.files.formats.dimod_files import make_cqm
 from qubo_prune.core.files.formats.lines import TextFile
 from qubo_prune.core.files.formats.lp_text import Token, read_text
 from qubo_prune.core.files.formats.quadratic_model import (
+    AtLeast,
     Counts,
     Model,
     check_size,
@@ -34,6 +35,8 @@ _CONSTANT = "Constant"
 """A variable fixed to 1, as Gurobi has it: for Gurobi, a number alone in the objective is the name
 of a variable.
 """
+_BUDGET = "budget"
+"""What the row of the budget is called."""
 
 
 @dataclass
@@ -50,8 +53,8 @@ def read_lp(path: Path, data: bytes) -> Model:
     file = TextFile(
         path,
         data,
-        "write a quadratic objective, equations that count variables, as x0 + x1 + x2 = 1, and all"
-        " variables under Binary",
+        "write a quadratic objective, equations that count variables, as x0 + x1 + x2 = 1, one"
+        " budget, as 3 x0 + 5 x1 >= 5, and all variables under Binary",
     )
     text = read_text(file)
     names = text.names
@@ -66,12 +69,13 @@ def read_lp(path: Path, data: bytes) -> Model:
     square = pairs[:, 0] == pairs[:, 1]
     np.add.at(linear, pairs[square, 0], values[square])  # x^2 = x
     pairs, values = pairs[~square], values[~square]
-    counts = _Parser(file, names, text.constraints).counts()
+    counts, budget = _Parser(file, names, text.constraints).constraints()
     return Model(
         symmetric(linear, pairs[:, 0], pairs[:, 1], values),
         sign * parsed.constant,
         plain_labels(_numbers_of(list(names))),
         disjoint(counts, list(names), str(path)),
+        budget,
     )
 
 
@@ -89,6 +93,12 @@ def write_lp(stream: IO[bytes], model: Model) -> None:
     if model.offset:
         cqm.add_variable("REAL", _CONSTANT, lower_bound=1.0, upper_bound=1.0)
         cqm.objective.set_linear(_CONSTANT, model.offset)
+    if model.budget is not None:
+        weights = model.budget.weights.tolist()
+        terms = [
+            (name, weight) for name, weight in zip(lp_names(model), weights, strict=True) if weight
+        ]
+        cqm.add_constraint_from_iterable(terms, ">=", rhs=model.budget.amount, label=_BUDGET)
     stream.write(dimod.lp.dumps(cqm).encode())
 
 
@@ -144,9 +154,10 @@ class _Parser:
             self._file.fail(token.line, f"{token.text!r} does not belong into the objective")
         return expression
 
-    def counts(self) -> list[Counts]:
-        """Return the constraints of the section."""
+    def constraints(self) -> tuple[list[Counts], AtLeast | None]:
+        """Return the constraints of the section: equations that count, and at most one budget."""
         counts: list[Counts] = []
+        budget: AtLeast | None = None
         while (first := self._peek()) is not None:
             label = self._label() or _unused_label(counts)
             left = self._expression()
@@ -155,15 +166,34 @@ class _Parser:
                 self._file.fail(first.line, f"constraint {label!r} ends without = and a number")
             self._at += 1
             right = self._signed_number(sense.line)
-            if sense.text != "=" or left.quadratic:
-                self._file.fail(first.line, f"constraint {label!r} is no linear equation")
+            if sense.text.strip("=") not in ("", ">") or left.quadratic:
+                self._file.fail(
+                    first.line, f"constraint {label!r} is no linear equation, and no budget"
+                )
             if [token.text for token in self._tokens[self._at : self._at + 2]] == ["-", ">"]:
                 self._file.fail(first.line, f"constraint {label!r} depends on a condition")
+            if sense.text != "=":
+                if budget is not None:
+                    self._file.fail(first.line, f"constraint {label!r} is a second budget")
+                budget = self._budget(left, right, label, first.line)
+                continue
             where = f"line {first.line} of {self._file.path}: constraint {label!r}"
             ones = exact_count(left.linear.values(), right - left.constant, where)
             members = np.array(sorted(self._names[name] for name in left.linear), np.int64)
             counts.append(Counts(label.removeprefix("count_"), members, ones))
-        return counts
+        return counts, budget
+
+    def _budget(self, left: _Expression, right: float, label: str, line: int) -> AtLeast:
+        """Return what an inequality says that variables weigh."""
+        weights = np.zeros(len(self._names))
+        for name, weight in left.linear.items():
+            if weight < 0:
+                self._file.fail(
+                    line,
+                    f"constraint {label!r} is no budget, as the coefficient of {name!r} is below 0",
+                )
+            weights[self._names[name]] = weight
+        return AtLeast(weights, right - left.constant)
 
     def _expression(self) -> _Expression:
         found = _Expression({}, {}, 0.0)

@@ -38,8 +38,25 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False)
+class AtLeast:
+    """What the variables that are 1 weigh together is at least `amount`.
+
+    Attributes
+    ----------
+    weights : (n,) float64
+        What each variable weighs, 0 or more.
+    amount : float
+        What they have to reach.
+    """
+
+    weights: NDArray[np.float64]
+    amount: float
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
-    """Minimise ``offset + x'Qx`` over binary x, with exact counts where the file states them.
+    """Minimise ``offset + x'Qx`` over binary x, with exact counts where the file states them, and
+    a budget where it does.
 
     Attributes
     ----------
@@ -51,12 +68,15 @@ class Model:
         What the file calls the variables; None where it only numbers them.
     counts : tuple of Counts
         Disjoint; together they hold every variable, or there are none.
+    budget : AtLeast or None
+        What the variables that are 1 have to weigh.
     """
 
     matrix: NDArray[np.float64]
     offset: float = 0.0
     labels: tuple[str, ...] | None = None
     counts: tuple[Counts, ...] = ()
+    budget: AtLeast | None = None
 
 
 def check_size(num_variables: int, where: str) -> None:
