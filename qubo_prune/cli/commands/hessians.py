@@ -81,7 +81,7 @@ def _list(context: typer.Context, json: options.Json = False) -> int:
                     entry.name,
                     str(entry.num_blocks),
                     format_kinds(entry.kinds),
-                    str(entry.samples),
+                    f"{entry.samples:,}",
                     entry.model,
                 )
                 for entry in found
