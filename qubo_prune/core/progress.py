@@ -128,7 +128,8 @@ class Progress(NamedTuple):
         if known is None and self.num_evaluated:
             parts += [(6, self._count()), (3, f"{format_rate(self.rate)}/s")]
         if known is not None:
-            parts.append((5, f"{format_rate(self.rate)} nodes/s"))
+            if not self.unit:
+                parts.append((5, f"{format_rate(self.rate)} nodes/s"))
             if math.isfinite(known.best):
                 parts.append((4, f"best {known.best:.5g}"))
             if math.isfinite(known.bound):

@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from qubo_prune import LowerBound, Problem, Stop, StopReason, lower_bound, solve
 from qubo_prune.bench import Instance
 from qubo_prune.cli.main import main
+from qubo_prune.core.stopping import Progress
+from qubo_prune.solving.bounding import bound as bounding
+from qubo_prune.solving.bounding import products as seeking
 from qubo_prune.solving.bounding.form import Form
 from qubo_prune.solving.bounding.products import Products
 from qubo_prune.solving.bounding.relaxed import relaxed_point
@@ -103,7 +106,7 @@ def test_products_are_not_negative_so_less_of_the_matrix_bounds_it(
     if not problem.groups:
         return
     form = Form.of(problem)
-    products = Products(form.matrix, form.members, form.counts)
+    products = Products(form)
     products.run(20, lambda: False)
     drawn = 10.0**size * np.random.default_rng(seed).random((form.size, form.size))
     drawn += drawn.T
@@ -130,7 +133,7 @@ def test_multipliers_approach_the_doubly_non_negative_bound() -> None:
     for i in range(5):
         adjacency[i, (i + 1) % 5] = adjacency[(i + 1) % 5, i] = 1.0
     form = Form.of(Problem(-adjacency, 2))
-    products = Products(form.matrix, form.members, form.counts)
+    products = Products(form)
     products.run(2000, lambda: False)
     assert products.converged
     assert lower_bound(Problem(-adjacency, 2)).value == pytest.approx(-2.0, rel=1e-3)
@@ -153,10 +156,58 @@ def test_it_is_tight_on_matrices_whose_blocks_differ() -> None:
     problem = Instance.load("heterogeneous-60").problem(15)
     bound = lower_bound(problem)
     lowest = solve(problem, num_states=1).energies[0]
-    with mock.patch("qubo_prune.solving.bounding.bound._MOST_PRODUCTS", 59):
+    with mock.patch("qubo_prune.solving.bounding.bound._MOST_STEPS", 0):
         plain = lower_bound(problem)
     assert bound.stages > plain.stages
     assert 0.0 < bound.gap(lowest) < 0.3 * plain.gap(lowest)
+
+
+@pytest.mark.parametrize("single", [0, 300])
+def test_large_problems_begin_with_products(single: int) -> None:
+    """Above some size no barrier method comes first, and steps are in single precision."""
+    problem = Instance.load("heterogeneous-60").problem(15)
+    told: list[Progress] = []
+    with (
+        mock.patch.object(bounding, "_MOST_BARRIER", 59),
+        mock.patch.object(bounding, "_MOST_STEPS", 80),
+        mock.patch.object(seeking, "_SINGLE", single),
+    ):
+        bound = lower_bound(problem, progress=told.append)
+    assert 0.0 < bound.gap(solve(problem, num_states=1).energies[0]) < 0.03
+    bounds = [each.standing.bound for each in told if each.standing is not None]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] <= bound.value
+
+
+def test_scaled_steps_need_few_where_blocks_differ() -> None:
+    """Unscaled ones are at a gap of more than 100 % by then."""
+    form = Form.of(Instance.load("heterogeneous-200").problem(50))
+    sought = Products(form)
+    sought.run(40, lambda: False)
+    less = form.without(sought.multipliers)
+    shifts = less.certain_shifts(sought.shifts(less))
+    assert shifts is not None
+    point = relaxed_point(
+        less.matrix,
+        shifts,
+        less.members,
+        less.counts,
+        less.sizes,
+        sought.point,
+        300,
+        lambda: False,
+    )
+    assert 5.9 < less.bound(shifts, point) < 6.4251  # which tabu finds
+
+
+def test_a_limit_leaves_time_for_the_last_bound() -> None:
+    """It ends before the limit rather than behind it, and says so."""
+    problem = Instance.load("heterogeneous-200").problem(50)
+    stop = Stop(0.5)
+    with mock.patch.object(bounding, "_MOST_BARRIER", 0):
+        bound = lower_bound(problem, stop=stop)
+    assert bound.stop_reason is StopReason.TIME_LIMIT
+    assert bound.stages >= 1
 
 
 def test_shifts_too_large_are_not_certain() -> None:
@@ -232,7 +283,14 @@ def test_the_relaxed_point_is_that_of_the_box() -> None:
     shifts = form.certain_shifts(np.full(15, float(np.linalg.eigvalsh(form.matrix)[0]) - 0.01))
     assert shifts is not None
     point = relaxed_point(
-        form.matrix, shifts, form.members, form.counts, form.uniform, 5000, lambda: False
+        form.matrix,
+        shifts,
+        form.members,
+        form.counts,
+        form.sizes,
+        form.uniform,
+        5000,
+        lambda: False,
     )
     assert point.sum() == pytest.approx(6)
     assert ((point >= 0) & (point <= 1)).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
     from qubo_prune.core.spectrum.spectrum import Spectrum
+    from qubo_prune.core.stopping import Progress
     from qubo_prune.solving.bounding.bound import LowerBound
 
 SpectrumFile = Annotated[
@@ -63,23 +65,19 @@ def bound(
     from qubo_prune.solving.solve import solve
 
     with watched(quiet, verbose) as watch:
-        stop = Stop(time_limit, progress=watch.progress)
+        left = time_limit
         if spectrum is None:
             part = None if time_limit is None else _SEARCHING * time_limit
-            found = solve(
-                loaded,
-                num_states=1,
-                backend=_BACKEND,
-                seed=seed,
-                stop=Stop(part, progress=watch.progress),
-            )
-            if found.stop_reason is StopReason.INTERRUPTED:
-                stop.cancel()
-            elif time_limit is not None:
-                stop = Stop(max(1e-9, time_limit - found.timings["total"]), None, watch.progress)
+            searching = Stop(part, progress=watch.progress)
+            found = solve(loaded, num_states=1, backend=_BACKEND, seed=seed, stop=searching)
+            if time_limit is not None:
+                left = max(1e-9, time_limit - found.timings["total"])
         else:
             found = Spectrum.load(spectrum)
             found.check(loaded)
+        stop = Stop(left, progress=_with_lowest(watch.progress, found))
+        if spectrum is None and found.stop_reason is StopReason.INTERRUPTED:
+            stop.cancel()
         result = lower_bound(loaded, stop=stop)
         watch.hide()
     if json:
@@ -89,6 +87,21 @@ def bound(
         if loaded.budget is not None:
             print_text("The budget counts in the bound at a price of weight.")
     return exit_code(result.stop_reason)
+
+
+def _with_lowest(
+    progress: Callable[[Progress], None] | None, found: Spectrum
+) -> Callable[[Progress], None] | None:
+    """Let whoever watches the bound see how far it is from the lowest state found."""
+    if progress is None or not len(found):
+        return progress
+    lowest = float(found.energies[0])
+
+    def told(each: Progress) -> None:
+        known = each.standing
+        progress(each if known is None else each._replace(standing=known._replace(best=lowest)))
+
+    return told
 
 
 def _facts(found: Spectrum, result: LowerBound) -> dict[str, object]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.problem import Problem
-from qubo_prune.core.stopping import Progress, Stop, StopReason
+from qubo_prune.core.stopping import Progress, Standing, Stop, StopReason
 from qubo_prune.encodings.bounds import lower_bounds, rounding
 from qubo_prune.search.budget_price import price_of
 from qubo_prune.solving.arguments import as_stop, require_problem
@@ -29,11 +29,24 @@ _FALL = 0.2
 _CLOSE = 1e-5
 """Part of the bound that is not worth another stage."""
 _MOST_STAGES = 30
-_POINT_STEPS = 100
-_MOST_PRODUCTS = 600
-"""Variables above which multipliers of products are not sought: a step is an eigendecomposition."""
-_FIRST_STEPS, _MOST_STEPS = 100, 800
-"""Steps that seek them before the bound is looked at again, doubled each time."""
+_POINT_STEPS = 300
+_MOST_BARRIER = 400
+"""Variables above which the barrier method waits until multipliers of products are known: there its
+first useful bound takes longer than theirs.
+"""
+_FIRST_STEPS = 10
+"""Steps that seek multipliers of products before the bound is looked at, doubled each time; each
+is an eigendecomposition.
+"""
+_MOST_STEPS = 640
+"""Steps that are taken at a time, at most; they end with these."""
+_GAIN = 1e-3
+"""Part of the bound that twice as many steps have to bring from `_FEWEST_STEPS` on, for they begin
+by losing some of what they start from.
+"""
+_FEWEST_STEPS = 160
+_ROOM = 2.5
+"""Of the time that the last bound took, what is left for the next one: its shifts take as long."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +100,15 @@ def lower_bound(
     stop: Stop | None = None,
     enough: float = math.inf,
 ) -> LowerBound:
-    """Return a number that no energy of the problem lies below, as tight as the semidefinite
-    relaxation with an exact count is; up to 600 free blocks, about as tight as with products of
-    blocks that are not negative.
+    """Return a number that no energy of the problem lies below, about as tight as the semidefinite
+    relaxation with an exact count and products of blocks that are not negative.
 
     Where the list itself cannot be proven, it says how much lower the best state can be than the
-    best one found. Each step takes about 3 n^3 operations for n free blocks, and there are some
-    dozens of them, or hundreds where blocks differ by orders of magnitude: half a minute in all at
-    1,000 blocks on one core, minutes at 2,000. Products take up to 1,500 eigendecompositions:
-    seconds at 200 blocks, minutes at 600. Ctrl-C returns the bound by then. A budget counts at a
-    price of weight, about the best one for the energies themselves.
+    best one found. Up to 400 free blocks the relaxation comes first, by steps of about 3 n^3
+    operations, some dozens of them; then products of blocks that cannot be negative, by some
+    hundreds of eigendecompositions, after each 10, 20, 40, ... of which there is a better bound. In
+    all that takes seconds at 200 blocks and minutes at 1,000 to 2,000. Ctrl-C returns the bound by
+    then. A budget counts at a price of weight, about the best one for the energies themselves.
 
     Parameters
     ----------
@@ -105,7 +117,7 @@ def lower_bound(
     time_limit : float, optional
         Seconds; looked at between steps.
     progress : callable, optional
-        Called with a `Progress` now and then.
+        Called with a `Progress` now and then, whose `standing` has the bound by then.
     stop : Stop, optional
         In place of both.
     enough : float
@@ -129,13 +141,14 @@ def lower_bound(
     stop = as_stop(stop, time_limit, None, progress)
     stop.start()
     begin = time.perf_counter()
-    value, stages = _cheap(problem), 0
+    stages = Stages(_cheap(problem), stop, enough)
     if problem.groups:
         with stop.interruptible():
-            value, stages = _tightened(problem, value, stop, enough)
+            _tighten(problem, stages)
         stop.raise_failure()
-    reason = stop.reason or StopReason.COMPLETED
-    return LowerBound(value, stages, time.perf_counter() - begin, reason)
+    done = StopReason.TIME_LIMIT if stages.is_short else StopReason.COMPLETED
+    seconds = time.perf_counter() - begin
+    return LowerBound(stages.value, stages.count, seconds, stop.reason or done)
 
 
 def _cheap(problem: Problem) -> float:
@@ -147,31 +160,36 @@ def _cheap(problem: Problem) -> float:
     return reduced.offset + cheap - rounding(problem)
 
 
-def _tightened(problem: Problem, value: float, stop: Stop, enough: float) -> tuple[float, int]:
-    """Return a better bound and the number of stages: first those of the relaxation itself, then
-    those with what its products may not be.
+def _tighten(problem: Problem, stages: Stages) -> None:
+    """Tighten a bound in stages: first those of the relaxation itself, then those with what its
+    products may not be.
     """
     form = Form.of(problem, price_of(problem.reduced()))
     check_memory(_MATRICES * form.matrix.nbytes, f"a bound for {form.size:,} free blocks")
-    stages = Stages(value, stop, enough)
-    stages.run(form)
-    if form.size > _MOST_PRODUCTS or stages.value > enough:
-        return stages.value, stages.count
-    products = Products(form.matrix, form.members, form.counts)
+    if form.size <= _MOST_BARRIER:
+        stages.run(form)
+    if not stages.enough:
+        _seek_products(form, stages)
+
+
+def _seek_products(form: Form, stages: Stages) -> None:
+    """Tighten the bound by what products may not be, until that gains little."""
+    products = Products(form, stages.shifts)
     steps = _FIRST_STEPS
-
-    def is_stopped() -> bool:
-        message = f"no energy below {stages.value:.6g}, seeking multipliers"
-        stop.report(stages.count, None, message, unit="stage")
-        return stop.should_stop()
-
-    while stages.completed and steps <= _MOST_STEPS and not products.converged:
-        products.run(steps, is_stopped)
-        if stop.should_stop() or stages.value > enough:
+    while steps <= _MOST_STEPS and not products.converged:
+        before = stages.value
+        products.run(steps, stages.is_nearly_stopped)
+        if stages.enough:
+            return
+        less = form.without(products.multipliers)
+        stages.add(less, products.shifts(less), products.point)
+        gained = stages.value - before >= _GAIN * abs(stages.value)
+        if stages.is_nearly_stopped() or stages.enough:
+            return
+        if steps >= _FEWEST_STEPS and not gained:
             break
-        stages.run(form.without(products.multipliers))
         steps *= 2
-    return stages.value, stages.count
+    stages.run(form.without(products.multipliers))
 
 
 class Stages:
@@ -197,8 +215,8 @@ class Stages:
         Certain shifts of the last relaxation, and the point that goes with them.
     count : int
         Number of stages.
-    completed : bool
-        Whether the last relaxation was solved, so that more time would not tighten it.
+    is_short : bool
+        Whether the time that was left was too short for more.
     """
 
     def __init__(self, value: float, stop: Stop, enough: float, close: float = _CLOSE) -> None:
@@ -208,36 +226,61 @@ class Stages:
         self.shifts: NDArray[np.float64] | None = None
         self.point: NDArray[np.float64] | None = None
         self.count = 0
-        self.completed = False
+        self.is_short = False
         self._stop = stop
+        self._seconds = 0.0
+
+    @property
+    def enough(self) -> bool:
+        """Whether to stop here."""
+        return self._stop.should_stop() or self.value > self._enough
+
+    def is_stopped(self) -> bool:
+        """Tell how far it is, and whether it has to stop; to be asked often."""
+        self._report()
+        return self._stop.should_stop()
+
+    def is_nearly_stopped(self) -> bool:
+        """Say the same while there is still time for a bound, and remember."""
+        if self.is_stopped():
+            return True
+        self.is_short = self._stop.remaining < _ROOM * self._seconds
+        return self.is_short
+
+    def add(self, form: Form, shifts: NDArray[np.float64], start: NDArray[np.float64]) -> None:
+        """Take the bound of a form for about these shifts, and about a point."""
+        begin = self._stop.elapsed
+        certain = form.certain_shifts(shifts)
+        if certain is not None:
+            point = relaxed_point(
+                form.matrix,
+                certain,
+                form.members,
+                form.counts,
+                form.sizes,
+                np.clip(start, 0.0, 1.0),
+                _POINT_STEPS,
+                self._stop.should_stop,
+            )
+            self.value = max(self.value, form.bound(certain, point))
+            self.shifts, self.point = certain, point
+        self.count += 1
+        self._seconds = self._stop.elapsed - begin
+        self._report()
 
     def run(self, form: Form) -> None:
-        """Solve the relaxation of a form, unless it is stopped."""
-        should_stop = self._stop.should_stop
+        """Solve the relaxation of a form by a barrier method, unless it is stopped."""
         barrier = Barrier(form.lifted(), form.sizes, form.typical)
-        self.completed, point = False, form.uniform
         for _ in range(_MOST_STAGES):
-            centre = barrier.centre(should_stop)
-            shifts = form.certain_shifts(barrier.shifts)
-            if shifts is not None:
-                start = point if centre is None else np.clip(centre, 0.0, 1.0)
-                point = relaxed_point(
-                    form.matrix,
-                    shifts,
-                    form.members,
-                    form.counts,
-                    start,
-                    _POINT_STEPS,
-                    should_stop,
-                )
-                self.value = max(self.value, form.bound(shifts, point))
-                self.shifts, self.point = shifts, point
-            self.count += 1
-            self._stop.report(self.count, None, f"no energy below {self.value:.6g}", unit="stage")
+            centre = barrier.centre(self.is_stopped)
+            start = form.uniform if self.point is None else self.point
+            self.add(form, barrier.shifts, start if centre is None else centre)
             left = (form.size + 1) * barrier.mu * form.scale
-            if centre is None or should_stop() or self.value > self._enough:
+            if centre is None or self.enough or left <= self._close * abs(self.value):
                 return
-            if left <= self._close * abs(self.value):
-                break
             barrier.mu *= _FALL
-        self.completed = True
+
+    def _report(self) -> None:
+        known = Standing(math.inf, math.inf, self.value, None, 1)
+        message = "tightening a bound"
+        self._stop.report(self.count, None, message, standing=lambda: known, unit="stage")

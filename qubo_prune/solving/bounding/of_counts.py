@@ -96,6 +96,7 @@ class CountBounds:
                 shifts,
                 form.members,
                 form.counts,
+                form.sizes,
                 self._point,
                 steps,
                 self._stop.should_stop,

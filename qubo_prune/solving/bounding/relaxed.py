@@ -19,12 +19,14 @@ def relaxed_point(
     shifts: NDArray[np.float64],
     members: Sequence[NDArray[np.int64]],
     counts: Sequence[int],
+    sizes: NDArray[np.float64],
     start: NDArray[np.float64],
     max_steps: int,
     should_stop: Callable[[], bool],
 ) -> NDArray[np.float64]:
     """Return about the x that minimises ``x'(Q - diag u)x + u'x`` over ``0 <= x <= 1`` with the
-    counts as sums (Beck and Teboulle 2009, with restarts).
+    counts as sums (Beck and Teboulle 2009, with restarts), each variable in steps of its own
+    length: where they differ by orders of magnitude, one length for all would be far too short.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ def relaxed_point(
         Q and u.
     members, counts : sequences
         Variables of each group, and their sums.
+    sizes : (n,) float64
+        About the size of a variable's own terms, above 0: the larger, the shorter its steps.
     start : (n,) float64
         Where to start.
     max_steps : int
@@ -43,16 +47,16 @@ def relaxed_point(
     def slope(point: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(2.0 * (matrix @ point - shifts * point) + shifts)
 
-    steepest = _steepest(matrix, shifts, members)
+    lengths = _steepest(matrix, shifts, members, sizes) * sizes
     point = ahead = start
     momentum = 1.0
     for _ in range(max_steps):
         if should_stop():
             break
-        following = _project(ahead - slope(ahead) / steepest, members, counts)
+        following = _project(ahead - slope(ahead) / lengths, members, counts, sizes)
         step = following - point
         # Where the momentum leads uphill, it starts again.
-        momentum = 1.0 if (ahead - following) @ step > 0 else momentum
+        momentum = 1.0 if (sizes * (ahead - following)) @ step > 0 else momentum
         grown = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
         ahead = following + (momentum - 1.0) / grown * step
         point, momentum = following, grown
@@ -62,36 +66,46 @@ def relaxed_point(
 
 
 def _steepest(
-    matrix: NDArray[np.float64], shifts: NDArray[np.float64], members: Sequence[NDArray[np.int64]]
+    matrix: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    members: Sequence[NDArray[np.int64]],
+    sizes: NDArray[np.float64],
 ) -> float:
-    """Return a little more than the largest curvature along the plane of the counts."""
+    """Return a little more than the largest curvature along the plane of the counts, where lengths
+    are measured in sizes.
+    """
+    units = 1.0 / np.sqrt(sizes)
     direction = np.random.default_rng(0).normal(size=len(matrix))
     largest = 0.0
     for _ in range(_POWER_STEPS):
         for group in members:
-            direction[group] -= direction[group].mean()
+            normal = units[group] / np.linalg.norm(units[group])
+            direction[group] -= (direction[group] @ normal) * normal
         length = float(np.linalg.norm(direction))
         if length == 0.0:
             break
-        direction /= length
-        direction = matrix @ direction - shifts * direction
+        moved = units * direction / length
+        direction = units * (matrix @ moved - shifts * moved)
         largest = float(np.linalg.norm(direction))
     return 2.2 * largest or 1.0
 
 
 def _project(
-    point: NDArray[np.float64], members: Sequence[NDArray[np.int64]], counts: Sequence[int]
+    point: NDArray[np.float64],
+    members: Sequence[NDArray[np.int64]],
+    counts: Sequence[int],
+    sizes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the nearest point of the box with the right sums: x - t clipped, where the sum falls
-    with t by as many as are inside.
+    """Return the nearest point of the box with the right sums, where squares are weighed by sizes:
+    x - t / size clipped, where the sum falls with t by 1 / size of those that are inside.
     """
     near = np.empty_like(point)
     for group, count in zip(members, counts, strict=True):
-        part = point[group]
-        edges = np.concatenate([part, part - 1.0])
+        part, size = point[group], sizes[group]
+        edges = np.concatenate([part * size, (part - 1.0) * size])
         order = np.argsort(-edges, kind="stable")
         edges = edges[order]
-        inside = np.cumsum(np.where(order < len(part), 1.0, -1.0))
-        sums = np.concatenate([[0.0], np.cumsum(inside[:-1] * -np.diff(edges))])
-        near[group] = np.clip(part - np.interp(count, sums, edges), 0.0, 1.0)
+        falls = np.concatenate([1.0 / size, -1.0 / size])[order]
+        sums = np.concatenate([[0.0], np.cumsum(np.cumsum(falls)[:-1] * -np.diff(edges))])
+        near[group] = np.clip(part - np.interp(count, sums, edges) / size, 0.0, 1.0)
     return near

@@ -64,7 +64,7 @@ class Barrier:
         matrix = self._matrix(self.unknowns)
         edge = matrix[0, 1:]
         least = matrix[0, 0] - float(edge @ np.linalg.solve(matrix[1:, 1:], edge))
-        room = max(typical - least, _START * float(sizes.mean()))
+        room = _START * max(typical - least, float(sizes.mean()))
         self.unknowns[0] = least - room
         self.mu = room / len(lifted)
 

@@ -1,0 +1,136 @@
+"""Certified bounds of hundreds to thousands of blocks along the time: ``python -m
+benchmarks.large_bounds``.
+
+Times are processor seconds of one thread. The gap is to the lowest energy that tabu finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record import markdown, save
+from qubo_prune import Problem, lower_bound, solve
+from qubo_prune.bench import Instance
+from qubo_prune.core.stopping import Progress
+
+AT = (10.0, 30.0, 60.0, 180.0)
+"""Seconds after which the gap is looked at; the last is the limit."""
+SEARCH = 20.0
+"""Seconds of tabu."""
+
+
+def decaying(n: int, seed: int) -> NDArray[np.float64]:
+    """Return a Hessian whose blocks differ and matter less with depth, and whose gradients share
+    directions of falling weight, as those of trained models do.
+    """
+    rng = np.random.default_rng(seed)
+    scales = np.exp(0.8 * rng.normal(size=n)) * np.linspace(2.0, 0.5, n)
+    weights = np.arange(1, 2 * n + 1) ** -0.75
+    weights /= np.linalg.norm(weights)
+    shared = (rng.normal(size=(2 * n, 2 * n)) * weights) @ rng.normal(size=(2 * n, n))
+    gradients = 0.7 * (shared + rng.normal(size=(2 * n, n))) * scales
+    matrix = gradients.T @ gradients / (2 * n)
+    return np.asarray((matrix + matrix.T) / 2.0)
+
+
+def _family(name: str, remove: int) -> Problem:
+    return Instance.load(name).problem(remove)
+
+
+def _decaying(n: int, remove: int) -> Problem:
+    return Problem(decaying(n, 0), remove)
+
+
+CASES: dict[str, Callable[[], Problem]] = {
+    "heterogeneous-640": partial(_family, "heterogeneous-640", 160),
+    "heterogeneous-1000": partial(_family, "heterogeneous-1000", 250),
+    "heterogeneous-2000": partial(_family, "heterogeneous-2000", 500),
+    "decaying-2000": partial(_decaying, 2000, 500),
+    "wishart-2000": partial(_family, "wishart-2000", 1000),
+}
+
+
+def measure(name: str, problem: Problem, limit: float, search: float) -> dict[str, Any]:
+    """Bound a problem, and look for its lowest state."""
+    told: list[tuple[float, float]] = []
+
+    def note(each: Progress) -> None:
+        if each.standing is not None:
+            told.append((each.elapsed, each.standing.bound))
+
+    with mock.patch.object(time, "monotonic", time.process_time):
+        lowest = float(
+            solve(
+                problem,
+                num_states=1,
+                backend="tabu",
+                time_limit=search,
+                options={"threads": 1},
+            ).energies[0]
+        )
+        begin = time.process_time()
+        bound = lower_bound(problem, time_limit=limit, progress=note)
+        seconds = time.process_time() - begin
+    gaps = {}
+    for at in AT:
+        known = [value for when, value in told if when <= at]
+        if seconds <= at:
+            known.append(bound.value)
+        if known:
+            gaps[f"{at:g}"] = (lowest - known[-1]) / abs(lowest)
+    return {
+        "instance": name,
+        "N": problem.num_blocks,
+        "M": problem.num_removed,
+        "lowest": lowest,
+        "lower_bound": bound.value,
+        "gap": float(bound.gap(lowest)),
+        "gaps": gaps,
+        "seconds": seconds,
+        "stop_reason": bound.stop_reason.value,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return a line for each problem."""
+    header = ["instance", "N", "M", *(f"gap, {at:g} s" for at in AT), "ended after"]
+    body = [
+        [
+            *(f"{row[key]:,}" if key == "N" else str(row[key]) for key in ("instance", "N", "M")),
+            *(
+                f"{100 * row['gaps'][key]:.1f} %" if (key := f"{at:g}") in row["gaps"] else ""
+                for at in AT
+            ),
+            f"{row['seconds']:.0f} s",
+        ]
+        for row in rows
+    ]
+    return markdown(header, body)
+
+
+def main() -> None:
+    """Measure all problems and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="a small one, nothing is written")
+    arguments = parser.parse_args()
+    if arguments.smoke:
+        print(table([measure("decaying-60", _decaying(60, 15), 5.0, 0.5)]))
+        return
+    rows = []
+    for name, make in CASES.items():
+        rows.append(measure(name, make(), AT[-1], SEARCH))
+        print(rows[-1], flush=True)
+    save("large_bounds", "python -m benchmarks.large_bounds", rows)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
