@@ -34,6 +34,7 @@ from qubo_prune.cli.commands.show import show
 from qubo_prune.cli.commands.solve import solve
 from qubo_prune.cli.commands.sweep import sweep
 from qubo_prune.cli.commands.verify import verify
+from qubo_prune.cli.commands.weigh import weigh
 from qubo_prune.cli.config import configurable
 from qubo_prune.cli.output import (
     EXIT_BAD_INPUT,
@@ -57,7 +58,7 @@ _app = typer.Typer(
 )
 _COMMANDS = (
     *(solve, sweep, show, report, bound, plan, verify, backends),
-    *(extract, merge, export, criteria, select, prune, evaluate, heal, compress),
+    *(extract, merge, export, criteria, weigh, select, prune, evaluate, heal, compress),
 )
 _BY_NAME: dict[str, Callable[..., object]] = {each.__name__: each for each in _COMMANDS}
 for _command in _COMMANDS:

@@ -79,9 +79,6 @@ class Pruned:
         For each kind how many went, and of how many.
     num_parameters, num_parameters_before : int
         Of the pruned model and of the original.
-    freed : dict
-        Of parameters, bytes of weights and, where both models were run, bytes of the cache per
-        token what was there before, what is left, what is freed, and which share that is.
     verification : Verification
         How it compares with the original.
     choice : dict
@@ -94,6 +91,9 @@ class Pruned:
         The original: name, class, fingerprint, dtype, versions.
     mergekit : str, optional
         The removal as mergekit writes it, where that can say it.
+    freed : dict
+        Of parameters, bytes of weights and, where both models were run, bytes of the cache per
+        token what was there before, what is left, what is freed, and which share that is.
     """
 
     out: Path
@@ -107,13 +107,13 @@ class Pruned:
     kinds: Kinds
     num_parameters: int
     num_parameters_before: int
-    freed: Freed
     verification: Verification
     choice: dict[str, Any]
     command: str
     sha256: dict[str, str]
     described: dict[str, Any] = field(default_factory=dict)
     mergekit: str | None = None
+    freed: Freed = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object in ``prune.json``, in plain Python types."""

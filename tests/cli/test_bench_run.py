@@ -402,3 +402,37 @@ def test_a_line_that_was_changed_is_found(run: Any, place: Path) -> None:
         refused = run("bench", "export", "r.jsonl", option, "solvers.py")
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert "another kind of file" in refused.err
+
+
+def test_a_suite_of_budgets_from_run_to_page(run: Any, place: Path) -> None:
+    """Who takes budgets is measured by those that reach it, and who does not is told."""
+    (place / "budgets.toml").write_text(
+        """
+        summary = "budgets"
+        states = [10]
+        time_limits = [10]
+        seeds = 1
+        backends = ["branch-and-bound", "tabu", "lqa"]
+
+        [[tasks]]
+        instance = "wishart-12"
+        remove = 4
+        at_least = "50%"
+        weights = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+        """
+    )
+    dry = run("bench", "run", "budgets.toml", "--dry-run", "--json")
+    assert json.loads(dry.out)["runs"] == 3
+    ran = run("bench", "run", "budgets.toml")
+    assert ran.code == 0, ran.err
+    assert "lqa on wishart-12: backend 'lqa' takes no budget" in " ".join(ran.out.split())
+    runs = read_results(["results.jsonl"]).runs
+    assert Counter(each.outcome for each in runs) == {Outcome.DONE: 2, Outcome.REFUSED: 1}
+    for each in runs:
+        assert each.task["at_least"] == "50%"
+        if each.outcome is Outcome.DONE:
+            assert each.measure("recall_20") == 1.0
+    assert run("bench", "check", "results.jsonl").code == 0
+    page = place / "page.html"
+    assert run("bench", "report", "results.jsonl", "--html", page).code == 0
+    assert "wishart-12" in page.read_text()

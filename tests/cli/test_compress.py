@@ -146,7 +146,9 @@ def test_a_budget_in_the_place_of_a_number(run: Any, model: Path, tmp_path: Path
     out, weights = tmp_path / "out", tmp_path / "weights.json"
     weights.write_text(json.dumps([5, 1, 1, 1, 5]))
     asked = arguments(model, out, "--budget", "60%", "--weights", weights, "--json")
-    assert run(*asked, "--dry-run").code == 0
+    planned = run(*asked, "--dry-run")
+    assert planned.code == 0
+    assert "at least 8 of 13 by weights.json has to go, which takes 2 to 4 of" in planned.err
     ran = run(*asked)
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,6 +16,7 @@ from safetensors.torch import load_file  # noqa: E402
 from qubo_prune.core.problem.problem import Problem  # noqa: E402
 from qubo_prune.hessians.gates.gates import find_gates  # noqa: E402
 from qubo_prune.pruning.block_weights import block_weights  # noqa: E402
+from qubo_prune.pruning.problem_of_model import problem_of  # noqa: E402
 from qubo_prune.pruning.pruner import Pruned, prune  # noqa: E402
 from qubo_prune.pruning.removal.choice import choose  # noqa: E402
 from qubo_prune.pruning.removal.verification import Expectation  # noqa: E402
@@ -105,3 +107,31 @@ def test_a_choice_by_budget_tells_what_it_weighs() -> None:
     assert {key: facts[key] for key in budget} == budget
     assert facts["weights_of"] == "ms.json"
     assert "at_least" not in choose(solve(Problem(problem.hessian, 1), num_states=1), names).facts
+
+
+HYBRIDS = {
+    "nemotron_h": ("layers_block_type", ["mamba", "attention", "mlp", "attention", "attention"]),
+    "lfm2": ("layer_types", ["conv", "full_attention"] * 3),
+}
+
+
+@pytest.mark.parametrize("name", HYBRIDS)
+def test_a_budget_of_the_cache_of_a_hybrid_is_what_pruning_frees(name: str, tmp_path: Path) -> None:
+    """Only attention has a cache that grows, so that others do not count for it."""
+    key, kinds = HYBRIDS[name]
+    model = deep(name, num_hidden_layers=len(kinds), **{key: kinds})
+    gates = find_gates(model)
+    cached = np.array(block_weights(gates, "kv-cache"))
+    assert (cached > 0).tolist() == ["attention" in kind for kind in kinds]
+    costs = np.where(cached > 0, 5.0, 1.0)
+    problem = problem_of(gates, None, None, at_least="40%", weights="kv-cache").with_hessian(
+        np.diag(costs)
+    )
+    spectrum = solve(problem, num_states=3)
+    assert spectrum.num_proven == 3
+    assert (spectrum.states @ cached >= 0.4 * cached.sum()).all()
+    pruned = prune(model, spectrum, tmp_path / "out")
+    cache = pruned.freed["cache_per_token"]
+    assert cache is not None
+    assert (cache["before"], cache["freed"]) == (cached.sum(), cached[list(pruned.removed)].sum())
+    assert cache["share"] >= 0.4

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from qubo_prune.core.files.disk import check_suffix, read_file
+from qubo_prune.core.csv_text import csv_text
+from qubo_prune.core.errors import InputError
+from qubo_prune.core.files.disk import check_suffix, read_file, write_atomically
+from qubo_prune.core.files.kinds import Kind, kind_of
 from qubo_prune.core.files.strict_json import Reader, as_number
 from qubo_prune.core.text import format_value, plural
 
-__all__ = ["SUFFIXES", "read_weights"]
+__all__ = ["SUFFIXES", "read_weights", "require_weights_replaceable", "write_weights"]
 
 SUFFIXES = (".json", ".csv")
 
@@ -63,6 +67,48 @@ def read_weights(path: str | os.PathLike[str], names: Sequence[str]) -> tuple[fl
         if weight < 0:
             reader.fail(f"{name} weighs {weight:g}, which is less than 0")
     return tuple(found)
+
+
+def write_weights(
+    path: str | os.PathLike[str], names: Sequence[str], weights: Sequence[float]
+) -> None:
+    """Write what each block weighs, as `read_weights` takes it, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.json`` file, an object from name to number, or a ``.csv`` file, ``name,weight``.
+    names : sequence of str
+        The name of each block.
+    weights : sequence of float
+        What it weighs.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another one, or the file cannot be written.
+    """
+    path = Path(path)
+    if check_suffix(path, SUFFIXES, "a file of weights") == ".json":
+        text = json.dumps(dict(zip(names, weights, strict=True)), indent=1) + "\n"
+    else:
+        text = csv_text(("name", "weight"), zip(names, weights, strict=True))
+    write_atomically({path: lambda stream: stream.write(text.encode())})
+
+
+def require_weights_replaceable(path: Path) -> None:
+    """Refuse to replace a file that holds anything but weights."""
+    suffix = check_suffix(path, SUFFIXES, "a file of weights")
+    if kind_of(path) in (None, Kind.EMPTY):
+        return
+    read = _of_json if suffix == ".json" else _of_csv
+    try:
+        read(read_file(path), Reader(path, "file of weights", _REMEDY))
+    except InputError as error:
+        raise InputError(
+            f"{path} holds something else than weights, and is not replaced by them; name another"
+            " file, or delete it."
+        ) from error
 
 
 def _of_json(data: bytes, reader: Reader) -> list[float] | dict[str, float]:

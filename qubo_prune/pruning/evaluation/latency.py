@@ -24,7 +24,7 @@ from qubo_prune.pruning.evaluation.samples import inference
 from qubo_prune.pruning.evaluation.size import weight_bytes
 from qubo_prune.pruning.evaluation.watch import UNWATCHED, Watch
 
-__all__ = ["Load", "measure_latency", "measure_memory"]
+__all__ = ["Load", "generate", "measure_latency", "measure_memory", "random_prompt"]
 
 _PROFILED = 2
 """Tokens that are generated while the memory is watched."""
@@ -78,7 +78,7 @@ def measure_latency(
         If the watch has it end.
     """
     turns = [model] if original is None else [model, original]
-    prompt = _prompt(turns, load)
+    prompt = random_prompt(turns, load)
     times: list[list[tuple[float, float]]] = [[] for _ in turns]
     for repetition in range(load.repeats + 1):
         order = range(len(turns)) if repetition % 2 else reversed(range(len(turns)))
@@ -103,10 +103,10 @@ def measure_memory(model: PreTrainedModel, load: Load, watch: Watch = UNWATCHED)
     arguments and errors are those of `measure_latency`.
     """
     watch(0, 1)
-    prompt = _prompt([model], load)
+    prompt = random_prompt([model], load)
     device = input_device(model)
     peak = _peak_on_cuda if device.type == "cuda" else _peak_on_processor
-    most = weight_bytes(model) + peak(lambda: _generate(model, prompt, _PROFILED))
+    most = weight_bytes(model) + peak(lambda: generate(model, prompt, _PROFILED))
     return [Metric.size("peak memory", most, "bytes", facts=_facts(prompt, load))]
 
 
@@ -132,12 +132,15 @@ def _run(model: PreTrainedModel, prompt: Tensor, new_tokens: int) -> tuple[float
     """Return the seconds to the first token, and of each one after it."""
     clock = _Clock()
     started = time.perf_counter()
-    _generate(model, prompt, new_tokens, clock)
+    generate(model, prompt, new_tokens, clock)
     _, first, *_, last = clock.times  # the prompt comes first of all
     return first - started, (last - first) / (new_tokens - 1)
 
 
-def _generate(model: Any, prompt: Tensor, new_tokens: int, streamer: Any = None) -> None:
+def generate(model: Any, prompt: Tensor, new_tokens: int, streamer: Any = None) -> None:
+    """Generate exactly so many tokens after a prompt, greedily and with a cache; tell `streamer` of
+    each.
+    """
     transformers: Any = importlib.import_module("transformers")  # its functions carry no types
     settings = transformers.GenerationConfig(
         do_sample=False,
@@ -162,7 +165,7 @@ def _generate(model: Any, prompt: Tensor, new_tokens: int, streamer: Any = None)
         ) from error
 
 
-def _prompt(models: list[PreTrainedModel], load: Load) -> Tensor:
+def random_prompt(models: list[PreTrainedModel], load: Load) -> Tensor:
     """Return random tokens, as many as asked for or as fit into every model with new ones."""
     length = load.prompt_tokens
     for model in models:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qubo_prune.core.errors import InputError
@@ -18,6 +19,7 @@ from qubo_prune.hessians.language_model import (
     require_dtype,
 )
 from qubo_prune.hessians.samples_for_model import samples_for_model
+from qubo_prune.pruning.block_weights import WEIGHTS
 from qubo_prune.pruning.pipeline.digests import source_digest
 from qubo_prune.pruning.pipeline.settings import CompressSettings
 from qubo_prune.pruning.problem_of_model import problem_of
@@ -203,6 +205,8 @@ class Workbench:
                 f"remove must be from 1 to {problem.num_blocks - 1} of the {problem.num_blocks}"
                 f" blocks, not {problem.num_removed}; choose another number."
             )
+        if problem.budget is not None:
+            self._tell(budget_in_words(problem, settings.weights))
 
     def check_prunable(self) -> None:
         """Find out whether the model can be pruned, from three removals that may be chosen.
@@ -235,6 +239,33 @@ class Workbench:
     def gates(self) -> Gates:
         """Its blocks."""
         return find_gates(self.model, self.settings.granularity, layers=self.settings.layers)
+
+
+def budget_in_words(problem: Problem, weights: str) -> str:
+    """Return what the budget of a problem asks for, in amounts and numbers of blocks.
+
+    Examples
+    --------
+    >>> sizes = [0.5, 1, 1, 2.5]
+    >>> problem = Problem([[0.0] * 4] * 4, weights=sizes, at_least="60%")
+    >>> budget_in_words(problem, "times/ms.json")
+    'at least 3 of 5 by ms.json has to go, which takes 2 to 3 of the 4 blocks'
+    """
+    budget = problem.budget
+    assert budget is not None  # noqa: S101 - there is one
+    what = {"kv-cache": "bytes of cache per token"}.get(weights, weights)
+    what = what if weights in WEIGHTS else f"by {Path(weights).name}"
+    asked, total = (
+        f"{amount:,}" if isinstance(amount, int) else f"{amount:.4g}"
+        for amount in (budget.amount(budget.at_least), budget.amount(budget.total))
+    )
+    fewest, most = problem.counts[0], min(problem.counts[-1], problem.num_blocks - 1)
+    counts = f"{fewest} to {most}" if most > fewest else str(fewest)
+    takes = "is to take" if problem.remove is not None else "takes"
+    return (
+        f"at least {asked} of {total} {what} has to go, which {takes} {counts} of the"
+        f" {problem.num_blocks} blocks"
+    )
 
 
 def _some_removals(problem: Problem) -> list[tuple[int, ...]]:
