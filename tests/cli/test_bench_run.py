@@ -117,6 +117,15 @@ def test_a_benchmark_from_run_to_page(run: Any, place: Path) -> None:
     refused = run("bench", "compare", "tabu", "solvers.py:WrongEnergies", "results.jsonl")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "claimed what is not true" in refused.err
+    append_run("tabu.jsonl", tabu)
+    append_run("naive.jsonl", naive)
+    alike = run("bench", "compare", "tabu.jsonl", "tabu.jsonl")
+    assert "tabu of tabu.jsonl against tabu of tabu.jsonl" in alike.out
+    apart = run("bench", "compare", "tabu.jsonl", "naive.jsonl")
+    assert (apart.code, apart.err.count("\n")) == (2, 1)
+    assert "have no solver in common" in apart.err
+    unknown = run("bench", "compare", "tabu", "someone", "tabu.jsonl")
+    assert "there is no solver 'someone' in the results; they have tabu." in unknown.err
     for option, name in (("--csv", "runs.csv"), ("--qoblib", "qoblib.csv")):
         assert run("bench", "export", "results.jsonl", option, name).code == 0
     rows = list(csv.DictReader((place / "runs.csv").read_text().splitlines()))
