@@ -36,8 +36,9 @@ class BranchAndBound(Backend):
     threads : int, optional
         Number of threads; all available cores by default. The answer does not depend on it.
     max_steps : int
-        Upper limit of pairwise steps per node; more steps give fewer, dearer nodes. The answer does
-        not depend on it.
+        Upper limit of pairwise steps per node; more steps give fewer, dearer nodes. Most nodes need
+        far fewer, as steps end where a node is pruned or cannot be. The answer does not depend on
+        it.
     anchor_interval : int
         Local fields are recomputed from scratch after this many incremental updates. The answer
         does not depend on it.
@@ -50,7 +51,7 @@ class BranchAndBound(Backend):
     """
 
     threads: int | None = None
-    max_steps: int = 40
+    max_steps: int = 160
     anchor_interval: int = 512
     executor: str = "threads"
     scheduler: str | None = None

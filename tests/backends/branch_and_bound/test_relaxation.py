@@ -296,3 +296,15 @@ def test_the_smallest_terms_bound_a_colouring() -> None:
     spectrum = solve(problem, num_states=1, max_evaluations=1)
     assert spectrum.lower_bound is not None
     assert spectrum.lower_bound >= 0.0
+
+
+def test_relaxations_of_many_variables_are_solved_far_enough() -> None:
+    """A hundred free variables take more than forty steps, and a bound not reached costs a
+    subtree.
+    """
+    problem = Problem.load("llama-80-branch", remove=48)
+    few, enough = (
+        solve(problem, num_states=1, options={"threads": 1, **options}).num_evaluated
+        for options in ({"max_steps": 40}, {})
+    )
+    assert enough < 0.8 * few
