@@ -172,11 +172,13 @@ def test_large_problems_begin_with_products(single: int) -> None:
         mock.patch.object(bounding, "_MOST_STEPS", 80),
         mock.patch.object(seeking, "_SINGLE", single),
     ):
-        bound = lower_bound(problem, progress=told.append)
+        bound = lower_bound(problem, progress=told.append, lowest=3.2620)
     assert 0.0 < bound.gap(solve(problem, num_states=1).energies[0]) < 0.03
     bounds = [each.standing.bound for each in told if each.standing is not None]
     assert bounds == sorted(bounds)
     assert bounds[-1] <= bound.value
+    assert "best 3.262, bound" in told[-1].line()
+    assert "gap" in told[-1].line()
 
 
 def test_scaled_steps_need_few_where_blocks_differ() -> None:
