@@ -40,6 +40,8 @@ TABLES = (
                 "products",
                 "budgets",
                 "bounds",
+                "large_bounds",
+                "floor",
                 "qaoa",
                 "priors",
                 "evaluation",

@@ -64,6 +64,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "extraction",
         "floor",
         "versions .",
+        "large_bounds",
         "limits",
         "measurement",
         "products",

@@ -16,7 +16,11 @@ from qubo_prune.backends.branch_and_bound.arrays import (
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.backends.branch_and_bound.race import load_kernels as load_kernels_of_the_race
-from qubo_prune.backends.branch_and_bound.search_at_once import SearchAtOnce, fair_evaluations
+from qubo_prune.backends.branch_and_bound.search_at_once import (
+    SearchAtOnce,
+    fair_evaluations,
+    is_shallow,
+)
 from qubo_prune.backends.branch_and_bound.shared_search import Found, Sharing, search_by_tasks
 from qubo_prune.backends.branch_and_bound.subtrees import Job
 from qubo_prune.backends.branch_and_bound.walks import Walks
@@ -62,7 +66,7 @@ def prove(
     clock = Phases("warm_start", "preparation", "search")
     walks = Walks(problem, wanted, seed, stop, warm_start, threads)
     # The shifts may take all the time that there is, and then this is the answer.
-    limited = stop.time_limit is not None and not _is_shallow(problem)
+    limited = stop.time_limit is not None and not is_shallow(problem)
     num_variables = sum(len(group.indices) for group in problem.groups)
     good = walks.start(fair_evaluations(num_variables, 0) if limited else 0)
     start = good.states(in_order=False)
@@ -77,7 +81,7 @@ def prove(
         nonlocal more
         stop.report(0, None, "preparing the bounds")
         more = walks.catch_up_while_preparing() or more
-        return _is_shallow(problem) or stop.should_stop()
+        return is_shallow(problem) or stop.should_stop()
 
     tables = make_tables(problem, max_steps, anchor_interval, enough)
     if more:
@@ -154,11 +158,3 @@ def _facts(
     if np.isfinite(found.bounds.root):
         facts["root_bound"] = found.bounds.root
     return facts
-
-
-def _is_shallow(problem: Problem) -> bool:
-    """Tell whether three or fewer blocks of one group are to be removed or kept: then looking at
-    all states, cubic in N, takes less than good shifts.
-    """
-    group = problem.groups[0]
-    return len(problem.groups) == 1 and min(group.count, len(group.indices) - group.count) <= 3

@@ -59,7 +59,8 @@ def diagonal_shifts(
     stride : int
         Distance of the depths solved for; a smaller one gives tighter bounds for more preparation.
     should_stop : callable
-        Asked between Newton steps; once it says so, whatever is feasible by then is returned.
+        Asked between Newton steps; once it says so, whatever is feasible by then is returned. Where
+        it does from the start, not even an eigenvalue is sought.
     root : ndarray of float64, shape (n,), optional
         Valid shifts for depth 0 where they are known, as from another order: whether they are does
         not depend on the order.
@@ -70,7 +71,7 @@ def diagonal_shifts(
         Row s holds u for the variables ``s * stride`` and later (0 before).
     """
     n = len(matrix)
-    if n > _MAX_SEMIDEFINITE:
+    if n > _MAX_SEMIDEFINITE or (root is None and should_stop()):
         return np.tile(_dominance_shift(matrix), (-(-n // stride), 1))
     depths = range(0, n, stride)
     shifts = np.zeros((len(depths), n))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,6 @@ from qubo_prune.core.text import format_duration
 
 if TYPE_CHECKING:
     from qubo_prune.core.spectrum.spectrum import Spectrum
-    from qubo_prune.core.stopping import Progress
     from qubo_prune.solving.bounding.bound import LowerBound
 
 SpectrumFile = Annotated[
@@ -75,10 +73,11 @@ def bound(
         else:
             found = Spectrum.load(spectrum)
             found.check(loaded)
-        stop = Stop(left, progress=_with_lowest(watch.progress, found))
+        stop = Stop(left, progress=watch.progress)
         if spectrum is None and found.stop_reason is StopReason.INTERRUPTED:
             stop.cancel()
-        result = lower_bound(loaded, stop=stop)
+        lowest = float(found.energies[0]) if len(found) else math.inf
+        result = lower_bound(loaded, stop=stop, lowest=lowest)
         watch.hide()
     if json:
         print_json({**_facts(found, result), "hessian_sha256": loaded.hessian_sha256})
@@ -87,21 +86,6 @@ def bound(
         if loaded.budget is not None:
             print_text("The budget counts in the bound at a price of weight.")
     return exit_code(result.stop_reason)
-
-
-def _with_lowest(
-    progress: Callable[[Progress], None] | None, found: Spectrum
-) -> Callable[[Progress], None] | None:
-    """Let whoever watches the bound see how far it is from the lowest state found."""
-    if progress is None or not len(found):
-        return progress
-    lowest = float(found.energies[0])
-
-    def told(each: Progress) -> None:
-        known = each.standing
-        progress(each if known is None else each._replace(standing=known._replace(best=lowest)))
-
-    return told
 
 
 def _facts(found: Spectrum, result: LowerBound) -> dict[str, object]:

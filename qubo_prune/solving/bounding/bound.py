@@ -22,7 +22,7 @@ from qubo_prune.solving.bounding.products import Products
 from qubo_prune.solving.bounding.relaxed import relaxed_point
 from qubo_prune.solving.bounding.shifts import Barrier
 
-_MATRICES = 8
+_MATRICES = 12
 """Matrices of the size of the problem that are held at a time."""
 _FALL = 0.2
 """Factor of mu from stage to stage."""
@@ -99,6 +99,7 @@ def lower_bound(
     progress: Callable[[Progress], None] | None = None,
     stop: Stop | None = None,
     enough: float = math.inf,
+    lowest: float = math.inf,
 ) -> LowerBound:
     """Return a number that no energy of the problem lies below, about as tight as the semidefinite
     relaxation with an exact count and products of blocks that are not negative.
@@ -122,6 +123,8 @@ def lower_bound(
         In place of both.
     enough : float
         A bound above it is as good as any.
+    lowest : float
+        The lowest energy that is known, for those who watch: they are told the gap to it.
 
     Returns
     -------
@@ -141,7 +144,7 @@ def lower_bound(
     stop = as_stop(stop, time_limit, None, progress)
     stop.start()
     begin = time.perf_counter()
-    stages = Stages(_cheap(problem), stop, enough)
+    stages = Stages(_cheap(problem), stop, enough, lowest=lowest)
     if problem.groups:
         with stop.interruptible():
             _tighten(problem, stages)
@@ -206,6 +209,8 @@ class Stages:
         A bound above it is as good as any.
     close : float
         Part of the bound that is not worth another stage.
+    lowest : float
+        The lowest energy that is known, for those who watch.
 
     Attributes
     ----------
@@ -219,9 +224,17 @@ class Stages:
         Whether the time that was left was too short for more.
     """
 
-    def __init__(self, value: float, stop: Stop, enough: float, close: float = _CLOSE) -> None:
+    def __init__(
+        self,
+        value: float,
+        stop: Stop,
+        enough: float,
+        close: float = _CLOSE,
+        lowest: float = math.inf,
+    ) -> None:
         self._enough = enough
         self._close = close
+        self._lowest = lowest
         self.value = value
         self.shifts: NDArray[np.float64] | None = None
         self.point: NDArray[np.float64] | None = None
@@ -281,6 +294,6 @@ class Stages:
             barrier.mu *= _FALL
 
     def _report(self) -> None:
-        known = Standing(math.inf, math.inf, self.value, None, 1)
+        known = Standing(self._lowest, math.inf, self.value, None, 1)
         message = "tightening a bound"
         self._stop.report(self.count, None, message, standing=lambda: known, unit="stage")

@@ -65,7 +65,7 @@ def from_the_root() -> Iterator[None]:
 
     with (
         mock.patch.object(prove, "make_tables", made),
-        mock.patch.object(prove, "_is_shallow", return_value=False),
+        mock.patch.object(prove, "is_shallow", return_value=False),
     ):
         yield
 

@@ -234,3 +234,16 @@ def test_a_limited_search_returns_what_a_tabu_would_find() -> None:
     once.walk()
     assert stopped_early.energies[0] <= problem.energies(once.states())[0]
     assert stopped_early.timings["warm_start"] < 2.5
+
+
+@pytest.mark.parametrize(("remove", "walks"), [(3, False), (37, False), (4, True)])
+def test_no_walks_where_all_states_are_looked_at_anyway(remove: int, walks: bool) -> None:
+    problem = wishart(40, remove)
+    with (
+        mock.patch.object(search_at_once, "_WALK_AFTER", 1),
+        mock.patch.object(search, "_FIRST_BUDGET", 2),
+        mock.patch.object(GoodStates, "walk_on", return_value=False) as walk_on,
+    ):
+        spectrum = solve(problem, num_states=5, options={"threads": 1})
+    assert spectrum.status is Status.PROVEN
+    assert walk_on.called == walks
