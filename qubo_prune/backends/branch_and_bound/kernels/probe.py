@@ -20,6 +20,8 @@ from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import kernel
 from qubo_prune.search.kernels.landscape import below
 
+_PARTS = 1 << 30
+
 
 @kernel
 def estimate_nodes(
@@ -64,14 +66,15 @@ def estimate_nodes(
                     children += 1
         total += weight * (work.nodes[0] - nodes)
         kept = min(children, width)
+        # One of each stretch of bounds: nodes of like bounds have like trees below.
+        step = children / kept if kept > 0 else 1.0
+        at = step * below(random, _PARTS) / _PARTS
+        order = np.argsort(after.bound[:children])
         for i in range(kept):
-            chosen = i + below(random, children - i) if children > width else i
+            chosen = order[min(np.int64(at + i * step), children - 1)]
             now.fixed[i] = after.fixed[chosen]
             now.x[i] = after.x[chosen]
             now.bound[i] = after.bound[chosen]
-            after.fixed[chosen] = after.fixed[i]
-            after.x[chosen] = after.x[i]
-            after.bound[chosen] = after.bound[i]
         if children > width:
             weight *= children / width
         count = kept
