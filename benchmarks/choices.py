@@ -30,7 +30,7 @@ def clique(num_vertices: int) -> NDArray[np.float64]:
     (50), 3775 (60) and 3750 (70) up to the order of the blocks.
     """
     place = np.arange(num_vertices)
-    return np.abs(place[:, None] - place).astype(float)
+    return np.asarray(np.abs(place[:, None] - place), float)
 
 
 def distances(num_vertices: int) -> NDArray[np.float64]:
