@@ -9,21 +9,19 @@ many blocks to remove in values.json.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from benchmarks.record import markdown, save
-from qubo_prune import Problem, Status, solve
-from qubo_prune.backends.branch_and_bound import race, search, search_at_once
+from benchmarks.nodes import Problems, Study, public
+from benchmarks.record import markdown
+from qubo_prune.backends.branch_and_bound import arrays, race, search, search_at_once
+from qubo_prune.backends.branch_and_bound.orders import DIAGONAL
 from qubo_prune.bench import Instance
 
 CASES = (
@@ -47,48 +45,25 @@ PUBLIC = (
 SMOKE = (("wishart-24", 6), ("k-cluster-20", 5))
 
 
-def problems(
-    cases: tuple[tuple[str, int], ...], folder: Path | None
-) -> Iterator[tuple[str, Problem]]:
+def problems(smoke: bool, folder: Path | None) -> Problems:
     """Yield names and problems, the public ones last."""
-    for name, remove in cases:
+    for name, remove in SMOKE if smoke else CASES:
         yield f"{name} ({remove})", Instance.load(name).problem(remove)
-    if folder is None:
-        return
-    yield from public(folder, PUBLIC)
+    if folder is not None:
+        yield from public(folder, PUBLIC)
 
 
-def public(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Problem]]:
-    """Yield names and problems of a folder of public instances."""
-    facts = json.loads((folder / "values.json").read_text())
-    for name in names:
-        remove = facts[name]["remove"]
-        label = name if isinstance(remove, dict) else f"{name} ({remove})"
-        yield label, Problem.load(folder / f"{name}.npy", remove=remove)
-
-
-def measure(problem: Problem, num_states: int, max_nodes: int, *, before: bool) -> dict[str, Any]:
-    """Solve with one thread, up to about so many nodes."""
-    begin = time.process_time()
+@contextmanager
+def before() -> Iterator[None]:
+    """Let a solve have none of the last steps."""
     with ExitStack() as stack:
-        if before:
-            for module, name in ((race, "RACE_AFTER"), (search_at_once, "_WALK_AFTER")):
-                stack.enter_context(mock.patch.object(module, name, math.inf))
-            never = mock.patch.object(search.Frontier, "_next_level", return_value=math.inf)
-            stack.enter_context(never)
-        spectrum = solve(
-            problem, num_states=num_states, max_evaluations=max_nodes, options={"threads": 1}
-        )
-    proof = spectrum.proof or {}
-    return {
-        "nodes": spectrum.num_evaluated,
-        "proven": spectrum.status is Status.PROVEN,
-        "num_proven": spectrum.num_proven,
-        "seconds": time.process_time() - begin,
-        "order": proof.get("order", ""),
-        "lowest": float(spectrum.energies[0]),
-        "lower_bound": spectrum.lower_bound,
-    }
+        for module, name in ((race, "RACE_AFTER"), (search_at_once, "_WALK_AFTER")):
+            stack.enter_context(mock.patch.object(module, name, math.inf))
+        for user in (arrays, race):
+            stack.enter_context(mock.patch.object(user, "first_order", return_value=DIAGONAL))
+        never = mock.patch.object(search.Frontier, "_next_level", return_value=math.inf)
+        stack.enter_context(never)
+        yield
 
 
 def _cell(run: dict[str, Any]) -> str:
@@ -120,31 +95,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return markdown(["instance (M)", "K", "before", "after", "ratio", "order"], body)
 
 
-def main() -> None:
-    """Measure all instances and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="tiny instances, nothing is written")
-    parser.add_argument("--folder", type=Path, help="folder of public instances")
-    parser.add_argument("--max-nodes", type=int, default=300_000)
-    arguments = parser.parse_args()
-    cases = SMOKE if arguments.smoke else CASES
-    measure(Instance.load(SMOKE[0][0]).problem(SMOKE[0][1]), 5, 1000, before=False)  # compiles
-    rows = []
-    for name, problem in problems(cases, arguments.folder):
-        for num_states in (1, 100):
-            row: dict[str, Any] = {"instance": name, "N": problem.num_blocks, "K": num_states}
-            for when in ("before", "after"):
-                row[when] = measure(
-                    problem, num_states, arguments.max_nodes, before=when == "before"
-                )
-            rows.append(row)
-            print(row, flush=True)
-    if not arguments.smoke:
-        folder = " --folder FOLDER" if arguments.folder else ""
-        command = f"python -m benchmarks.branching --max-nodes {arguments.max_nodes}{folder}"
-        save("branching", command, rows)
-    print(table(rows))
-
+STUDY = Study("branching", __doc__ or "", problems, ("before", "after"), before, 300_000, table)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main()

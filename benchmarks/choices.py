@@ -1,15 +1,14 @@
 """Nodes of proofs of many small choices, one of each three blocks, without and with what is made
 for them: ``python -m benchmarks.choices``.
 
-``--folder`` adds public instances, as in `benchmarks.branching`. Nodes do not depend on the load of
-the machine; the processor seconds beside them do a little.
+``--folder`` adds public instances, as in `benchmarks.nodes`. Nodes do not depend on the load of the
+machine; the processor seconds beside them do a little.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,9 +16,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.branching import measure, public
-from benchmarks.products import table
-from benchmarks.record import save
+from benchmarks.nodes import Problems, Study, public, table
 from qubo_prune import Problem
 from qubo_prune.backends.branch_and_bound import search_at_once
 
@@ -33,7 +30,7 @@ def clique(num_vertices: int) -> NDArray[np.float64]:
     (50), 3775 (60) and 3750 (70) up to the order of the blocks.
     """
     place = np.arange(num_vertices)
-    return np.abs(place[:, None] - place).astype(float)
+    return np.asarray(np.abs(place[:, None] - place), float)
 
 
 def distances(num_vertices: int) -> NDArray[np.float64]:
@@ -62,8 +59,9 @@ def any_choices(num_groups: int) -> Problem:
     return Problem(lower + lower.T, dict.fromkeys(kinds, 1), kinds=kinds)
 
 
-def problems(sizes: tuple[int, ...], folder: Path | None) -> Iterator[tuple[str, Problem]]:
+def problems(smoke: bool, folder: Path | None) -> Problems:
     """Yield names and problems, the public ones last."""
+    sizes = SMOKE if smoke else CLIQUES
     for size in sizes:
         yield f"clique of {size}, three classes", in_three_classes(clique(size))
     for size in sizes[:2]:
@@ -73,35 +71,12 @@ def problems(sizes: tuple[int, ...], folder: Path | None) -> Iterator[tuple[str,
         yield from public(folder, PUBLIC)
 
 
-def measure_both(problem: Problem, num_states: int, max_nodes: int) -> dict[str, Any]:
-    """Solve without and with the tables for choices."""
-    with mock.patch.object(search_at_once, "choices_after", return_value=math.inf):
-        without = measure(problem, num_states, max_nodes, before=False)
-    return {"without": without, "with": measure(problem, num_states, max_nodes, before=False)}
+def without() -> AbstractContextManager[Any]:
+    """Return what a solve has to run within to have no tables for choices."""
+    return mock.patch.object(search_at_once, "choices_after", return_value=math.inf)
 
 
-def main() -> None:
-    """Measure all instances and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="tiny instances, nothing is written")
-    parser.add_argument("--folder", type=Path, help="folder of public instances")
-    parser.add_argument("--max-nodes", type=int, default=50_000)
-    parser.add_argument("--states", type=int, nargs="+", default=[1, 100])
-    arguments = parser.parse_args()
-    measure(in_three_classes(clique(6)), 5, 1000, before=False)  # compiles
-    rows = []
-    for name, problem in problems(SMOKE if arguments.smoke else CLIQUES, arguments.folder):
-        for num_states in arguments.states:
-            both = measure_both(problem, num_states, arguments.max_nodes)
-            rows.append({"instance": name, "N": problem.num_blocks, "K": num_states, **both})
-            print(rows[-1], flush=True)
-    if not arguments.smoke:
-        folder = " --folder FOLDER" if arguments.folder else ""
-        states = " ".join(map(str, arguments.states))
-        command = f"python -m benchmarks.choices --max-nodes {arguments.max_nodes}"
-        save("choices", f"{command} --states {states}{folder}", rows)
-    print(table(rows))
-
+STUDY = Study("choices", __doc__ or "", problems, ("without", "with"), without, 50_000, table)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main()

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.kernels.explore import OpenNodes, Tables, Workspace
-from qubo_prune.backends.branch_and_bound.orders import by_diagonal
+from qubo_prune.backends.branch_and_bound.orders import (
+    DECISIVE,
+    by_decisiveness,
+    by_diagonal,
+    first_order,
+)
 from qubo_prune.backends.branch_and_bound.products import product_multipliers
 from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.core.kernels.energy import read_only, rounding_bound
@@ -38,7 +43,7 @@ def make_tables(
     root_shift: NDArray[np.float64] | None = None,
     price: float | None = None,
 ) -> Tables:
-    """Put the variables into the order of branching, by descending diagonal unless told otherwise,
+    """Put the variables into the order of branching, that of `first_order` unless told otherwise,
     and prepare the shifts; those of the root, in that order, may be known, and so may the price of
     a budget.
     """
@@ -48,6 +53,10 @@ def make_tables(
     reduced = with_price(bare, price)
     if order is None:
         order = by_diagonal(reduced)
+        if first_order(reduced.matrix, reduced.group_of) == DECISIVE:
+            shift = diagonal_shifts(reduced.matrix, reduced.group_of, len(order), should_stop)[0]
+            order = by_decisiveness(reduced, shift)
+            root_shift = shift[order]
     check_memory(reduced.matrix.nbytes, f"sorting the matrix of {len(order):,} free blocks")
     matrix = np.ascontiguousarray(reduced.matrix[np.ix_(order, order)])
     group_of = np.ascontiguousarray(reduced.group_of[order])

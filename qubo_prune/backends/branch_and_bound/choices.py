@@ -55,7 +55,7 @@ def choice_tables(
     problem, tables
         What is to be solved, and the tables at hand.
     cut
-        Energy of a state at or after the last wanted one, (1,), and that state, packed.
+        What is known of the last wanted state.
     num_nodes : int
         Nodes visited so far.
     should_stop : callable

@@ -12,6 +12,32 @@ from qubo_prune.core.problem.reduced import ReducedProblem
 
 DIAGONAL, DECISIVE = "diagonal", "decisive"
 """What `by_diagonal` and `by_decisiveness` are called where a run is described."""
+_FLAT = 1e-9
+"""Part of the largest entry by which numbers of a diagonal that says nothing may differ."""
+_LARGEST = 1000
+"""Variables above which there are no shifts to tell what is decisive."""
+
+
+def first_order(matrix: NDArray[np.float64], group_of: NDArray[np.int64]) -> str:
+    """Return the name of the order that a search begins with: by the diagonal, unless that is the
+    same for all members of every group, as in a graph. Then it would be the order of the file.
+
+    Examples
+    --------
+    >>> first_order(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 0]))
+    'decisive'
+    >>> first_order(np.array([[2.0, 1.0], [1.0, 1.0]]), np.array([0, 0]))
+    'diagonal'
+    """
+    if len(matrix) > _LARGEST:
+        return DIAGONAL
+    diagonal = np.diagonal(matrix)
+    tolerance = _FLAT * float(np.abs(matrix).max(initial=0.0))
+    flat = all(
+        float(np.ptp(diagonal[group_of == group])) <= tolerance
+        for group in range(int(group_of.max()) + 1)
+    )
+    return DECISIVE if flat else DIAGONAL
 
 
 def by_diagonal(reduced: ReducedProblem) -> NDArray[np.int64]:

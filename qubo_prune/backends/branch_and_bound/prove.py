@@ -105,10 +105,8 @@ def prove(
     else:
         found = search_by_tasks(job, tables, sharing, cut_word, stop, known)
     complete = found.bounds.open == np.inf
-    words = found.words
-    if not complete:
-        words = np.concatenate([words, pack(start), pack(walks.states())])
-        words = np.unique(words, axis=0)
+    words = np.concatenate([found.words, pack(start), pack(walks.states())])
+    words = np.unique(words, axis=0)
     num_complete, lower_bound = claims_when_done(problem, wanted, len(words))
     if not complete:
         num_complete, lower_bound = 0, _lower_bound(problem, found, tables)

@@ -21,6 +21,11 @@ a little longer with them.
 """
 
 
+def is_long(num_variables: int, expected: float) -> bool:
+    """Tell whether a tree of so many nodes, by estimate, is worth finer tables at once."""
+    return num_variables <= _LARGEST and expected >= _WORTH * num_variables**2
+
+
 def refined(
     tables: Tables,
     problem: Problem,
@@ -35,7 +40,7 @@ def refined(
     tables, problem
         Those at hand, and what they are of.
     cut
-        Energy of a state at or after the last wanted one, (1,), and that state, packed.
+        What is known of the last wanted state.
     should_stop : callable
         Asked now and then.
     expected : float, optional
@@ -45,7 +50,7 @@ def refined(
     if n <= _LARGEST and not tables.is_relaxed:
         if expected is None:
             expected = tree_size(tables, cut, should_stop, _WIDTH)
-        if expected >= _WORTH * n**2:
+        if is_long(n, expected):
             without = without_products(tables, problem, should_stop)
             most = expected / _MARGIN
             promised = tree_size(without, cut, should_stop, _WIDTH, most)

@@ -17,10 +17,11 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
     Workspace,
     lower_cut,
 )
-from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.race import Race, tree_size
-from qubo_prune.backends.branch_and_bound.refining import refined
+from qubo_prune.backends.branch_and_bound.orders import DECISIVE
+from qubo_prune.backends.branch_and_bound.race import Cut, Race, tree_size
+from qubo_prune.backends.branch_and_bound.refining import is_long, refined
 from qubo_prune.backends.branch_and_bound.search import (
+    REFINE_AFTER,
     Frontier,
     Refinement,
     advanced,
@@ -108,8 +109,8 @@ class SearchAtOnce:
         self._asked = 0.0
         self._stop = stop
         self._known = known
-        self._order = DIAGONAL
-        self._shared = Shared(np.full(1, known.last), np.zeros(1, np.bool_))
+        before = np.full(1, _last_but_one(energies, job.num_states))
+        self._shared = Shared(np.full(1, known.last), before, np.zeros(1, np.bool_))
         self._workspaces = [
             make_workspace(tables, job.num_states, job.problem.num_blocks) for _ in range(threads)
         ]
@@ -117,11 +118,12 @@ class SearchAtOnce:
         self._good_energies = energies
         self._frontier = self._new_frontier(self._shared.threshold, cut_word)
         self._race = Race(job.problem, tables)
+        self._order = self._race.order
         self._open_before = -math.inf
 
     def run(self) -> Found:
         """Search until nothing is open or `stop` says so."""
-        refine = Refinement(self._refined)
+        refine, n = Refinement(self._refined), len(self._tables.matrix)
         walk_after = math.inf if is_shallow(self._job.problem) else _WALK_AFTER
         choose_after = choices_after(self._tables)
         while True:
@@ -145,26 +147,35 @@ class SearchAtOnce:
             if nodes >= walk_after:
                 self._walk()
                 walk_after = 2 * nodes
-            winner = None
+            winner, order = None, self._order
             if nodes >= choose_after:
                 choose_after = math.inf
-                winner = self._chosen(nodes)
-            if winner is None and nodes >= self._race.after:
+                winner, order = self._chosen(nodes), DECISIVE
+            is_compared = winner is None and nodes >= self._race.after
+            if is_compared:
                 self._race.at_hand = self._tables
-                winner = self._race.winner(self._frontier.cut, self._stop, nodes)
+                winner = self._race.winner(self._cut, self._stop, nodes)
+                order = self._race.other_order
             if winner is not None:
-                self._begin_again(winner)
+                self._begin_again(winner, order)
                 refine = Refinement(self._refined)
+            if is_compared and self._is_early(nodes) and is_long(n, self._race.expected):
+                self._tables = self._refined(self._tables)
+                refine = Refinement(lambda tables: tables)
+
+    def _is_early(self, num_nodes: int) -> bool:
+        """Tell whether finer tables are not yet made for the number of nodes."""
+        return num_nodes <= REFINE_AFTER * len(self._tables.matrix) ** 2
 
     def _refined(self, tables: Tables) -> Tables:
         """Return finer tables."""
-        # A pause is no reason to give them up.
+        # A pause is no reason to give them up. The first estimate of the race is too rough.
         return refined(
             tables,
             self._job.problem,
-            self._frontier.cut,
+            self._cut,
             lambda: bool(self._shared.stop[0]) and not self._walks.due,
-            self._race.expected,
+            None if self._is_early(self._num_nodes()) else self._race.expected,
         )
 
     def _chosen(self, num_nodes: int) -> Tables | None:
@@ -172,13 +183,18 @@ class SearchAtOnce:
         chosen = choice_tables(
             self._job.problem,
             self._tables,
-            self._frontier.cut,
+            self._cut,
             num_nodes,
             self._stop.should_stop,
         )
         if chosen is not None:
             self._race.close()
         return chosen
+
+    @property
+    def _cut(self) -> Cut:
+        """What is known of the last wanted state by now."""
+        return Cut(*self._frontier.cut, self._shared.before)
 
     def _walk(self) -> None:
         """Look for better states, in proportion to the nodes visited."""
@@ -210,7 +226,7 @@ class SearchAtOnce:
         most = nodes + left * nodes / max(seconds, 1e-9)
         size = tree_size(
             self._tables,
-            self._frontier.cut,
+            self._cut,
             lambda: self._stop.should_stop() or self._stop.elapsed > end,
             _LOOK_WIDTH,
             most,
@@ -229,15 +245,17 @@ class SearchAtOnce:
             last = float(self._good_energies[-1])
             lower_cut(*self._frontier.cut, last, pack(states[-1:])[0])
             self._shared.threshold[0] = min(self._shared.threshold[0], last)
+        before = _last_but_one(self._good_energies, self._job.num_states)
+        self._shared.before[0] = min(self._shared.before[0], before)
 
-    def _begin_again(self, tables: Tables) -> None:
+    def _begin_again(self, tables: Tables, order: str) -> None:
         """Begin again in another order."""
         self._open_before = self._frontier.lowest_bound()
         # Nobody who watches is told less than what the first order has proven.
         bound = self._open_before - float(self._tables.epsilon)
         found = pool_energies(self._workspaces)
         self._known = advanced(self._known, found, self._known.last, bound)
-        self._tables, self._order = tables, DECISIVE
+        self._tables, self._order = tables, order
         self._given_up = [_take_pool(each) for each in self._workspaces]
         self._frontier = self._new_frontier(*self._frontier.cut)
 
@@ -254,10 +272,9 @@ class SearchAtOnce:
         return sum(int(each.nodes[0]) for each in self._workspaces)
 
     def _found(self) -> Found:
-        done = self._frontier.is_done
+        # A tie of the last wanted state is not looked for again where one is known.
         words = [each.pool_words[: each.pool_size[0]] for each in self._workspaces]
-        if not done:
-            words += [*self._given_up, pack(self._good.states(in_order=False))]
+        words += [*self._given_up, pack(self._good.states(in_order=False))]
         return Found(
             # What the first order left open is no lower than it was.
             bounds=Bounds(
@@ -268,6 +285,12 @@ class SearchAtOnce:
             epsilon=float(self._tables.epsilon),
             order=self._order,
         )
+
+
+def _last_but_one(energies: NDArray[np.float64], num_states: int) -> float:
+    """Return the energy of the last but one of so many states, in order; inf if there is none."""
+    is_there = 2 <= num_states <= len(energies) + 1
+    return float(energies[num_states - 2]) if is_there else math.inf
 
 
 def _take_pool(workspace: Workspace) -> NDArray[np.uint64]:

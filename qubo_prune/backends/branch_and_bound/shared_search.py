@@ -14,8 +14,7 @@ from qubo_prune.backends.branch_and_bound.checkpoint import Checkpoint, read_sav
 from qubo_prune.backends.branch_and_bound.coordinator import Coordinator, Workers
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
-from qubo_prune.backends.branch_and_bound.orders import DECISIVE, DIAGONAL
-from qubo_prune.backends.branch_and_bound.race import Race
+from qubo_prune.backends.branch_and_bound.race import Cut, Race
 from qubo_prune.backends.branch_and_bound.subtrees import Explorer, Job
 from qubo_prune.backends.branch_and_bound.task_workers import Threads, encode_job, run_remotely
 from qubo_prune.backends.common.dask_workers import DaskWorkers
@@ -112,10 +111,11 @@ def search_by_tasks(
         What is known before; ``known.last`` is the energy of that state, inf if there is none.
     """
     saved = None if sharing.checkpoint is None else read_saved(sharing.checkpoint)
-    race, order = Race(job.problem, tables), DIAGONAL
-    if saved is not None and saved.order == DECISIVE:
+    race = Race(job.problem, tables)
+    order = race.order
+    if saved is not None and saved.order == race.other_order:
         race.close()
-        order, tables = DECISIVE, race.other(stop.should_stop)
+        order, tables = race.other_order, race.other(stop.should_stop)
         job = replace(job, order=tables.block_of)
     explorer = Explorer(job, tables)
     checkpoint = _checkpoint(sharing, explorer, order)
@@ -142,7 +142,7 @@ def search_by_tasks(
         # Begin again in the other order, with what is known by now.
         open_before = ledger.lowest_bound()
         known, cut_word = coordinator.standing(), coordinator.cut[1]
-        order, job = DECISIVE, replace(job, order=other.block_of)
+        order, job = race.other_order, replace(job, order=other.block_of)
         explorer = Explorer(job, other)
         ledger.begin_again(explorer.root(), float(other.epsilon))
         checkpoint = _checkpoint(sharing, explorer, order)
@@ -176,7 +176,7 @@ def _run(
         visited = ledger.num_before + ledger.num_nodes
         if not ledger.open or stop.should_stop(visited):
             return None
-        if (winner := race.winner(coordinator.cut, stop, visited)) is not None:
+        if (winner := race.winner(Cut(*coordinator.cut), stop, visited)) is not None:
             return winner
         if sharing.executor != "threads":
             race.close()  # a cluster is not kept waiting for larger samples

@@ -27,6 +27,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
     explore_all,
     lower_cut,
 )
+from qubo_prune.backends.branch_and_bound.race import Cut
 from qubo_prune.backends.branch_and_bound.refining import refined
 from qubo_prune.core.problem.problem import Problem
 
@@ -195,7 +196,7 @@ class Explorer:
             return self.tables
         with self._lock:
             if self._refined is None:
-                cut = np.full(1, task.threshold), task.cut_word
+                cut = Cut(np.full(1, task.threshold), task.cut_word)
                 self._refined = refined(self.tables, self.job.problem, cut, lambda: False)
             return self._refined
 
@@ -221,7 +222,7 @@ def _search(tables: Tables, work: Workspace, task: Subtrees) -> Explored:
     work.pool_size[0] = 0
     work.cut_energy[0] = np.inf
     lower_cut(work.cut_energy, work.cut_word, task.threshold, task.cut_word)
-    shared = Shared(np.full(1, task.threshold), np.zeros(1, np.bool_))
+    shared = Shared(np.full(1, task.threshold), np.empty(0), np.zeros(1, np.bool_))
     out, later = make_open_nodes(2 * n + 2, n), make_open_nodes(2, n)
     heap = [
         OpenNode(float(b), k, f, x) for k, (b, f, x) in enumerate(zip(*task.nodes, strict=True))

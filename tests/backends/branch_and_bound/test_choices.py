@@ -23,6 +23,7 @@ from qubo_prune.backends.branch_and_bound.choices import (
     relaxed_and_ordered,
 )
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.race import Cut
 from qubo_prune.search.kernels.pool import pack
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked
@@ -145,7 +146,7 @@ def test_nothing_is_made_where_little_is_left_or_time_is_up() -> None:
     problem = colouring(9)
     tables = tables_of(problem)
     best = solve(problem, num_states=2).states[1:]
-    cut = problem.energies(best), pack(best)[0]
+    cut = Cut(problem.energies(best), pack(best)[0])
     assert choice_tables(problem, tables, cut, 10**9, never) is None
     stop = Stop()
     stop.cancel()

@@ -10,31 +10,36 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from qubo_prune import Problem, Status, Stop, solve
-from qubo_prune.backends.branch_and_bound import race, search
+from qubo_prune.backends.branch_and_bound import orders, race, search
 from qubo_prune.backends.branch_and_bound.arrays import make_tables
 from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
-from qubo_prune.backends.branch_and_bound.orders import by_decisiveness, by_diagonal
+from qubo_prune.backends.branch_and_bound.orders import (
+    by_decisiveness,
+    by_diagonal,
+    first_order,
+)
 from qubo_prune.search.kernels.pool import pack
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked
 from tests.strategies import problems, symmetric
 
-Cut = tuple[NDArray[np.float64], NDArray[np.uint64]]
 
-
-def graph(n: int, remove: int, seed: int = 0) -> Problem:
-    """The densest subgraph of a random graph: a zero diagonal and integers."""
+def graph(n: int, remove: int, seed: int = 0, loop: float = 0.125) -> Problem:
+    """The densest subgraph of a random graph: integers, and a diagonal of 0 but for the last vertex,
+    so that it has an order, which says nothing; with no loop the diagonal has none.
+    """
     edges = np.tril(np.random.default_rng(seed).random((n, n)) < 0.4, -1).astype(float)
+    edges[-1, -1] = -loop
     return Problem(-symmetric(edges), remove)
 
 
-def tables_and_cut(problem: Problem) -> tuple[Tables, Cut]:
-    """Tables by the diagonal, and the cut of a search for the lowest state: the second one."""
+def tables_and_cut(problem: Problem) -> tuple[Tables, race.Cut]:
+    """Tables of the first order, and the cut of a search for the lowest state: the second one."""
     best = solve(problem, num_states=2).states[1:]
-    return make_tables(problem, 40, 512, lambda: False), (problem.energies(best), pack(best)[0])
+    cut = race.Cut(problem.energies(best), pack(best)[0])
+    return make_tables(problem, 40, 512, lambda: False), cut
 
 
 def estimates(switches: bool) -> mock.Mock:
@@ -68,7 +73,10 @@ def test_a_hard_graph_is_decided_in_the_better_order() -> None:
     problem = graph(48, 24)
     nodes = {}
     for race_after in (0.25, np.inf):
-        with mock.patch.object(race, "RACE_AFTER", race_after):
+        with (
+            mock.patch.object(race, "RACE_AFTER", race_after),
+            mock.patch.object(race, "_WORTH", 0),
+        ):
             spectrum = solve(problem, num_states=5, options={"threads": 1})
         assert spectrum.proof is not None
         nodes[spectrum.proof["order"]] = spectrum.num_evaluated
@@ -87,7 +95,7 @@ def test_a_stop_during_the_race_keeps_what_was_found() -> None:
         assert race.Race(problem, tables).winner(cut, Stop(), 1) is not None
 
 
-def test_orders_are_compared_three_times_at_most() -> None:
+def test_orders_are_compared_twice_at_most() -> None:
     problem = graph(48, 24)
     tables, cut = tables_and_cut(problem)
     contest = race.Race(problem, tables)
@@ -96,12 +104,55 @@ def test_orders_are_compared_three_times_at_most() -> None:
         while contest.after < np.inf:
             seen.append(contest.after)
             assert contest.winner(cut, Stop(), int(contest.after)) is None
-    assert seen == [4 * 48**2, 16 * 48**2, 64 * 48**2]
+    assert seen == [48**2, 64 * 48**2]
     widths = [call.args[3] for call in size.call_args_list]
-    assert widths == [64, 64, 256, 256, 1024, 1024]
+    assert widths == [32, 32, 256, 256]
     taken_up = race.Race(problem, tables)
     taken_up.skip(20 * 48**2)
-    assert taken_up.after == seen[2]
+    assert taken_up.after == seen[1]
+
+
+def test_a_small_tree_is_not_worth_the_other_tables() -> None:
+    problem = graph(48, 24)
+    tables, cut = tables_and_cut(problem)
+    small = mock.Mock(return_value=3.9 * 48**2)
+    with (
+        mock.patch.object(race, "tree_size", small),
+        mock.patch.object(race, "other_tables", side_effect=AssertionError),
+    ):
+        assert race.Race(problem, tables).winner(cut, Stop(), 48**2) is None
+
+
+@pytest.mark.parametrize(("promised", "wins"), [(5.9e4, True), (6.1e4, False)])
+def test_two_thirds_of_what_is_left_have_to_be_promised(promised: float, wins: bool) -> None:
+    problem = graph(48, 24)
+    tables, cut = tables_and_cut(problem)
+    with mock.patch.object(race, "tree_size", mock.Mock(side_effect=[1e5, promised])):
+        winner = race.Race(problem, tables).winner(cut, Stop(), 10_000)
+    assert (winner is not None) == wins
+
+
+def test_a_flat_diagonal_has_no_say() -> None:
+    """A graph is decided by decisiveness from the start, and there is no race with the file's
+    order, but an estimate.
+    """
+    problem = graph(48, 24, loop=0.0)
+    tables, cut = tables_and_cut(problem)
+    contest = race.Race(problem, tables)
+    assert (contest.order, contest.other_order) == ("decisive", "diagonal")
+    reduced = problem.reduced()
+    shift = tables.shifts[0][np.argsort(tables.block_of)]
+    assert tables.block_of.tolist() == by_decisiveness(reduced, shift).tolist()
+    with mock.patch.object(race, "tree_size", estimates(switches=True)):
+        assert contest.winner(cut, Stop(), 1) is None
+    assert (contest.after, contest.expected) == (np.inf, 1e9)
+    assert contest.other(lambda: False).block_of.tolist() == [*range(48)]
+    numbers = np.diag([1.0] * 4 + [2.0] * 4) + 0.5
+    groups = np.arange(8) // 4
+    assert first_order(numbers, groups) == "decisive"
+    assert first_order(numbers, groups % 1) == "diagonal"
+    with mock.patch.object(orders, "_LARGEST", 7):
+        assert first_order(numbers, groups) == "diagonal"
 
 
 def test_little_is_left_of_a_small_tree() -> None:
@@ -109,10 +160,10 @@ def test_little_is_left_of_a_small_tree() -> None:
     problem = graph(48, 24)
     tables, cut = tables_and_cut(problem)
     with (
-        mock.patch.object(race, "tree_size", mock.Mock(return_value=1400.0)),
+        mock.patch.object(race, "tree_size", mock.Mock(return_value=14_000.0)),
         mock.patch.object(race, "other_tables", side_effect=AssertionError),
     ):
-        assert race.Race(problem, tables).winner(cut, Stop(), 1000) is None
+        assert race.Race(problem, tables).winner(cut, Stop(), 10_000) is None
 
 
 def test_the_shift_of_the_root_does_not_depend_on_the_order() -> None:

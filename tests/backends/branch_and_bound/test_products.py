@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qubo_prune import Problem, Status, solve
 from qubo_prune.backends.branch_and_bound import (
+    arrays,
     coordinator,
     prove,
     race,
@@ -172,7 +173,10 @@ def test_what_is_decided_meets_others_with_its_own_entries(seed: int) -> None:
 
 def test_a_graph_needs_far_fewer_nodes() -> None:
     problem = graph(44, 11)
-    with mock.patch.object(race, "RACE_AFTER", np.inf):
+    with (  # in the order of the file, both times
+        mock.patch.object(race, "RACE_AFTER", np.inf),
+        mock.patch.object(arrays, "first_order", return_value="diagonal"),
+    ):
         plain = solve(problem, num_states=1, options={"threads": 1})
         with from_the_root():
             relaxed = solve(problem, num_states=1, options={"threads": 1})
@@ -188,7 +192,7 @@ def test_a_graph_needs_far_fewer_nodes() -> None:
 def test_they_are_used_where_a_sample_says_that_they_pay(pays: bool) -> None:
     problem = graph(30, 10)
     tables = make_tables(problem, 40, 512, never)
-    cut = np.full(1, np.inf), tables.base_word
+    cut = race.Cut(np.full(1, np.inf), tables.base_word)
     with mock.patch.object(refining, "tree_size", side_effect=[1e6, 5e5 if pays else 9e5]):
         found = refining.refined(tables, problem, cut, never)
     assert found.is_relaxed == pays
@@ -226,11 +230,15 @@ def test_a_search_goes_on_with_them(options: dict[str, str], tmp_path: Any) -> N
 
 def test_the_race_compares_like_with_like() -> None:
     problem = graph(30, 10)
-    tables = make_tables(problem, 40, 512, never)
-    cut = np.full(1, np.inf), tables.base_word
-    contest = race.Race(problem, tables)
-    contest.at_hand = tables_of(problem)
-    with mock.patch.object(race, "tree_size", side_effect=[1e9, 1.0]) as size:
+    with (
+        mock.patch.object(arrays, "first_order", return_value="diagonal"),
+        mock.patch.object(race, "first_order", return_value="diagonal"),
+        mock.patch.object(race, "tree_size", side_effect=[1e9, 1.0]) as size,
+    ):
+        tables = make_tables(problem, 40, 512, never)
+        cut = race.Cut(np.full(1, np.inf), tables.base_word)
+        contest = race.Race(problem, tables)
+        contest.at_hand = tables_of(problem)
         winner = contest.winner(cut, mock.Mock(should_stop=never), 1)
     assert winner is not None
     assert winner.is_relaxed

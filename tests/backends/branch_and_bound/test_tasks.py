@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qubo_prune import InputError, Problem, Status, solve
-from qubo_prune.backends.branch_and_bound import checkpoint, race
+from qubo_prune.backends.branch_and_bound import arrays, checkpoint, race
 from qubo_prune.backends.branch_and_bound.arrays import make_tables
 from qubo_prune.backends.branch_and_bound.checkpoint import read_checkpoint
 from qubo_prune.backends.branch_and_bound.coordinator import Coordinator
@@ -53,6 +53,7 @@ def graph(n: int, count: int) -> Problem:
 
 
 HARD = graph(60, 15)
+UNEVEN = Problem(HARD.hessian - np.diag([0.0] * 59 + [0.125]), 15)  # by the diagonal, at first
 
 
 def prove(problem: Problem, num_states: int = 20, **options: Any) -> Spectrum:
@@ -211,37 +212,49 @@ def test_a_damaged_checkpoint_is_refused(edit: Any, message: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("switches", [False, True])
-def test_tasks_may_begin_again_in_the_other_order(
-    switches: bool, tmp_path: Path, expected: Spectrum
-) -> None:
+def test_tasks_may_begin_again_in_the_other_order(switches: bool, tmp_path: Path) -> None:
     """A run in either order is taken up in that order, from a file that is read once."""
     path = tmp_path / "run.checkpoint"
     estimates = mock.Mock(side_effect=[1e9, 1.0 if switches else 1e9] * 3)
     with (
-        mock.patch.object(race, "RACE_AFTER", 1),
+        mock.patch.object(race, "RACE_AFTER", 0.25),
         mock.patch.object(race, "tree_size", estimates),
     ):
         first = solve(
-            HARD,
+            UNEVEN,
             num_states=20,
-            max_evaluations=20_000,
+            max_evaluations=8_000,
             options={"checkpoint": path, "threads": 2},
         )
     order = "decisive" if switches else "diagonal"
     assert first.proof["order"] == order
     assert first.stop_reason is StopReason.EVALUATION_LIMIT
-    assert first.num_evaluated >= 20_000
+    assert first.num_evaluated >= 8_000
     read = checkpoint_file.read_checkpoint_file
     with (
         mock.patch.object(checkpoint, "read_checkpoint_file", side_effect=read) as reader,
         mock.patch.object(checkpoint_file, "read_checkpoint_file", side_effect=read) as other,
     ):
-        found = prove(HARD, checkpoint=path, threads=2)
+        found = prove(UNEVEN, checkpoint=path, threads=2)
     assert reader.call_count + other.call_count == 1
-    assert_same(found, expected)
+    assert_same(found, prove(UNEVEN, threads=1))
     assert f"{first.num_evaluated} of them before this run" in found.native_status
     if switches:
         assert found.proof["order"] == order
+
+
+def test_a_run_in_the_order_of_the_file_is_taken_up(tmp_path: Path, expected: Spectrum) -> None:
+    """Earlier versions began every proof by the diagonal, also where it is flat."""
+    path = tmp_path / "run.checkpoint"
+    with (
+        mock.patch.object(arrays, "first_order", return_value="diagonal"),
+        mock.patch.object(race, "first_order", return_value="diagonal"),
+    ):
+        first = solve(HARD, num_states=20, max_evaluations=3000, options={"checkpoint": path})
+    assert first.proof["order"] == "diagonal"
+    found = prove(HARD, checkpoint=path, threads=2)
+    assert found.proof["order"] == "diagonal"
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,14 @@ class Workspace(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What all threads see: the upper bound on the last wanted energy, and the request to stop."""
+    """What all threads see: the upper bounds on the energy of the last wanted state and of the one
+    before it, and the request to stop.
+
+    `before` is empty where somebody else keeps the states behind the threshold.
+    """
 
     threshold: NDArray[np.float64]
+    before: NDArray[np.float64]
     stop: NDArray[np.bool_]
 
 
@@ -142,7 +147,7 @@ def explore_all(
     room = later.bound.shape[0] - nodes.bound.shape[0]
     count = 0
     for i in range(nodes.bound.shape[0]):
-        if nodes.bound[i] > shared.threshold[0] + tables.epsilon:
+        if nodes.bound[i] > highest_wanted(tables, shared):
             continue
         if count > 0 or nodes.bound[i] > level:
             put_off_node(later, put_off, nodes.fixed[i], nodes.x[i], nodes.bound[i])
@@ -203,7 +208,7 @@ def explore(
             return export_open(work, level, out)
         # The second value is tried after the first: 1, then 0, then none.
         work.pending[level] = value - 1
-        if work.bound[level] > shared.threshold[0] + tables.epsilon:
+        if work.bound[level] > highest_wanted(tables, shared):
             work.pending[level] = -1
             continue
         branch(work, level, value)
@@ -443,7 +448,7 @@ def evaluate(tables: Tables, work: Workspace, shared: Shared, level: int) -> int
     if is_small(work, level):
         enumerate_leaf(tables, work, shared, level)
         return LEAF
-    limit = shared.threshold[0] + tables.epsilon
+    limit = highest_wanted(tables, shared)
     node = node_at(tables, work, level)
     bound = relax(node, limit, tables.max_steps)
     work.bound[level] = max(bound, work.bound[max(level - 1, 0)])
@@ -541,7 +546,7 @@ def enumerate_leaf(tables: Tables, work: Workspace, shared: Shared, level: int) 
     for a in range(count):
         j = positions[a]
         cost[j] = tables.matrix[j, j] + (fields[j] if common == 0 else -fields[j])
-    limit = shared.threshold[0] + tables.epsilon
+    limit = highest_wanted(tables, shared)
     if picks == 1:
         for a in range(count):
             j = positions[a]
@@ -565,7 +570,7 @@ def offer(
     """Evaluate the level's binary point with i and j toggled (-1: none), if it reaches the budget;
     keep it if it belongs to the best.
     """
-    if energy > shared.threshold[0] + tables.epsilon:
+    if energy > highest_wanted(tables, shared):
         return
     x = work.x[level]
     work.word[:] = tables.base_word
@@ -587,6 +592,38 @@ def offer(
         lower_cut(work.cut_energy, work.cut_word, work.pool_energies[0], work.pool_words[0])
         if work.pool_energies[0] < shared.threshold[0]:
             shared.threshold[0] = work.pool_energies[0]
+    if shared.before.shape[0] > 0:
+        before = last_but_one(work.pool_energies, work.pool_size[0])
+        if before < shared.before[0]:
+            shared.before[0] = before
+
+
+@kernel
+def last_but_one(energies: NDArray[np.float64], size: int) -> float:
+    """Return the energy of the last but one state of a full pool; inf where it lacks two or more.
+
+    >>> last_but_one(np.array([5.0, 2.0, 4.0]), 3), last_but_one(np.array([5.0, 2.0, np.inf]), 2)
+    (4.0, 5.0)
+    """
+    capacity = energies.shape[0]
+    if capacity == 1 or size < capacity - 1:
+        return np.inf
+    if size < capacity:
+        return energies[0]
+    return max(energies[1], energies[min(2, capacity - 1)])  # children of the root of a heap
+
+
+@kernel
+def highest_wanted(tables: Tables, shared: Shared) -> float:
+    """Return the bound above which no node has a state that is wanted.
+
+    Where the last wanted state is the first of its energy, others of the same are of no use: it is
+    only wanted for its energy, to tell whether a tie is cut off, and that is known.
+    """
+    last = shared.threshold[0]
+    if tables.quantum > 0.0 and shared.before.shape[0] > 0 and shared.before[0] < last:
+        last -= tables.quantum
+    return last + tables.epsilon
 
 
 @kernel

@@ -18,7 +18,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
 )
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import kernel
-from qubo_prune.search.kernels.landscape import below
+from qubo_prune.search.kernels.landscape import uniform
 
 
 @kernel
@@ -35,8 +35,8 @@ def estimate_nodes(
     """Return an unbiased estimate of the nodes below the root, which is the first of `now`, or some
     part of it above `most`; `now` and `after` have room for the children of `width` nodes.
 
-    All nodes of a generation are kept up to `width`, beyond that a random sample of so many, each
-    of which stands for more (stratified sampling: Chen 1992).
+    All nodes of a generation are kept up to `width`, beyond that one of each of so many stretches
+    of their order by bounds, which stands for more (stratified sampling: Chen 1992).
     """
     tables = borrowed(tables)
     work = borrowed(work)
@@ -64,14 +64,15 @@ def estimate_nodes(
                     children += 1
         total += weight * (work.nodes[0] - nodes)
         kept = min(children, width)
+        # One of each stretch of bounds: nodes of like bounds have like trees below.
+        step = children / kept if kept > 0 else 1.0
+        at = step * uniform(random)
+        order = np.argsort(after.bound[:children])
         for i in range(kept):
-            chosen = i + below(random, children - i) if children > width else i
+            chosen = order[min(int(at + i * step), children - 1)]
             now.fixed[i] = after.fixed[chosen]
             now.x[i] = after.x[chosen]
             now.bound[i] = after.bound[chosen]
-            after.fixed[chosen] = after.fixed[i]
-            after.x[chosen] = after.x[i]
-            after.bound[chosen] = after.bound[i]
         if children > width:
             weight *= children / width
         count = kept
