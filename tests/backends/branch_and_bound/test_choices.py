@@ -123,7 +123,7 @@ def test_a_clique_is_proven_by_its_relaxed_entries() -> None:
     assert chosen.num_evaluated < 1000
     assert chosen.proof is not None
     assert chosen.proof["order"] == "decisive"
-    assert without.status is not Status.PROVEN
+    assert 5 * chosen.num_evaluated < 4 * without.num_evaluated
 
 
 @pytest.mark.parametrize(
