@@ -29,6 +29,7 @@ OTHERS = (
             ("docs/tutorial.md", "at least 20 % of the parameters, by any number of blocks."),
             (BUDGET, "Make my model 20 % smaller with the least harm"),
             (BUDGET, "--budget 20% --out selection.json"),
+            (BUDGET, "--budget 20% --weights milliseconds.json"),
         )
     ),
     Other(BUDGET, "so that 0.1 and 0.2 reach 0.3,", _ARITHMETIC),

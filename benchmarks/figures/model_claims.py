@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from math import hypot
 from statistics import mean
+from typing import Any
 
 from benchmarks.figures.pages import Claim
 from benchmarks.figures.stored import one, percent, span, stored
@@ -14,6 +16,7 @@ MEASURING = "docs/explanation/measuring.md"
 COMPRESS = "docs/how-to/compress-a-model.md"
 HEAL = "docs/how-to/heal-a-model.md"
 PRUNE = "docs/how-to/prune-a-model.md"
+BUDGET = "docs/how-to/remove-by-budget.md"
 _SEEDS = range(5)
 
 
@@ -54,6 +57,18 @@ def _evopress_of_three() -> tuple[str, ...]:
     lower = sorted((pair for pair in pairs if pair[0] < pair[1] - 5e-4), reverse=True)
     [higher] = [pair for pair in pairs if pair[0] > pair[1] + 5e-4]
     return tuple(f"{value:.3f}" for pair in (*lower, higher) for value in pair)
+
+
+def _of_kind(kind: str) -> dict[str, Any]:
+    return one("block_times", kind=kind)
+
+
+def _ratio(phase: str, digits: int) -> str:
+    """Return how many times as long an MLP takes as an attention, with its error."""
+    mlp, attention = _of_kind("mlp"), _of_kind("attention")
+    ratio = mlp[phase] / attention[phase]
+    error = ratio * hypot(*(each[f"{phase}_error"] / each[phase] for each in (mlp, attention)))
+    return f"{ratio:.{digits}f} ± {error:.{digits}f}"
 
 
 def _angular(remove: int) -> tuple[str, str]:
@@ -328,6 +343,17 @@ CLAIMS = (
         "48 of {} chats in six steps of eight ({} tokens, four minutes by the clock on that"
         " machine), measured on {} others",
         lambda: (_distilled("samples"), f"{_distilled('tokens'):,}", _distilled("held_out")),
+    ),
+    Claim(
+        BUDGET,
+        "an MLP has {} times the parameters of an attention, and takes {} times as long for a"
+        " prompt of {} tokens and {} times as long for each token after it",
+        lambda: (
+            f"{_of_kind('mlp')['parameters'] / _of_kind('attention')['parameters']:.1f}",
+            _ratio("prefill", 1),
+            _of_kind("model")["prompt_tokens"],
+            _ratio("decode", 2),
+        ),
     ),
     Claim(
         PRUNE,

@@ -33,8 +33,12 @@ from qubo_prune.solving.good_counts import GoodCounts
 _LEAST_SECONDS = 1e-3
 _BOUND_SECONDS = 1.0
 """How long a bound of a count may take; then it is solved."""
-_LOOK_SECONDS = 5.0
-"""How long the look at all counts may take, and the shifts of their common bound."""
+_LOOK_SECONDS, _LOOK_SHARE = 5.0, 8
+"""How long the look at all counts, the shifts of their common bound and that bound itself may take,
+each; and the part of the time left, as one over this.
+"""
+_MOST_BLOCKS = 2000
+"""Blocks above which the common bound takes too long."""
 _WORTH_A_BOUND = 10**5
 """States of a count from which on a bound may be cheaper than to solve it."""
 
@@ -91,6 +95,8 @@ def solve_all_counts(
             part = _Part(stop, merged.num_evaluated, f"M = {count}: ", share)
             start = starting_states(each, np.concatenate([look.states, merged.states]))
             merged.add(count, solve_one(each, stop=part, known=start))
+        if stop.reason is not None:
+            merged.take(look.states)
     stop.raise_failure()
     return merged.spectrum(solver, seed, stop)
 
@@ -111,7 +117,7 @@ class _Look:
     def __init__(
         self, problem: Problem, num_states: int, known: NDArray[np.bool_] | None, stop: Stop
     ) -> None:
-        part = _Part(stop, 0, "", most=_LOOK_SECONDS)
+        part = _Part(stop, 0, "", _LOOK_SHARE, _LOOK_SECONDS)
         good = GoodCounts(problem, min(num_states, problem.num_states), known, part)
         self.states, self.highest = good.states, good.highest
         self._stop = stop
@@ -121,12 +127,17 @@ class _Look:
         fewest = len(problem.fixed_removed) + 1
         most = problem.num_blocks - len(problem.fixed_kept) - 1
         best = good.best_count
-        if best is not None and fewest <= most and len(problem.counts) > 1:
-            part = _Part(stop, 0, "bounding all counts: ", most=_LOOK_SECONDS)
+        several = fewest <= most <= _MOST_BLOCKS and len(problem.counts) > 1
+        if best is not None and several:
+            part = _Part(stop, 0, "bounding all counts: ", _LOOK_SHARE, _LOOK_SECONDS)
             bounds = CountBounds(problem, min(max(best, fewest), most), part)
-            for count in problem.counts:
-                if not stop.should_stop():
-                    self._bounds[count] = bounds.bound(count, self.highest)
+            part = _Part(stop, 0, "bounding all counts: ", _LOOK_SHARE, _LOOK_SECONDS)
+            # Outwards, from each to the next: their points are near each other.
+            first = problem.counts.start
+            for count in (*range(best, problem.counts.stop), *range(best - 1, first - 1, -1)):
+                if part.should_stop():
+                    break
+                self._bounds[count] = bounds.bound(count, self.highest, part)
         self.counts = sorted(
             problem.counts,
             key=lambda count: (
@@ -275,6 +286,15 @@ class _Merged:
             if energies[cut[0]] == energies[kept[-1]]:
                 self._tied_at.add(float(energies[cut[0]]))
         self.states, self._energies = states[kept], energies[kept]
+
+    def take(self, states: NDArray[np.bool_]) -> None:
+        """Merge states of which nothing is proven, since some counts were left open."""
+        listed = {state.tobytes() for state in self.states}
+        new = [state for state in states if state.tobytes() not in listed]
+        states = np.concatenate([self.states, np.array(new, np.bool_).reshape(-1, states.shape[1])])
+        energies = self._problem.energies(states)
+        order = lexicographic_order(states, energies)[: self._num_states]
+        self.states, self._energies = states[order], energies[order]
 
     def spectrum(self, solver: Backend, seed: int, stop: Stop) -> Spectrum:
         """Return what all counts come to."""

@@ -182,3 +182,19 @@ def test_asymmetry_is_accepted_on_request(run: Run, tmp_path: Path) -> None:
     assert "symmetric" in run("import", path, "--out", tmp_path / "h.npy").err
     assert run("import", path, "--symmetrize", "--out", tmp_path / "h.npy").code == 0
     assert np.load(tmp_path / "h.npy").tolist() == [[1, 1], [1, 1]]
+
+
+def test_a_budget_goes_through_an_lp_file_into_a_hessian(run: Run, tmp_path: Path) -> None:
+    weights = tmp_path / "w.json"
+    weights.write_text(json.dumps([1, 3] * 40))
+    asked = ("--remove", 3, "--keep", "0-69", "--budget", 7, "--weights", weights)
+    ran = run("export", BRANCH, *asked, "--out", tmp_path / "p.lp")
+    assert (ran.code, ran.err) == (0, "")
+    assert "with the counts and the budget as constraints" in " ".join(ran.out.split())
+    ran = run("import", tmp_path / "p.lp", "--out", tmp_path / "h.npy")
+    assert "10 blocks, 3 to remove that weigh at least 7" in " ".join(ran.out.split())
+    direct = json.loads(run("solve", BRANCH, *asked, "--json").out)
+    for file in ("p.lp", "h.npy"):
+        found = json.loads(run("solve", tmp_path / file, "--json").out)
+        assert found["energies"] == pytest.approx(direct["energies"], rel=1e-9)
+        assert (found["at_least"], found["weights"][:2]) == (7, [1, 3])

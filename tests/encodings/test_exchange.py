@@ -197,6 +197,8 @@ def test_an_lp_file_holds_the_budget(
     assert light.energies[3] < expected.energies[3]  # the budget binds
     for k in range(4):
         assert {*found.removed_names(k), NAMES[3]} == set(expected.removed_names(k))
+    assert (back.at_least, back.weights and back.weights[0]) == (21, SIZES[1])
+    assert "at least 21 of their weight" in found.summary()
     other = Problem.load(path, at_least=0, weights=[1] * 8)
     assert solve(other, num_states=4).energies[3] < found.energies[3]
     edit_sidecar(path, at_least=1, weights=[1] * 8)

@@ -15,6 +15,7 @@ from qubo_prune import (
     Certificate,
     InputError,
     Problem,
+    RawResult,
     Spectrum,
     SpectrumError,
     Status,
@@ -174,3 +175,19 @@ def test_what_stops_one_count_stops_them_all() -> None:
 def test_what_needs_a_count_says_so(act: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         act(problem_of("wishart", 1, at_least=10))  # type: ignore[operator]
+
+
+def test_what_the_look_found_is_kept_where_time_was_short() -> None:
+    class Late(Exhaustive):
+        """Comes to nothing, as the time is up."""
+
+        def run(self, problem: Problem, num_states: int, stop: Stop, *more: object) -> RawResult:
+            stop.cancel(StopReason.TIME_LIMIT)
+            return RawResult(np.zeros((0, problem.num_blocks), np.bool_))
+
+    problem = problem_of("wishart", 3)
+    spectrum = solve(problem, backend=Late(), num_states=5)
+    assert spectrum.stop_reason is StopReason.TIME_LIMIT
+    assert (len(spectrum), spectrum.num_proven, spectrum.lower_bound) == (5, 0, -math.inf)
+    assert spectrum.removed(0) == list(lowest_of_all_counts(problem, 9, WEIGHTS)[0][1])
+    spectrum.check(problem)

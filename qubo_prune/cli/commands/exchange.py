@@ -160,7 +160,8 @@ def import_(
         print_json(facts)
     elif not quiet:
         print_footer(
-            f"{out}: {file.num_blocks} blocks, {_removal(file.remove)}{_constant(file.offset)}"
+            f"{out}: {file.num_blocks} blocks, {_removal(file.remove)}"
+            f"{_weight(file.at_least)}{_constant(file.offset)}"
         )
     return EXIT_DONE
 
@@ -203,6 +204,13 @@ def _removal(remove: int | dict[str, int] | None) -> str:
         return "how many to remove is not said"
     counts = [str(remove)] if isinstance(remove, int) else [f"{n} {k}" for k, n in remove.items()]
     return f"{' and '.join(counts)} to remove"
+
+
+def _weight(at_least: float | str | None) -> str:
+    if at_least is None:
+        return ""
+    amount = at_least if isinstance(at_least, str) else f"{at_least:,}"
+    return f" that weigh at least {amount}"
 
 
 def _constant(offset: float) -> str:

@@ -181,13 +181,19 @@ def _with_budget(facts: Sidecar, model: Model, contradiction: str) -> Sidecar:
     """Take the budget from the model; refuse another one of the sidecar."""
     if model.budget is None:
         return facts
-    weights, amount = tuple(model.budget.weights.tolist()), model.budget.amount
+    weights = tuple(map(_whole, model.budget.weights.tolist()))
+    amount = _whole(max(0.0, model.budget.amount))
     if facts.at_least is not None and (facts.weights, facts.at_least) != (weights, amount):
         raise InputError(
             f"{contradiction}, which says that the variables weigh at least {amount:g}; put"
             " matching files together or delete the sidecar."
         )
-    return facts._replace(weights=weights, at_least=max(0.0, amount))
+    return facts._replace(weights=weights, at_least=amount)
+
+
+def _whole(value: float) -> float:
+    """Return a whole number as an integer."""
+    return int(value) if value.is_integer() else value
 
 
 def _with_counts(facts: Sidecar, model: Model, contradiction: str) -> Sidecar:

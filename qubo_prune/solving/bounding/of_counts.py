@@ -13,6 +13,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
@@ -50,14 +51,13 @@ class CountBounds:
 
     def __init__(self, problem: Problem, count: int, stop: Stop) -> None:
         self._problem = problem
-        self._stop = stop
         self._form = Form.of(problem.with_remove(count))
         stages = Stages(-math.inf, stop, math.inf, _CLOSE)
         stages.run(self._form)
         self._shifts = stages.shifts
         self._point = self._form.uniform if stages.point is None else stages.point
 
-    def bound(self, count: int, enough: float = math.inf) -> float:
+    def bound(self, count: int, enough: float = math.inf, stop: Stop | None = None) -> float:
         """Return a number that no state lies below that removes so many blocks and reaches the
         budget.
 
@@ -67,7 +67,10 @@ class CountBounds:
             One of those of the problem.
         enough : float
             A bound above it is as good as any.
+        stop : Stop, optional
+            Cuts the steps short, with a lower bound.
         """
+        stop = stop or Stop()
         if self._shifts is None:
             return -math.inf
         each = self._problem.with_remove(count)
@@ -75,7 +78,7 @@ class CountBounds:
             return float(each.energies(each.state(each.fixed_removed))[0])
         counts = [group.count for group in each.groups]
         form = replace(self._form, counts=counts)
-        value = self._bound(form, self._shifts, enough)
+        value = self._bound(form, self._shifts, enough, stop)
         reduced = each.reduced()
         budget = None if value > enough else binding_budget(reduced)
         if budget is None or float(self._point @ budget.weights) >= budget.at_least:
@@ -85,9 +88,9 @@ class CountBounds:
         ratio = self._form.scale / form.scale  # a power of two, as are the penalties
         form = replace(form, penalty=self._form.penalty * ratio)
         shifts = form.certain_shifts(self._shifts * ratio - price / form.scale * budget.weights)
-        return value if shifts is None else max(value, self._bound(form, shifts, enough))
+        return value if shifts is None else max(value, self._bound(form, shifts, enough, stop))
 
-    def _bound(self, form: Form, shifts: np.ndarray, enough: float) -> float:
+    def _bound(self, form: Form, shifts: NDArray[np.float64], enough: float, stop: Stop) -> float:
         """Return the bound of a form by shifts that are certain, and keep its point."""
         value = -math.inf
         for steps in (_FIRST_STEPS, _MORE_STEPS):
@@ -99,9 +102,9 @@ class CountBounds:
                 form.sizes,
                 self._point,
                 steps,
-                self._stop.should_stop,
+                stop.should_stop,
             )
             value = max(value, form.bound(shifts, self._point))
-            if value > enough or self._stop.should_stop():
+            if value > enough or stop.should_stop():
                 break
         return value
