@@ -68,7 +68,7 @@ def write_problem(
             f"the problem has a budget, at_least={problem.at_least!r}, which {what} cannot hold;"
             f" write {' or '.join(holds)} without penalties, leave the budget out, or solve here."
         )
-    if not problem.groups:
+    if not problem.groups or (problem.remove is None and not _leaves_counts(problem)):
         raise InputError(
             "every block is kept or removed in any case, so there is nothing to write; change"
             " remove, keep, force or only."
@@ -108,11 +108,23 @@ def require_model_replaceable(path: Path, format_: Format) -> None:
         ) from error
 
 
+def _leaves_counts(problem: Problem) -> bool:
+    """Whether some count of several leaves a choice of blocks, and the fixed ones miss the budget,
+    which alone says then what has to go.
+    """
+    budget = problem.budget
+    fixed = 0 if budget is None else int(budget.weights[problem.fixed_removed].sum())
+    missed = budget is not None and fixed < budget.at_least
+    return missed and len(problem.counts) > 1 and len(problem.groups[0].indices) > 1
+
+
 def _metadata(problem: Problem, offset: float) -> dict[str, Any]:
     """Return what the sidecar tells of the problem besides its coefficients."""
-    variables = problem.reduced().variables.tolist()
+    variables = sorted(block for group in problem.groups for block in group.indices.tolist())
     names = problem.block_names()
-    remove: int | dict[str, int] = sum(group.count for group in problem.groups)
+    remove: int | dict[str, int] | None = sum(group.count for group in problem.groups)
+    if problem.remove is None:
+        remove = None
     if problem.kinds is not None and isinstance(problem.remove, dict):
         remove = {problem.kinds[group.indices[0]]: group.count for group in problem.groups}
     return {

@@ -27,19 +27,25 @@ def to_model(
     problem: Problem, penalties: ArrayLike | None = None, *, with_budget: bool = False
 ) -> Model:
     """Return the problem as files hold it: with its counts, or with penalties in their place; with
-    its budget where there is room for it, else a budget is refused.
+    its budget where there is room for it, alone where there is no count, else a budget is refused.
     """
     if not with_budget:
         refuse_budget(problem, "a model of counts")
-    reduced = problem.reduced()
+    # The coefficients are those of any count that leaves a choice.
+    counted = problem if problem.remove is not None else problem.with_remove(problem.counts[-2])
+    reduced = counted.reduced()
     names = problem.block_names()
     labels = tuple(names[block] for block in reduced.variables.tolist())
     if penalties is not None:
         qubo = penalty_qubo(problem, penalties)
         return Model(qubo.matrix, qubo.offset, labels)
-    counts = tuple(
-        Counts(label, np.flatnonzero(reduced.group_of == number), int(reduced.counts[number]))
-        for number, label in enumerate(problem.group_labels())
+    counts = (
+        ()
+        if problem.remove is None
+        else tuple(
+            Counts(label, np.flatnonzero(reduced.group_of == number), int(reduced.counts[number]))
+            for number, label in enumerate(problem.group_labels())
+        )
     )
     budget = reduced.budget
     row = None

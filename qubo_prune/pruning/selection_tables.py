@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qubo_prune.core.csv_text import csv_text
@@ -129,8 +130,13 @@ def _columns(selection: SelectionData) -> list[str]:
         columns.remove("energy")
     shares = [] if selection.parameter_counts is None else ["parameters"]
     if selection.weights not in (None, selection.parameter_counts):
-        shares.append(selection.weights_of or "weight")
+        shares.append(_weight_name(selection) or "weight")
     return [*columns, *shares, "proposed by", "removed blocks"]
+
+
+def _weight_name(selection: SelectionData) -> str:
+    """Return what blocks weigh, in a word; of a file its name, wherever it is."""
+    return Path(selection.weights_of or "").name
 
 
 def _row(selection: SelectionData, index: int, each: Candidate) -> list[str]:
@@ -142,7 +148,7 @@ def _row(selection: SelectionData, index: int, each: Candidate) -> list[str]:
     weight = selection.weight_removed(index)
     cells = {
         "#": str(index),
-        selection.weights_of or "weight": "" if weight is None else f"-{weight[1]:.1%}",
+        _weight_name(selection) or "weight": "" if weight is None else f"-{weight[1]:.1%}",
         "parameters": "" if parameters is None else f"-{parameters[1]:.1%}",
         selection.objective: format_value_with_error(each.objective, each.standard_error),
         "held out": format_value_with_error(each.held_out, each.held_out_error),
@@ -162,7 +168,7 @@ def _caption(selection: SelectionData, max_rows: int) -> str:
     hidden = len(selection) - max_rows
     more = f"{hidden} more removals are not shown. " if hidden > 0 else ""
     if selection.at_least is not None:
-        what = selection.weights_of or "the weight"
+        what = _weight_name(selection) or "the weight"
         more += f"All remove at least {selection.at_least} of {what}. "
     held_out = (
         f"Chosen on one part of the samples; {selection.num_held_out} measured on the held-out one."

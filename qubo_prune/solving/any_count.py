@@ -95,7 +95,7 @@ def solve_all_counts(
             part = _Part(stop, merged.num_evaluated, f"M = {count}: ", share)
             start = starting_states(each, np.concatenate([look.states, merged.states]))
             merged.add(count, solve_one(each, stop=part, known=start))
-        if stop.reason is not None:
+        if stop.reason is not None or not merged.is_full:
             merged.take(look.states)
     stop.raise_failure()
     return merged.spectrum(solver, seed, stop)
@@ -288,7 +288,9 @@ class _Merged:
         self.states, self._energies = states[kept], energies[kept]
 
     def take(self, states: NDArray[np.bool_]) -> None:
-        """Merge states of which nothing is proven, since some counts were left open."""
+        """Merge states that are good, but of which nothing is proven, where some counts were left
+        open, or solved by somebody who found fewer.
+        """
         listed = {state.tobytes() for state in self.states}
         new = [state for state in states if state.tobytes() not in listed]
         states = np.concatenate([self.states, np.array(new, np.bool_).reshape(-1, states.shape[1])])

@@ -193,6 +193,8 @@ def test_a_budget_goes_through_an_lp_file_into_a_hessian(run: Run, tmp_path: Pat
     assert "with the counts and the budget as constraints" in " ".join(ran.out.split())
     ran = run("import", tmp_path / "p.lp", "--out", tmp_path / "h.npy")
     assert "10 blocks, 3 to remove that weigh at least 7" in " ".join(ran.out.split())
+    alone = run("export", BRANCH, *asked[2:], "--out", tmp_path / "alone.lp")
+    assert "with the budget as a constraint" in " ".join(alone.out.split())
     direct = json.loads(run("solve", BRANCH, *asked, "--json").out)
     for file in ("p.lp", "h.npy"):
         found = json.loads(run("solve", tmp_path / file, "--json").out)

@@ -239,3 +239,26 @@ def test_other_formats_refuse_a_budget(tmp_path: Path, hessian: np.ndarray, suff
     with pytest.raises(InputError, match="which a file with penalties cannot hold"):
         write_problem(with_budget(hessian), tmp_path / "p.lp", penalties=1.0)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_budget_alone_is_the_only_row(tmp_path: Path, hessian: np.ndarray) -> None:
+    gurobipy = pytest.importorskip("gurobipy")
+    problem, path = with_budget(hessian, None), tmp_path / "p.lp"
+    write_problem(problem, path)
+    assert "count_" not in path.read_text()
+    back = Problem.load(path)
+    assert (back.remove, back.at_least) == (None, 21)
+    expected, found = (solve(each, num_states=3) for each in (problem, back))
+    assert expected.num_proven == found.num_proven == 3
+    for k in range(3):
+        assert {*found.removed_names(k), NAMES[3]} == set(expected.removed_names(k))
+    with (
+        gurobipy.Env(params={"OutputFlag": 0, "MIPGap": 0}) as environment,
+        gurobipy.read(str(path), environment) as model,
+    ):
+        model.optimize()
+        assert model.ObjVal == pytest.approx(expected.energies[0], abs=1e-9)
+    reached = Problem(hessian, weights=SIZES, at_least=8, force=[1])
+    for nothing in (reached, Problem(hessian, weights=SIZES, at_least=9, force=range(9))):
+        with pytest.raises(InputError, match="there is nothing to write"):
+            write_problem(nothing, tmp_path / "q.lp")

@@ -101,11 +101,14 @@ def test_a_choice_by_budget_tells_what_it_weighs() -> None:
     candidate = Candidate(removed=(2,), objective=1.0, standard_error=0.1, proposed_by="single")
     selection = Selection(
         removals=(candidate,), objective="loss", num_evaluations=1, remove=1, names=names,
-        at_least=0.2, weights=weights, weights_of="ms.json",
+        at_least=0.2, weights=weights, weights_of="times/ms.json",
     )  # fmt: skip
     facts = choose(selection, names).facts
     assert {key: facts[key] for key in budget} == budget
-    assert facts["weights_of"] == "ms.json"
+    assert facts["weights_of"] == "times/ms.json"
+    table = selection.to_table()
+    assert "ms.json" in [column.header for column in table.columns]
+    assert "All remove at least 0.2 of ms.json." in str(table.caption)
     assert "at_least" not in choose(solve(Problem(problem.hessian, 1), num_states=1), names).facts
 
 

@@ -105,7 +105,7 @@ def export(
                 penalties,
                 chosen.holds_counts,
                 str(sidecar),
-                budget=loaded.budget is not None,
+                _constraints(loaded),
             )
         )
     return EXIT_DONE
@@ -186,7 +186,9 @@ def _penalties(problem: Problem, text: str | None, num_states: int) -> list[floa
     return values * len(problem.groups) if len(values) == 1 else values
 
 
-def _where(penalties: list[float] | None, holds_counts: bool, sidecar: str, *, budget: bool) -> str:
+def _where(
+    penalties: list[float] | None, holds_counts: bool, sidecar: str, constraints: str
+) -> str:
     """Say what became of the constraint."""
     if penalties is not None:
         return (
@@ -194,9 +196,16 @@ def _where(penalties: list[float] | None, holds_counts: bool, sidecar: str, *, b
             f" in {sidecar}"
         )
     if holds_counts:
-        what = "the counts and the budget" if budget else "the counts"
-        return f"with {what} as constraints; the names are in {sidecar}"
+        return f"with {constraints}; the names are in {sidecar}"
     return f"without the constraint, which is in {sidecar}"
+
+
+def _constraints(problem: Problem) -> str:
+    """Name what a file that holds them has."""
+    if problem.remove is None:
+        return "the budget as a constraint"
+    budget = "" if problem.budget is None else " and the budget"
+    return f"the counts{budget} as constraints"
 
 
 def _removal(remove: int | dict[str, int] | None) -> str:

@@ -3,8 +3,9 @@
 The sidecar of ``name.npy`` is ``name.json``, an object with any of these keys: ``format_version``,
 ``description``, ``model``, ``names``, ``kinds``, ``parameter_counts`` (per block), ``granularity``,
 ``calibration``, ``samples``, ``sequence_length``, ``loss``, ``mean_gradient``, ``remove`` (how
-many, unless somebody says otherwise), ``offset``, ``versions`` (of libraries) and ``sha256`` (of
-the ``.npy`` file). Other keys are kept. What contradicts the matrix is an error.
+many, unless somebody says otherwise), ``at_least`` with ``weights`` (a budget, likewise),
+``offset``, ``versions`` (of libraries) and ``sha256`` (of the ``.npy`` file). Other keys are kept.
+What contradicts the matrix is an error.
 
 Files of other formats (see `qubo_prune.core.files.formats`) are read as well, and tensors that
 `torch.save` wrote (``.pt``); theirs is ``name.suffix.json``. A table with more rows than columns is

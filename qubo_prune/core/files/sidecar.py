@@ -122,6 +122,7 @@ def check_sidecar(metadata: dict[str, Any], num_blocks: int, where: str) -> Side
     checked("samples", lambda value: as_count(value, "samples", least=1, remedy="correct it"))
     checked("parameter_counts", lambda value: _check_parameter_counts(value, num_blocks))
     kinds = checked("kinds", lambda value: as_labels(value, num_blocks, "kinds"))
+    at_least = checked("at_least", _as_amount)
     return Sidecar(
         names=checked("names", lambda value: as_names(value, num_blocks)),
         kinds=kinds,
@@ -130,8 +131,10 @@ def check_sidecar(metadata: dict[str, Any], num_blocks: int, where: str) -> Side
         ),
         remove=checked("remove", lambda value: _as_remove(value, kinds, num_blocks)),
         offset=checked("offset", lambda value: as_finite_float(value, "offset")),
-        weights=checked("weights", lambda value: _as_weights(value, num_blocks)),
-        at_least=checked("at_least", _as_amount),
+        weights=checked("weights", lambda value: _as_weights(value, num_blocks))
+        if at_least is not None
+        else None,
+        at_least=at_least,
     )
 
 

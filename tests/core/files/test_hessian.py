@@ -436,3 +436,23 @@ def test_saved_files_follow_the_umask(saved: Path) -> None:
     plain = saved.parent / "plain"
     plain.touch()
     assert saved.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_sidecar_may_state_a_budget(tmp_path: Path) -> None:
+    path = tmp_path / "h.npy"
+    save_hessian(path, np.eye(3), at_least="50%", weights=[1, 2, 3])
+    assert (load_hessian(path).at_least, load_hessian(path).weights) == ("50%", (1, 2, 3))
+    problem = Problem.load(path)
+    assert problem.budget is not None
+    assert (problem.remove, problem.budget.at_least) == (None, 3)
+    own = Problem.load(path, 1, at_least=1, weights=[1, 1, 1])
+    assert own.weights == (1, 1, 1)
+    save_hessian(path, np.eye(3), weights="model.safetensors")  # of which nobody says what it is
+    assert load_hessian(path).weights is None
+    for budget, message in (
+        ({"at_least": "half"}, "at_least"),
+        ({"at_least": 1, "weights": [1, 2]}, "weights must have one entry per block, 3, not 2"),
+        ({"at_least": 1, "weights": [1, 2, "x"]}, "an entry of weights"),
+    ):
+        with pytest.raises(InputError, match=message):
+            save_hessian(path, np.eye(3), **budget)
