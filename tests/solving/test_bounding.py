@@ -202,6 +202,18 @@ def test_scaled_steps_need_few_where_blocks_differ() -> None:
     assert 5.9 < less.bound(shifts, point) < 6.4251  # which tabu finds
 
 
+def test_a_large_problem_has_a_bound_before_the_first_step() -> None:
+    problem = Instance.load("heterogeneous-60").problem(15)
+    stop = Stop()
+    with (
+        mock.patch.object(bounding, "_MOST_BARRIER", 0),
+        mock.patch.object(Products, "run", side_effect=lambda *_: stop.cancel()),
+    ):
+        bound = lower_bound(problem, stop=stop)
+    assert (bound.stages, bound.stop_reason) == (1, StopReason.INTERRUPTED)
+    assert bound.value > bounding._cheap(problem)
+
+
 def test_a_decomposition_that_fails_ends_the_steps_and_no_more() -> None:
     form = Form.of(random_problem(12, 5))
     sought = Products(form)
