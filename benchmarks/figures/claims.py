@@ -36,6 +36,7 @@ TABLES = (
             *(
                 "enumeration",
                 "limits",
+                "thousands",
                 "branching",
                 "products",
                 "budgets",

@@ -103,7 +103,13 @@ def _feeding() -> tuple[str, str]:
     return percent(100 * min(seconds)), percent(100 * max(seconds))
 
 
+def _of_the_floor() -> tuple[str, ...]:
+    """Return the limits of the study of the default beside tabu."""
+    return tuple(f"{limit:g}" for limit in sorted({row["limit"] for row in stored("floor")}))
+
+
 CLAIMS = (
+    Claim(BENCHMARKS, "Both get {} or {} processor seconds of one thread", _of_the_floor),
     Claim(
         "docs/how-to/prove-on-many-machines.md",
         "which keep it busy for {} to {} % of its time.",

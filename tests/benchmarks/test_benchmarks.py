@@ -67,6 +67,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "large_bounds",
         "limits",
         "measurement",
+        "thousands",
         "products",
         "qaoa",
         "sharing --workers 1",

@@ -202,6 +202,29 @@ def test_scaled_steps_need_few_where_blocks_differ() -> None:
     assert 5.9 < less.bound(shifts, point) < 6.4251  # which tabu finds
 
 
+def test_a_large_problem_has_a_bound_before_the_first_step() -> None:
+    problem = Instance.load("heterogeneous-60").problem(15)
+    stop = Stop()
+    with (
+        mock.patch.object(bounding, "_MOST_BARRIER", 0),
+        mock.patch.object(Products, "run", side_effect=lambda *_: stop.cancel()),
+    ):
+        bound = lower_bound(problem, stop=stop)
+    assert (bound.stages, bound.stop_reason) == (1, StopReason.INTERRUPTED)
+    assert bound.value > bounding._cheap(problem)
+
+
+def test_a_decomposition_that_fails_ends_the_steps_and_no_more() -> None:
+    form = Form.of(random_problem(12, 5))
+    sought = Products(form)
+    sought.run(5, lambda: False)
+    before = sought.multipliers
+    with mock.patch("scipy.linalg.eigh", side_effect=np.linalg.LinAlgError):
+        sought.run(5, lambda: False)
+    assert sought.converged
+    assert (sought.multipliers == before).all()
+
+
 def test_a_limit_leaves_time_for_the_last_bound() -> None:
     """It ends before the limit rather than behind it, and says so."""
     problem = Instance.load("heterogeneous-200").problem(50)

