@@ -37,6 +37,7 @@ TABLES = (
                 "enumeration",
                 "limits",
                 "branching",
+                "counts",
                 "products",
                 "budgets",
                 "bounds",
