@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.branching import measure
+from benchmarks.nodes import measure
 from benchmarks.record import markdown, save
 from qubo_prune.bench import Instance
 
@@ -59,7 +59,7 @@ def run(name: str, remove: int, of_kinds: bool, num_states: int, max_nodes: int)
     counts: int | dict[str, int] = remove
     if of_kinds and instance.kinds is not None:
         counts = shared_out(instance.kinds, remove)
-    found = measure(instance.problem(counts), num_states, max_nodes, before=False)
+    found = measure(instance.problem(counts), num_states, max_nodes)
     return {"instance": name, "M": remove, "counts": counts, "K": num_states, **found}
 
 

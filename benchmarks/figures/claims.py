@@ -38,6 +38,7 @@ TABLES = (
                 "limits",
                 "thousands",
                 "branching",
+                "counts",
                 "products",
                 "budgets",
                 "bounds",

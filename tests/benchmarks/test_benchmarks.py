@@ -60,6 +60,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "branching",
         "budgets",
         "choices",
+        "counts",
         "enumeration",
         "extraction",
         "floor",
