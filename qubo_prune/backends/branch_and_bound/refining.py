@@ -31,7 +31,6 @@ def refined(
     problem: Problem,
     cut: Cut,
     should_stop: Callable[[], bool],
-    expected: float | None = None,
 ) -> Tables:
     """Return tables of the same order with tighter bounds, or the same ones where it is to stop.
 
@@ -43,13 +42,10 @@ def refined(
         What is known of the last wanted state.
     should_stop : callable
         Asked now and then.
-    expected : float, optional
-        Nodes of the whole tree, by estimate, where there is one already.
     """
     n = len(tables.matrix)
     if n <= _LARGEST and not tables.is_relaxed:
-        if expected is None:
-            expected = tree_size(tables, cut, should_stop, _WIDTH)
+        expected = tree_size(tables, cut, should_stop, _WIDTH)
         if is_long(n, expected):
             without = without_products(tables, problem, should_stop)
             most = expected / _MARGIN

@@ -169,13 +169,12 @@ class SearchAtOnce:
 
     def _refined(self, tables: Tables) -> Tables:
         """Return finer tables."""
-        # A pause is no reason to give them up. The first estimate of the race is too rough.
+        # A pause is no reason to give them up.
         return refined(
             tables,
             self._job.problem,
             self._cut,
             lambda: bool(self._shared.stop[0]) and not self._walks.due,
-            None if self._is_early(self._num_nodes()) else self._race.expected,
         )
 
     def _chosen(self, num_nodes: int) -> Tables | None:

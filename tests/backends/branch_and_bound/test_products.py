@@ -199,8 +199,11 @@ def test_they_are_used_where_a_sample_says_that_they_pay(pays: bool) -> None:
     assert found.stride <= tables.stride
     assert found.epsilon >= tables.epsilon
     assert refining.refined(tables, problem, cut, lambda: True) is tables
-    with mock.patch.object(refining, "without_products", side_effect=AssertionError):
-        assert not refining.refined(tables, problem, cut, never, 23 * 30**2).is_relaxed
+    with (
+        mock.patch.object(refining, "tree_size", return_value=23 * 30**2),
+        mock.patch.object(refining, "without_products", side_effect=AssertionError),
+    ):
+        assert not refining.refined(tables, problem, cut, never).is_relaxed
 
 
 @pytest.mark.parametrize("options", [{}, {"checkpoint": "proof.checkpoint"}])

@@ -15,10 +15,16 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import (
     begin_node,
     branch,
     evaluate,
+    highest_wanted,
 )
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import kernel
 from qubo_prune.search.kernels.landscape import uniform
+
+_SHARE, _MOST = 0.5, 30.0
+"""Trees are expected to double where the distance to the limit grows by what bounds rise from a
+node to its children, over this share; and the largest such exponent.
+"""
 
 
 @kernel
@@ -35,18 +41,21 @@ def estimate_nodes(
     """Return an unbiased estimate of the nodes below the root, which is the first of `now`, or some
     part of it above `most`; `now` and `after` have room for the children of `width` nodes.
 
-    All nodes of a generation are kept up to `width`, beyond that one of each of so many stretches
-    of their order by bounds, which stands for more (stratified sampling: Chen 1992).
+    All nodes of a generation are kept up to `width`, beyond that a sample of so many, each of which
+    stands for more (Chen 1992). A node is kept with a probability in proportion to what it stands
+    for and to the tree that its bound lets expect below.
     """
     tables = borrowed(tables)
     work = borrowed(work)
     shared = borrowed(shared)
     now = borrowed(now)
     after = borrowed(after)
-    count, weight, total = 1, 1.0, 1.0
+    room = after.bound.shape[0]
+    weights, child_weights, sizes = np.ones(room), np.ones(room), np.empty(room)
+    limit = highest_wanted(tables, shared)
+    count, total = 1, 1.0
     while count > 0 and total <= most and not shared.stop[0]:
-        children = 0
-        nodes = work.nodes[0]
+        children, rise = 0, 0.0
         for i in range(count):
             work.fixed[0, :] = now.fixed[i]
             work.x[0, :] = now.x[i]
@@ -55,25 +64,36 @@ def estimate_nodes(
             anchor(tables, work, 0)
             if not begin_node(tables, work, 0):
                 continue
+            nodes = work.nodes[0]
             for value in range(2):
                 branch(work, 0, value)
                 if begin_node(tables, work, 1) and evaluate(tables, work, shared, 1) == OPEN:
                     after.fixed[children] = work.fixed[1]
                     after.x[children] = work.x[1]
                     after.bound[children] = work.bound[1]
+                    child_weights[children] = weights[i]
+                    rise += 0.0 if now.bound[i] == -np.inf else work.bound[1] - now.bound[i]
                     children += 1
-        total += weight * (work.nodes[0] - nodes)
-        kept = min(children, width)
-        # One of each stretch of bounds: nodes of like bounds have like trees below.
-        step = children / kept if kept > 0 else 1.0
-        at = step * uniform(random)
-        order = np.argsort(after.bound[:children])
-        for i in range(kept):
-            chosen = order[min(int(at + i * step), children - 1)]
-            now.fixed[i] = after.fixed[chosen]
-            now.x[i] = after.x[chosen]
-            now.bound[i] = after.bound[chosen]
-        if children > width:
-            weight *= children / width
-        count = kept
+            total += weights[i] * (work.nodes[0] - nodes)
+        # How large trees below are expected to be, by the bounds and how they rise.
+        rate = _SHARE * np.log(2.0) * children / rise if rise > 0.0 and limit < np.inf else 0.0
+        whole = 0.0
+        for i in range(children):
+            exponent = rate * (limit - after.bound[i]) if rate > 0.0 else 0.0
+            sizes[i] = child_weights[i] * np.exp(min(exponent, _MOST))
+            whole += sizes[i]
+        step = whole / width
+        mark, passed, count = step * uniform(random), 0.0, 0
+        for i in np.argsort(after.bound[:children]):
+            passed += sizes[i]
+            if children > width and (passed <= mark or count == width):
+                continue
+            now.fixed[count] = after.fixed[i]
+            now.x[count] = after.x[i]
+            now.bound[count] = after.bound[i]
+            alone = children <= width or sizes[i] >= step
+            weights[count] = child_weights[i] * (1.0 if alone else step / sizes[i])
+            count += 1
+            while mark < passed:
+                mark += step
     return total
