@@ -5,6 +5,7 @@ pauses to look at what it would gain from another order, or from better states.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,7 @@ class SearchAtOnce:
                 self._begin_again(winner, order)
                 refine = Refinement(self._refined)
             if is_compared and self._is_early(nodes) and is_long(n, self._race.expected):
-                self._tables = self._refined(self._tables)
+                self._tables = self._made_finer(self._tables, self._stop.should_stop)
                 refine = Refinement(lambda tables: tables)
 
     def _is_early(self, num_nodes: int) -> bool:
@@ -168,14 +169,12 @@ class SearchAtOnce:
         return num_nodes <= REFINE_AFTER * len(self._tables.matrix) ** 2
 
     def _refined(self, tables: Tables) -> Tables:
-        """Return finer tables."""
+        """Return finer tables, made by a worker while others search."""
         # A pause is no reason to give them up.
-        return refined(
-            tables,
-            self._job.problem,
-            self._cut,
-            lambda: bool(self._shared.stop[0]) and not self._walks.due,
-        )
+        return self._made_finer(tables, lambda: bool(self._shared.stop[0]) and not self._walks.due)
+
+    def _made_finer(self, tables: Tables, should_stop: Callable[[], bool]) -> Tables:
+        return refined(tables, self._job.problem, self._cut, should_stop)
 
     def _chosen(self, num_nodes: int) -> Tables | None:
         """Return tables for many choices, the last ones, if they promise fewer nodes."""

@@ -5,6 +5,7 @@ put off is not lost.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from qubo_prune import Problem, Status, Stop, solve
 from qubo_prune.backends.branch_and_bound import race, search, search_at_once
 from qubo_prune.backends.branch_and_bound.arrays import energy_quantum, next_energy
+from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.search.starting_states import GoodStates
 from qubo_prune.testing import brute_force
@@ -134,6 +136,26 @@ def test_ties_of_the_next_state_are_not_looked_for() -> None:
             assert not each.ties_truncated
             assert each.lower_bound == found.energies[count]
         assert alone.num_evaluated < 0.9 * whole.num_evaluated
+
+
+def test_finer_tables_of_a_long_tree_are_given_up_when_time_is_up() -> None:
+    """They are made early, by the thread that otherwise looks at the clock."""
+    stops = []
+
+    def made(tables: Tables, _problem: Problem, _cut: race.Cut, should_stop: Any) -> Tables:
+        stops.append(should_stop())
+        should_stop.__self__.cancel()
+        stops.append(should_stop())
+        return tables
+
+    with (
+        mock.patch.object(race, "RACE_AFTER", 0.01),
+        mock.patch.object(search_at_once, "is_long", return_value=True),
+        mock.patch.object(search_at_once, "refined", made),
+    ):
+        spectrum = solve(wishart(50, 18), num_states=1, options={"threads": 1})
+    assert stops == [False, True]
+    assert spectrum.status is not Status.PROVEN
 
 
 def test_memory_for_nodes_put_off_is_limited() -> None:
