@@ -60,11 +60,6 @@ OTHERS = (
     Other(
         COMMANDS, "time nodes/s best up to bound gap proven left ... s ... s ... s ... s", _SHOWN
     ),
-    Other(
-        "docs/explanation/proof.md",
-        "compared again after 16n² and 64n² nodes with 4 and 16 times the sample",
-        _RULE,
-    ),
     Other("docs/explanation/encodings.md", "in section 4.1 of the paper.", _SECTION),
     Other(
         "docs/explanation/qaoa.md",
