@@ -45,8 +45,8 @@ _GAIN = 1e-3
 by losing some of what they start from.
 """
 _FEWEST_STEPS = 160
-_ROOM = 2.5
-"""Of the time that the last bound took, what is left for the next one: its shifts take as long."""
+_ROOM = 4.0
+"""So many times what the last bound took is left for the next one, whose shifts take as long."""
 
 
 @dataclass(frozen=True)
