@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from qubo_prune import Problem, Status, Stop, solve
 from qubo_prune.backends.branch_and_bound import race, search, search_at_once
 from qubo_prune.backends.branch_and_bound.arrays import energy_quantum, next_energy
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.search.starting_states import GoodStates
 from qubo_prune.testing import brute_force
@@ -123,11 +123,10 @@ def test_ties_of_the_next_state_are_not_looked_for() -> None:
     found = solve(problem, num_states=60, options={"threads": 1})
     gaps = np.flatnonzero(np.diff(found.energies)) + 1
     assert len(gaps)
-    shared = search_at_once.Shared
     for count in map(int, gaps):
         alone = solve(problem, num_states=count, options={"threads": 1})
         with mock.patch.object(
-            search_at_once, "Shared", lambda last, _, stop: shared(last, np.empty(0), stop)
+            search_at_once, "Shared", lambda last, _, stop: Shared(last, np.empty(0), stop)
         ):
             whole = solve(problem, num_states=count, options={"threads": 1})
         for each in (alone, whole):
