@@ -90,7 +90,7 @@ def certified(
     proof = dict(raw.proof)
     if proves and not is_built_in(type(solver)):
         proof.setdefault("rests_on", f"the word of {type(solver).__module__}")
-    if known > num_states:
+    if known >= num_states < len(states) and outside == energies[num_states]:
         proof["next_energy"] = float(energies[num_states])
     states, energies = states[:num_states], energies[:num_states]
     proven = max(min(known, num_states), int(np.searchsorted(energies, outside)))

@@ -53,7 +53,7 @@ def test_a_bound_logs_its_search_and_its_stages(run: Run) -> None:
     assert ran.code == 0
     lines = ran.err.splitlines()
     assert lines[0] == "1 lowest of 4,960 states of 32 blocks, by tabu, seed 0"
-    stage = re.compile(r"[\d.]+ s: no energy below \S+, 1 stage, \S+/s")
+    stage = re.compile(r"\*? +[\d.]+ s +[\d.]+ +\S+ +- +\S+ +[\d.]+ %")
     assert any(stage.fullmatch(line) for line in lines)
 
 

@@ -105,15 +105,22 @@ def prove(
     else:
         found = search_by_tasks(job, tables, sharing, cut_word, stop, known)
     complete = found.bounds.open == np.inf
-    words = np.concatenate([found.words, pack(start), pack(walks.states())])
-    words = np.unique(words, axis=0)
+    words = found.words
+    if sharing.is_plain or not complete:
+        words = np.unique(np.concatenate([words, pack(start), pack(walks.states())]), axis=0)
+    states = unpack(words, problem.num_blocks)
     num_complete, lower_bound = claims_when_done(problem, wanted, len(words))
     if not complete:
         num_complete, lower_bound = 0, _lower_bound(problem, found, tables)
+    elif sharing.is_plain and tables.quantum > 0 and num_states < wanted <= len(words):
+        # Of the states that tie behind the last one asked for, any may be there: only their energy
+        # was sought.
+        num_complete = num_states
+        lower_bound = float(np.partition(problem.energies(states), num_states)[num_states])
     before = f", {found.num_before} of them before this run" if found.num_before else ""
     ended = "tree finished" if complete else "tree open"
     return RawResult(
-        states=unpack(words, problem.num_blocks),
+        states=states,
         num_complete=num_complete,
         lower_bound=lower_bound,
         num_evaluated=found.num_nodes,

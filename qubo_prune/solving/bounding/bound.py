@@ -138,7 +138,7 @@ def lower_bound(
     >>> bound = lower_bound(problem)
     >>> lowest = solve(problem, num_states=1).energies[0]
     >>> bool(bound.value <= lowest), round(float(bound.gap(lowest)), 3)
-    (True, 0.007)
+    (True, 0.006)
     """
     require_problem(problem)
     stop = as_stop(stop, time_limit, None, progress)
