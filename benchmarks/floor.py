@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
-from benchmarks.branching import public
+from benchmarks.clock import processor_clock
+from benchmarks.nodes import public
 from benchmarks.record import markdown, save
 from qubo_prune import Problem, get_backend, solve
 from qubo_prune.bench import Instance
@@ -65,7 +65,7 @@ def problems(folder: Path | None) -> Iterator[tuple[str, Problem]]:
 
 def solved(problem: Problem, backend: str, num_states: int, limit: float, seed: int) -> Spectrum:
     """Solve in so many processor seconds of one thread."""
-    with mock.patch.object(time, "monotonic", time.process_time):
+    with processor_clock():
         return solve(
             problem,
             num_states=num_states,

@@ -92,15 +92,22 @@ class Study:
         return " ".join(parts)
 
 
-def public(folder: Path, names: tuple[str, ...]) -> Problems:
-    """Yield names and problems of a folder of public instances: a matrix NAME.npy each, with kinds
-    in NAME.json where there are any, and how many blocks to remove in values.json.
+def public_files(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Path, Any]]:
+    """Yield labels, matrices and how many blocks to remove of a folder of public instances: a
+    matrix NAME.npy each, with kinds in NAME.json where there are any, and the numbers in
+    values.json.
     """
     facts = json.loads((folder / "values.json").read_text())
     for name in names:
         remove = facts[name]["remove"]
         label = name if isinstance(remove, dict) else f"{name} ({remove})"
-        yield label, Problem.load(folder / f"{name}.npy", remove=remove)
+        yield label, folder / f"{name}.npy", remove
+
+
+def public(folder: Path, names: tuple[str, ...]) -> Problems:
+    """Yield names and problems of a folder of public instances."""
+    for label, path, remove in public_files(folder, names):
+        yield label, Problem.load(path, remove=remove)
 
 
 def measure(problem: Problem, num_states: int, max_nodes: int) -> dict[str, Any]:

@@ -22,12 +22,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from benchmarks.nodes import public_files
 from benchmarks.record import markdown, save
 from qubo_prune.bench import Instance
 
-BRANCH_AND_BOUND, ENUMERATION, TABU, ANNEALING = (
-    *("branch-and-bound", "enumeration", "tabu", "annealing"),
-)
+BRANCH_AND_BOUND, ENUMERATION = "branch-and-bound", "enumeration"
+TABU, ANNEALING = "tabu", "annealing"
 CASES = (
     *(("bytelm-40-branch", m, BRANCH_AND_BOUND) for m in (8, 24, 40, 72)),
     *(("llama-80-branch", m, BRANCH_AND_BOUND) for m in (8, 24, 120)),
@@ -113,11 +113,9 @@ def tasks(
         np.save(path, Instance.load(name).hessian)
         yield f"{name} ({remove})", {"path": str(path), "remove": remove, "backend": backend}
     if folder is not None:
-        facts = json.loads((folder / "values.json").read_text())
-        for name in PUBLIC:
-            path, remove = folder / f"{name}.npy", facts[name]["remove"]
+        for label, path, remove in public_files(folder, PUBLIC):
             task = {"path": str(path.resolve()), "remove": remove, "backend": BRANCH_AND_BOUND}
-            yield name, task
+            yield label, task
 
 
 def compare(other: Version, this: Version, task: dict[str, Any], pairs: int) -> dict[str, Any]:

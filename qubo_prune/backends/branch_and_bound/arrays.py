@@ -52,11 +52,13 @@ def make_tables(
         price = price_of(bare)
     reduced = with_price(bare, price)
     if order is None:
-        order = by_diagonal(reduced)
         if first_order(reduced.matrix, reduced.group_of) == DECISIVE:
-            shift = diagonal_shifts(reduced.matrix, reduced.group_of, len(order), should_stop)[0]
+            n = len(reduced.matrix)
+            shift = diagonal_shifts(reduced.matrix, reduced.group_of, n, should_stop)[0]
             order = by_decisiveness(reduced, shift)
             root_shift = shift[order]
+        else:
+            order = by_diagonal(reduced)
     check_memory(reduced.matrix.nbytes, f"sorting the matrix of {len(order):,} free blocks")
     matrix = np.ascontiguousarray(reduced.matrix[np.ix_(order, order)])
     group_of = np.ascontiguousarray(reduced.group_of[order])
