@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from qubo_prune import (
 from qubo_prune.backends import backend_class
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
+from tests.interrupts import send_while_it_solves
 from tests.strategies import near_ties
 
 gurobipy = pytest.importorskip("gurobipy", reason="gurobipy is not installed")
@@ -185,10 +185,9 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_ends_the_search_and_is_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
     """Gurobi would catch it by itself and print so on stdout."""
     previous = signal.getsignal(signal.SIGINT)
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    sent = send_while_it_solves(signal.SIGINT, after=1.0)
     spectrum = solve(hard_problem(), num_states=3, backend="gurobi", time_limit=60)
-    timer.join()
+    sent.join()
     assert spectrum.stop_reason is StopReason.INTERRUPTED
     assert len(spectrum) > 0
     assert signal.getsignal(signal.SIGINT) is previous

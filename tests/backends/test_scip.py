@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from itertools import combinations
 from typing import Any
 
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from qubo_prune import InputError, Problem, Progress, Status, Stop, StopReason, get_backend, solve
 from qubo_prune.testing import brute_force, hard_problem
 from qubo_prune.testing.harness import ranked
+from tests.interrupts import send_while_it_solves
 from tests.strategies import near_ties
 
 pytest.importorskip("pyscipopt", reason="pyscipopt is not installed")
@@ -116,10 +116,9 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_ctrl_c_ends_the_search(capfd: pytest.CaptureFixture[str]) -> None:
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    sent = send_while_it_solves(signal.SIGINT, after=1.0)
     spectrum = solve(hard_problem(), num_states=3, backend="scip", time_limit=60)
-    timer.join()
+    sent.join()
     assert spectrum.stop_reason is StopReason.INTERRUPTED
     assert capfd.readouterr() == ("", "")
 

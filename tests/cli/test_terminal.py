@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from qubo_prune.core.stopping import Progress, Standing
 from qubo_prune.core.text import format_duration
 from qubo_prune.solving.solve import solve
 from tests.cli.conftest import Run
+from tests.interrupts import send_while_it_solves
 
 BRANCH = "bytelm-40-branch"
 LONG = ["solve", BRANCH, "--remove", "40", "--backend", "enumeration", "--states", "5"]
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_a_sweep(number: signal.Signals, run: Run, tmp_path: Path) -
     run(
         "sweep", BRANCH, "--remove", "1,40", *LONG[4:], "--max-evaluations", 1
     )  # compiles the kernels
-    threading.Timer(1.5, os.kill, (os.getpid(), number)).start()
+    send_while_it_solves(number, after=1.0)
     code, out, err = run("sweep", BRANCH, "--remove", "1,40,2", *LONG[4:], "--out", tmp_path)
     assert code == 130
     assert len(out.splitlines()) == 3
@@ -213,7 +213,7 @@ def test_enumeration_out_of_reach_says_so_at_the_start(remove: int, run, monkeyp
     enumeration = ["solve", BRANCH, "--remove", remove, "--backend", "enumeration", "--states", 2]
     run(*enumeration, "--max-evaluations", 1)  # loads the kernels
     for options in ([], ["--quiet"]):
-        threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+        send_while_it_solves(signal.SIGINT)
         code, out, err = run(*enumeration, *options)
         assert code == 130
         said = "years even at 1e+12 states a second; --backend branch-and-bound proves" in err
@@ -229,7 +229,7 @@ def test_enumeration_out_of_reach_says_so_at_the_start(remove: int, run, monkeyp
 
 
 def test_a_sweep_out_of_reach_says_so_once(run) -> None:
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    send_while_it_solves(signal.SIGTERM)
     code, _, err = run("sweep", BRANCH, "--remove", "40,41,42", *LONG[4:])
     assert code == 130
     assert err.count("enumeration would visit 1.08e23 states, which takes 3,406 years") == 1

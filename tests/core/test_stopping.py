@@ -17,6 +17,7 @@ from qubo_prune import Problem, Spectrum, solve, sweep
 from qubo_prune.core import stopping
 from qubo_prune.core.errors import InputError
 from qubo_prune.core.stopping import Progress, Stop, StopReason
+from tests.interrupts import send_while_it_solves
 
 
 class Clock:
@@ -332,7 +333,7 @@ def test_sigterm_is_taken_as_ctrl_c_where_nobody_else_handles_it():
 def test_solve_and_sweep_return_what_they_have(number: signal.Signals) -> None:
     problem = Problem.load("bytelm-40-branch", remove=40)
     solve(problem, num_states=2, backend="enumeration", max_evaluations=1)  # loads the kernels
-    threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
+    send_while_it_solves(number)
     spectrum = solve(problem, num_states=2, backend="enumeration")
     assert (spectrum.stop_reason, len(spectrum)) == (StopReason.INTERRUPTED, 2)
 
