@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import enumeration, gpu
+from benchmarks import enumeration, gpu, published
 from benchmarks.plain_walker import walk
 from qubo_prune import Problem, solve
 from qubo_prune.backends.enumeration.cuda.host import compiler
@@ -70,6 +70,7 @@ def test_the_documentation_shows_the_evaluated_models() -> None:
         "measurement",
         "thousands",
         "products",
+        "published",
         "qaoa",
         "sharing --workers 1",
     ],
@@ -100,3 +101,21 @@ def test_a_different_answer_is_an_error() -> None:
     found = solve(problem, num_states=5, backend="enumeration")
     with pytest.raises(RuntimeError, match="the GPU's answer differs from the processor's: what"):
         gpu.compare(found, solve(problem, num_states=4, backend="enumeration"), "what")
+
+
+def test_published_energies_are_those_of_our_problems(tmp_path: Path) -> None:
+    """Of a square with a diagonal, the densest three vertices are a triangle, either one."""
+    rows, columns = [0, 1, 2, 3, 0], [1, 2, 3, 0, 2]
+    entries = {"shape": [4, 4], "row": rows + columns, "col": columns + rows, "data": [1] * 10}
+    graph = {"instance": "square", "optimum": 3, "target_cardinality": 3, "A": entries}
+    (tmp_path / "kcluster4.json").write_text(json.dumps(graph))
+    [found] = published.instances(tmp_path)
+    row = published.measure(found, 60.0)
+    assert (row["instance"], row["N"], row["M"], row["proven"]) == ("square", 4, 3, True)
+    assert row["lowest"] == row["published"] == -6.0
+    facts = {"remove": 2, "published": 0.25, "sign": 1, "scale": 4.0}
+    (tmp_path / "values.json").write_text(json.dumps({"few": facts}))
+    np.save(tmp_path / "few.npy", np.diag([1.0, 0.5, 0.5, 2.0]))
+    [few] = published.instances(tmp_path)
+    assert published.measure(few, 60.0)["lowest"] == few.energy == 1.0
+    assert "| few | 4 | 2 | 1 | 1 |" in published.table([published.measure(few, 60.0)])

@@ -20,12 +20,12 @@ from qubo_prune import LowerBound, Problem, Stop, StopReason, lower_bound, solve
 from qubo_prune.bench import Instance
 from qubo_prune.cli.main import main
 from qubo_prune.core.stopping import Progress
+from qubo_prune.encodings.relaxation import products as seeking
+from qubo_prune.encodings.relaxation.form import Form
+from qubo_prune.encodings.relaxation.products import Products
+from qubo_prune.encodings.relaxation.relaxed import relaxed_point
+from qubo_prune.encodings.relaxation.shifts import Barrier
 from qubo_prune.solving.bounding import bound as bounding
-from qubo_prune.solving.bounding import products as seeking
-from qubo_prune.solving.bounding.form import Form
-from qubo_prune.solving.bounding.products import Products
-from qubo_prune.solving.bounding.relaxed import relaxed_point
-from qubo_prune.solving.bounding.shifts import Barrier
 from qubo_prune.testing import brute_force
 from tests.strategies import problems, random_problem
 

@@ -116,7 +116,13 @@ class Race:
         """Compare no more."""
         self.after = math.inf
 
-    def winner(self, cut: Cut, stop: Stop, num_nodes: int) -> Tables | None:
+    def winner(
+        self,
+        cut: Cut,
+        stop: Stop,
+        num_nodes: int,
+        better: Callable[[float], Cut | None] = lambda _expected: None,
+    ) -> Tables | None:
         """Return the tables of the other order if its tree, by estimate, has clearly fewer nodes
         than are left of the one at hand; else None.
 
@@ -128,10 +134,17 @@ class Race:
             Watched; once it says so, nothing wins.
         num_nodes
             Nodes visited so far.
+        better : callable
+            Told the estimate of the tree at hand, it may return a better cut, with which there is a
+            new one.
         """
         width = _WIDTH * _WIDER**self._number
         self.skip(num_nodes)
-        whole = self.expected = tree_size(self.at_hand, cut, stop.should_stop, width)
+        whole = tree_size(self.at_hand, cut, stop.should_stop, width)
+        if (found := better(whole)) is not None:
+            cut = found
+            whole = tree_size(self.at_hand, cut, stop.should_stop, width)
+        self.expected = whole
         left = whole - num_nodes
         if self.order == DECISIVE:
             self.close()  # the other one is that of the file, which is hardly better

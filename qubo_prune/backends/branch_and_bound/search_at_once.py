@@ -44,6 +44,10 @@ _LARGEST_SIDE = 1000
 """Variables above which shifts are cheap, and not worth more walks."""
 _WALK_AFTER = 1000
 """Walks go on after this many nodes, and whenever twice as many are visited."""
+_MORE_WALKS = 100
+"""So many times longer they go on where the tree is long by estimate. They mostly end by themselves
+before, and estimates and choices that rest on a bad state are bad.
+"""
 _RARELY = 10
 """States of walks are sorted at most once in so many times what it takes."""
 _LOOK, _LOOK_WIDTH = 1 / 32, 16
@@ -155,7 +159,7 @@ class SearchAtOnce:
             is_compared = winner is None and nodes >= self._race.after
             if is_compared:
                 self._race.at_hand = self._tables
-                winner = self._race.winner(self._cut, self._stop, nodes)
+                winner = self._race.winner(self._cut, self._stop, nodes, self._better)
                 order = self._race.other_order
             if winner is not None:
                 self._begin_again(winner, order)
@@ -194,12 +198,20 @@ class SearchAtOnce:
         """What is known of the last wanted state by now."""
         return Cut(*self._frontier.cut, self._shared.before)
 
-    def _walk(self) -> None:
-        """Look for better states, in proportion to the nodes visited."""
-        evaluations = fair_evaluations(len(self._tables.matrix), self._num_nodes())
+    def _walk(self, times: int = 1) -> bool:
+        """Look for better states, so many times in proportion to the nodes visited; return whether
+        the cut may be lower.
+        """
+        evaluations = times * fair_evaluations(len(self._tables.matrix), self._num_nodes())
         if not self._good.walk_on(evaluations) or self._stop.should_stop():
-            return  # what was found is in the answer all the same
+            return False  # what was found is in the answer all the same
         self._take(self._good.states(in_order=False))
+        return True
+
+    def _better(self, expected: float) -> Cut | None:
+        """Return a lower cut, sought longer, if a tree of so many nodes is worth it."""
+        is_worth = is_long(len(self._tables.matrix), expected)
+        return self._cut if is_worth and self._walk(_MORE_WALKS) else None
 
     def _catch_up(self) -> None:
         """Let the walks have their share of the time, a larger one where the tree will not be

@@ -15,12 +15,12 @@ from qubo_prune.core.memory import check_memory
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Progress, Standing, Stop, StopReason
 from qubo_prune.encodings.bounds import lower_bounds, rounding
+from qubo_prune.encodings.relaxation.form import Form
+from qubo_prune.encodings.relaxation.products import Products
+from qubo_prune.encodings.relaxation.relaxed import relaxed_point
+from qubo_prune.encodings.relaxation.shifts import Barrier
 from qubo_prune.search.budget_price import price_of
 from qubo_prune.solving.arguments import as_stop, require_problem
-from qubo_prune.solving.bounding.form import Form
-from qubo_prune.solving.bounding.products import Products
-from qubo_prune.solving.bounding.relaxed import relaxed_point
-from qubo_prune.solving.bounding.shifts import Barrier
 
 _MATRICES = 12
 """Matrices of the size of the problem that are held at a time."""

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from qubo_prune.core.problem.problem import Problem
 from qubo_prune.core.stopping import Stop
+from qubo_prune.encodings.relaxation.form import Form
+from qubo_prune.encodings.relaxation.relaxed import relaxed_point
 from qubo_prune.search.arrays import binding_budget
 from qubo_prune.search.budget_price import price_of
 from qubo_prune.solving.bounding.bound import Stages
-from qubo_prune.solving.bounding.form import Form
-from qubo_prune.solving.bounding.relaxed import relaxed_point
 
 _CLOSE = 1e-3
 """Part of the bound of the count that the shifts are made for which is not worth another stage."""

@@ -95,6 +95,24 @@ def test_a_stop_during_the_race_keeps_what_was_found() -> None:
         assert race.Race(problem, tables).winner(cut, Stop(), 1) is not None
 
 
+def test_a_better_cut_is_looked_at_again() -> None:
+    problem = graph(48, 24)
+    tables, cut = tables_and_cut(problem)
+    lower = cut._replace(energy=cut.energy - 1.0)
+    told = []
+
+    def better(expected: float) -> race.Cut:
+        told.append(expected)
+        return lower
+
+    contest = race.Race(problem, tables)
+    with mock.patch.object(race, "tree_size", mock.Mock(side_effect=[1e9, 2e4, 1e3])) as size:
+        assert contest.winner(cut, Stop(), 1, better) is not None
+    assert told == [1e9]
+    assert [call.args[1] for call in size.call_args_list] == [cut, lower, lower]
+    assert contest.expected == 1e3
+
+
 def test_orders_are_compared_twice_at_most() -> None:
     problem = graph(48, 24)
     tables, cut = tables_and_cut(problem)

@@ -270,6 +270,24 @@ def test_better_states_lower_the_cut_of_a_search(monkeypatch: pytest.MonkeyPatch
     assert nodes[1][0] <= nodes[0][0]
 
 
+def test_a_long_tree_is_worth_better_states_before_orders_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = graph(50, 20)
+    monkeypatch.setattr("qubo_prune.search.tabu_walks.default_steps", lambda _n: 1)
+    monkeypatch.setattr(search_at_once, "_WALK_AFTER", np.inf)
+    monkeypatch.setattr(search_at_once, "_EVALUATIONS", 1e-6)
+    monkeypatch.setattr(search_at_once, "_MORE_WALKS", 10**9)
+    monkeypatch.setattr(race, "RACE_AFTER", 0.05)
+    nodes = []
+    for long in (False, True):
+        monkeypatch.setattr(search_at_once, "is_long", lambda _n, _expected, long=long: long)
+        spectrum = solve(problem, num_states=50, options={"threads": 1})
+        nodes.append((spectrum.num_evaluated, spectrum.energies.tolist()))
+    assert nodes[0][1] == nodes[1][1]
+    assert nodes[1][0] < nodes[0][0]
+
+
 def test_a_limited_search_returns_what_a_tabu_would_find() -> None:
     """The walks go on before shifts that take all the time."""
     problem = wishart(400, 200)

@@ -64,17 +64,26 @@ class Form:
     def of(cls, problem: Problem, price: float = 0.0) -> Form:
         """Return the form of a problem with free blocks, its budget at a price of weight."""
         reduced = with_price(problem.reduced(), price)
-        scale = 2.0 ** min(1000, math.frexp(float(np.abs(reduced.matrix).max()))[1])
-        groups = [np.flatnonzero(reduced.group_of == g) for g in range(reduced.num_groups)]
-        matrix = reduced.matrix / scale
+        form = cls.of_matrix(reduced.matrix, reduced.group_of, reduced.counts)
+        return replace(form, offset=reduced.offset, rounding=rounding(problem))
+
+    @classmethod
+    def of_matrix(
+        cls, matrix: NDArray[np.float64], group_of: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> Form:
+        """Return the form of a matrix alone, (n, n), with the group of each variable, (n,), and the
+        count of each group, (g,).
+        """
+        scale = 2.0 ** min(1000, math.frexp(float(np.abs(matrix).max()))[1])
+        scaled = matrix / scale
         return cls(
-            matrix,
+            scaled,
             scale,
-            groups,
-            reduced.counts.tolist(),
-            2.0 ** math.frexp(_PENALTY * _spread(matrix))[1],
-            reduced.offset,
-            rounding(problem),
+            [np.flatnonzero(group_of == g) for g in range(len(counts))],
+            counts.tolist(),
+            2.0 ** math.frexp(_PENALTY * _spread(scaled))[1],
+            offset=0.0,
+            rounding=0.0,
         )
 
     @property

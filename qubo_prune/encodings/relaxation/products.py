@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.solving.bounding.form import Form
-from qubo_prune.solving.bounding.relaxed import relaxed_point
+from qubo_prune.encodings.relaxation.form import Form
+from qubo_prune.encodings.relaxation.relaxed import relaxed_point
 
 _SINGLE = 300
 """Variables above which steps are in single precision: half the time, and as good for as many steps

@@ -1,0 +1,121 @@
+"""Public instances whose lowest energy others published: met, proven, and in how long: ``python -m
+benchmarks.published FOLDER...``.
+
+A folder holds instances as in `benchmarks.nodes`, or k-cluster graphs as BiqBin keeps them: a JSON
+file each, with the matrix `A` in coordinates, of which the most is wanted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.nodes import public_files
+from benchmarks.record import markdown, save
+from qubo_prune import Problem, Status, solve
+
+LIMIT = 60.0
+"""Seconds for each."""
+
+
+class Published(NamedTuple):
+    """A problem, and the energy that others found lowest; None where there is no such number."""
+
+    name: str
+    problem: Problem
+    energy: float | None
+
+
+def instances(folder: Path) -> Iterator[Published]:
+    """Yield the instances of a folder, the smallest first."""
+    values = folder / "values.json"
+    if values.exists():
+        facts = json.loads(values.read_text())
+        for (_, path, remove), fact in zip(
+            public_files(folder, tuple(facts)), facts.values(), strict=True
+        ):
+            value = fact["published"]
+            energy = None if value is None else value * fact["sign"] * fact["scale"]
+            yield Published(path.stem, Problem.load(path, remove=remove), energy)
+        return
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.name.split("kcluster")[-1]):
+        yield graph(path)
+
+
+def graph(path: Path) -> Published:
+    """Read a k-cluster graph: twice its edges inside the chosen vertices, less is better."""
+    facts = json.loads(path.read_text())
+    entries = facts["A"]
+    matrix = np.zeros(entries["shape"])
+    matrix[entries["row"], entries["col"]] = entries["data"]
+    weights = -0.5 * (matrix + matrix.T)
+    problem = Problem(weights, facts["target_cardinality"])
+    return Published(facts["instance"], problem, -2.0 * facts["optimum"])
+
+
+def measure(instance: Published, limit: float) -> dict[str, Any]:
+    """Solve for the lowest state."""
+    begin = time.perf_counter()
+    spectrum = solve(instance.problem, num_states=1, time_limit=limit)
+    return {
+        "instance": instance.name,
+        "N": instance.problem.num_blocks,
+        "M": instance.problem.num_removed,
+        "published": instance.energy,
+        "lowest": float(spectrum.energies[0]),
+        "proven": spectrum.status is Status.PROVEN,
+        "lower_bound": spectrum.lower_bound,
+        "seconds": time.perf_counter() - begin,
+        "nodes": spectrum.num_evaluated,
+        "order": (spectrum.proof or {}).get("order", ""),
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return a line for each instance."""
+    body = []
+    for row in rows:
+        lowest, seconds = row["lowest"], f"{row['seconds']:.1f}"
+        if not row["proven"]:
+            seconds = f"open, gap {(lowest - row['lower_bound']) / abs(lowest):.1%}"
+        published = "-" if row["published"] is None else f"{row['published']:.9g}"
+        cells = [row["instance"], str(row["N"]), str(row["M"]), published, f"{lowest:.9g}"]
+        body.append([*cells, seconds, f"{row['nodes']:,}", row["order"]])
+    columns = ["instance", "N", "M", "published", "lowest", "proven after, s", "nodes", "order"]
+    return markdown(columns, body)
+
+
+def main() -> None:
+    """Measure all instances, store the rows and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
+    parser.add_argument("--smoke", action="store_true", help="a tiny one, nothing is stored")
+    parser.add_argument("--only", nargs="+", default=[], help="instances whose names begin so")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for each")
+    arguments = parser.parse_args()
+    tiny = Published("tiny", Problem(np.eye(8)[::-1] + 0.0, 3), 0.0)
+    first = measure(tiny, LIMIT)  # compiles
+    if arguments.smoke:
+        print(table([first]))
+        return
+    rows = []
+    for folder in arguments.folders:
+        for instance in instances(folder):
+            if arguments.only and not instance.name.startswith(tuple(arguments.only)):
+                continue
+            rows.append(measure(instance, arguments.limit))
+            print(rows[-1], flush=True)
+    command = f"python -m benchmarks.published --limit {arguments.limit:g}"
+    command += f" --only {' '.join(arguments.only)}" if arguments.only else ""
+    save("published", f"{command} FOLDER...", rows)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The problem as a convex one: what certified bounds, and relaxed entries of proofs, come from."""
