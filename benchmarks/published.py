@@ -20,7 +20,7 @@ from benchmarks.nodes import public_files
 from benchmarks.record import markdown, save
 from qubo_prune import Problem, Status, solve
 
-LIMIT = 60.0
+LIMIT = 120.0
 """Seconds for each."""
 
 
@@ -60,9 +60,9 @@ def graph(path: Path) -> Published:
 
 
 def measure(instance: Published, limit: float) -> dict[str, Any]:
-    """Solve for the lowest state."""
-    begin = time.perf_counter()
-    spectrum = solve(instance.problem, num_states=1, time_limit=limit)
+    """Solve for the lowest state, with one thread; `limit` is in seconds by the clock."""
+    begin = time.process_time()
+    spectrum = solve(instance.problem, num_states=1, time_limit=limit, options={"threads": 1})
     return {
         "instance": instance.name,
         "N": instance.problem.num_blocks,
@@ -71,7 +71,7 @@ def measure(instance: Published, limit: float) -> dict[str, Any]:
         "lowest": float(spectrum.energies[0]),
         "proven": spectrum.status is Status.PROVEN,
         "lower_bound": spectrum.lower_bound,
-        "seconds": time.perf_counter() - begin,
+        "seconds": time.process_time() - begin,
         "nodes": spectrum.num_evaluated,
         "order": (spectrum.proof or {}).get("order", ""),
     }
@@ -87,7 +87,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         published = "-" if row["published"] is None else f"{row['published']:.9g}"
         cells = [row["instance"], str(row["N"]), str(row["M"]), published, f"{lowest:.9g}"]
         body.append([*cells, seconds, f"{row['nodes']:,}", row["order"]])
-    columns = ["instance", "N", "M", "published", "lowest", "proven after, s", "nodes", "order"]
+    columns = ["instance", "N", "M", "published", "lowest", "processor s", "nodes", "order"]
     return markdown(columns, body)
 
 

@@ -50,7 +50,7 @@ _MARGIN = 1.5
 """The other order has to promise so many times fewer nodes than are left: an estimate scatters."""
 _LITTLE = 0.5
 """Less than so many times the nodes visited is little."""
-_WORTH = 4
+_WORTH = 8
 """So many nodes times n^2 a tree has to have, or the tables of the other order cost more than they
 can save.
 """

@@ -86,6 +86,7 @@ def diagonal_shifts(
             start = None if current is None else current[stride:]
             if depth == 0 and root is not None:
                 current = root / scale
+                barrier = _last_barrier(current, n)
             else:
                 current, barrier = _solve(
                     scaled[depth:, depth:], group_of[depth:], start, barrier, should_stop
@@ -152,10 +153,15 @@ def _solve(
         u += length * step
         slack = _less(penalised, u)
         if decrement < 1.0:
-            if size * barrier <= _RELATIVE_GAP * max(1e-3, float(np.abs(u).sum())):
+            if barrier <= _last_barrier(u, size):
                 break
             barrier, before, long = barrier * _BARRIER_STEP, math.inf, _LONG
     return u, barrier
+
+
+def _last_barrier(u: NDArray[np.float64], size: int) -> float:
+    """Return the mu from which on shifts of so many variables are near enough to the best."""
+    return _RELATIVE_GAP * max(1e-3, float(np.abs(u).sum())) / size
 
 
 def _less(matrix: NDArray[np.float64], diagonal: NDArray[np.float64]) -> NDArray[np.float64]:

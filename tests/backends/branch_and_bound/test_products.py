@@ -208,7 +208,7 @@ def test_they_are_used_where_a_sample_says_that_they_pay(pays: bool) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"checkpoint": "proof.checkpoint"}])
 def test_a_search_goes_on_with_them(options: dict[str, str], tmp_path: Any) -> None:
-    problem = graph(30, 10)
+    problem = graph(40, 10)
     expected = solve(problem, num_states=20, options={"threads": 1})
     given_options = {name: str(tmp_path / value) for name, value in options.items()}
     with (
