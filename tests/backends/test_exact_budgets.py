@@ -23,7 +23,7 @@ from qubo_prune.backends.branch_and_bound import prove
 from qubo_prune.backends.branch_and_bound.arrays import make_tables, without_products
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
 from qubo_prune.backends.branch_and_bound.kernels.budget import decide_by_weight
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.common.checkpoint_file import digest
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.search.arrays import binding_budget

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qubo_prune import Problem, Spectrum, Status, solve
 from qubo_prune.backends.branch_and_bound.arrays import refine_tables, rounding_allowance
-from qubo_prune.backends.branch_and_bound.kernels.explore import move
+from qubo_prune.backends.branch_and_bound.kernels.points import move
 from qubo_prune.search.arrays import make_landscape, make_pool, make_walker
 from qubo_prune.search.kernels.landscape import random_state
 from qubo_prune.search.kernels.pool import unpack

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.kernels.bounds import FREE
-from qubo_prune.backends.branch_and_bound.kernels.explore import OpenNodes, Tables, Workspace
+from qubo_prune.backends.branch_and_bound.kernels.tables import OpenNodes, Tables, Workspace
 from qubo_prune.backends.branch_and_bound.orders import (
     DECISIVE,
     by_decisiveness,

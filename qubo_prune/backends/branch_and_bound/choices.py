@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from qubo_prune.backends.branch_and_bound.arrays import make_tables, with_shifts
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.branch_and_bound.orders import by_decisiveness
 from qubo_prune.backends.branch_and_bound.products import product_multipliers
 from qubo_prune.backends.branch_and_bound.race import Cut, tree_size

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.kernels.explore import lower_cut
+from qubo_prune.backends.branch_and_bound.kernels.cut import lower_cut
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
 from qubo_prune.backends.branch_and_bound.search import REFINE_AFTER, advanced
 from qubo_prune.backends.branch_and_bound.subtrees import (

@@ -14,7 +14,7 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     next_energy,
     smallest_terms_bound,
 )
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.branch_and_bound.race import load_kernels as load_kernels_of_the_race
 from qubo_prune.backends.branch_and_bound.search_at_once import (
     SearchAtOnce,

@@ -17,12 +17,9 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     make_workspace,
     without_products,
 )
-from qubo_prune.backends.branch_and_bound.kernels.explore import (
-    Shared,
-    Tables,
-    lower_cut,
-)
+from qubo_prune.backends.branch_and_bound.kernels.cut import lower_cut
 from qubo_prune.backends.branch_and_bound.kernels.probe import estimate_nodes
+from qubo_prune.backends.branch_and_bound.kernels.tables import Shared, Tables
 from qubo_prune.backends.branch_and_bound.orders import (
     DECISIVE,
     DIAGONAL,

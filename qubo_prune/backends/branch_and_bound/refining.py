@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qubo_prune.backends.branch_and_bound.arrays import refine_tables, without_products
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.branch_and_bound.race import Cut, tree_size
 from qubo_prune.core.problem.problem import Problem
 

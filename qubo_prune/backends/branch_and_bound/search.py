@@ -15,14 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.arrays import make_open_nodes
-from qubo_prune.backends.branch_and_bound.kernels.explore import (
-    OpenNodes,
-    Shared,
-    Tables,
-    Workspace,
-    explore_all,
-    lower_cut,
-)
+from qubo_prune.backends.branch_and_bound.kernels.cut import lower_cut
+from qubo_prune.backends.branch_and_bound.kernels.explore import explore_all
+from qubo_prune.backends.branch_and_bound.kernels.tables import OpenNodes, Shared, Tables, Workspace
 from qubo_prune.core.stopping import Standing, Stop
 from qubo_prune.search.threads import run_workers
 

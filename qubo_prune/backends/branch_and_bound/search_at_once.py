@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.arrays import make_root, make_workspace
 from qubo_prune.backends.branch_and_bound.choices import choice_tables, choices_after
-from qubo_prune.backends.branch_and_bound.kernels.explore import (
-    Shared,
-    Tables,
-    Workspace,
-    lower_cut,
-)
+from qubo_prune.backends.branch_and_bound.kernels.cut import lower_cut
+from qubo_prune.backends.branch_and_bound.kernels.tables import Shared, Tables, Workspace
 from qubo_prune.backends.branch_and_bound.orders import DECISIVE
 from qubo_prune.backends.branch_and_bound.race import Cut, Race, tree_size
 from qubo_prune.backends.branch_and_bound.refining import is_long, refined

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qubo_prune.backends.branch_and_bound.checkpoint import Checkpoint, read_saved
 from qubo_prune.backends.branch_and_bound.coordinator import Coordinator, Workers
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.branch_and_bound.ledger import Ledger
 from qubo_prune.backends.branch_and_bound.race import Cut, Race
 from qubo_prune.backends.branch_and_bound.subtrees import Explorer, Job

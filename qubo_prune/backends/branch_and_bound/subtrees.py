@@ -19,14 +19,9 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     make_tables,
     make_workspace,
 )
-from qubo_prune.backends.branch_and_bound.kernels.explore import (
-    OpenNodes,
-    Shared,
-    Tables,
-    Workspace,
-    explore_all,
-    lower_cut,
-)
+from qubo_prune.backends.branch_and_bound.kernels.cut import lower_cut
+from qubo_prune.backends.branch_and_bound.kernels.explore import explore_all
+from qubo_prune.backends.branch_and_bound.kernels.tables import OpenNodes, Shared, Tables, Workspace
 from qubo_prune.backends.branch_and_bound.race import Cut
 from qubo_prune.backends.branch_and_bound.refining import refined
 from qubo_prune.core.problem.problem import Problem

@@ -22,7 +22,7 @@ from qubo_prune.backends.branch_and_bound.choices import (
     choices_after,
     relaxed_and_ordered,
 )
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.branch_and_bound.race import Cut
 from qubo_prune.search.kernels.pool import pack
 from qubo_prune.testing import brute_force

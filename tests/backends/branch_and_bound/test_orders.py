@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qubo_prune import Problem, Status, Stop, solve
 from qubo_prune.backends.branch_and_bound import orders, race, search
 from qubo_prune.backends.branch_and_bound.arrays import make_tables
-from qubo_prune.backends.branch_and_bound.kernels.explore import Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.branch_and_bound.orders import (
     by_decisiveness,
     by_diagonal,

@@ -30,13 +30,9 @@ from qubo_prune.backends.branch_and_bound.arrays import (
     make_workspace,
     without_products,
 )
-from qubo_prune.backends.branch_and_bound.kernels.explore import (
-    Tables,
-    Workspace,
-    anchor,
-    begin_node,
-    branch,
-)
+from qubo_prune.backends.branch_and_bound.kernels.explore import branch
+from qubo_prune.backends.branch_and_bound.kernels.points import anchor, begin_node
+from qubo_prune.backends.branch_and_bound.kernels.tables import Tables, Workspace
 from qubo_prune.backends.branch_and_bound.products import product_multipliers
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from qubo_prune import Problem, Status, Stop, solve
 from qubo_prune.backends.branch_and_bound import race, search, search_at_once
 from qubo_prune.backends.branch_and_bound.arrays import energy_quantum, next_energy
-from qubo_prune.backends.branch_and_bound.kernels.explore import Shared, Tables
+from qubo_prune.backends.branch_and_bound.kernels.tables import Shared, Tables
 from qubo_prune.core.spectrum.spectrum import Spectrum
 from qubo_prune.search.starting_states import GoodStates
 from qubo_prune.testing import brute_force

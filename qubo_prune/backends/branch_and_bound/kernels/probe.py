@@ -5,18 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qubo_prune.backends.branch_and_bound.kernels.explore import (
-    OPEN,
-    OpenNodes,
-    Shared,
-    Tables,
-    Workspace,
-    anchor,
-    begin_node,
-    branch,
-    evaluate,
-    highest_wanted,
-)
+from qubo_prune.backends.branch_and_bound.kernels.cut import highest_wanted
+from qubo_prune.backends.branch_and_bound.kernels.explore import OPEN, branch, evaluate
+from qubo_prune.backends.branch_and_bound.kernels.points import anchor, begin_node
+from qubo_prune.backends.branch_and_bound.kernels.tables import OpenNodes, Shared, Tables, Workspace
 from qubo_prune.core.kernels.borrow import borrowed
 from qubo_prune.core.kernels.jit import kernel
 from qubo_prune.search.kernels.landscape import uniform
