@@ -12,7 +12,8 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, lower_bound, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, lower_bound
 from qubo_prune.bench import Instance
 from qubo_prune.solving.bounding import bound as bounding
 

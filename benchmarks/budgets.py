@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, Status, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, Status
 from qubo_prune.bench import Instance
 
 CASES = (

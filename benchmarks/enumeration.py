@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.plain_walker import walk
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem
 from qubo_prune.bench import peak_memory
 
 SHAPES = ((40, 12), (60, 8), (80, 7), (80, 8), (32, 16))

@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks.clock import processor_clock
 from benchmarks.nodes import public
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, get_backend, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, get_backend
 from qubo_prune.bench import Instance
 from qubo_prune.core.spectrum.spectrum import Spectrum
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, Spectrum, Status, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, Spectrum, Status
 from qubo_prune.bench import Instance
 
 SHAPES = ((40, 12), (80, 8), (80, 10))

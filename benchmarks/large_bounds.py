@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.clock import processor_clock
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, lower_bound, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, lower_bound
 from qubo_prune.core.stopping import Progress
 
 AT = (10.0, 30.0)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, get_backend, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, get_backend
 from qubo_prune.bench import peak_memory
 
 BACKENDS = ("branch-and-bound", "tabu", "annealing", "enumeration", "greedy", "random")

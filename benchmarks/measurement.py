@@ -23,7 +23,8 @@ import torch
 import transformers
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem
 from qubo_prune.bench import peak_memory
 from qubo_prune.hessians.calibration import Calibration, load_calibration
 from qubo_prune.hessians.extraction import gauss_newton

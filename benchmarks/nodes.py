@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, Status, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, Status
 
 Problems = Iterator[tuple[str, Problem]]
 

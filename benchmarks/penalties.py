@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, Stop, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, Stop
 from qubo_prune.backends import get_backend
 from qubo_prune.encodings import estimated_penalty, safe_penalty, smallest_penalty
 

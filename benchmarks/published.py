@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks.nodes import public_files
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, Status, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, Status
 
 LIMIT = 120.0
 """Seconds for each."""

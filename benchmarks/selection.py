@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, load_hessian, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, load_hessian
 from qubo_prune.hessians.calibration import Calibration, load_calibration
 from qubo_prune.hessians.gates.gates import find_gates
 from qubo_prune.hessians.language_model import load_model, load_tokenizer

@@ -25,7 +25,8 @@ from benchmarks.record import RESULTS, markdown, save
 from benchmarks.reference_models.__main__ import WEIGHTS
 from benchmarks.reference_models.extraction import calibration
 from benchmarks.reference_models.training import load_trained, train
-from qubo_prune import Problem, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem
 from qubo_prune.hessians.extraction import gauss_newton
 from qubo_prune.hessians.gates.gates import find_gates
 from qubo_prune.pruning.hints import Hint, hints_of_model

@@ -20,7 +20,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem
 from qubo_prune.backends.branch_and_bound.coordinator import Coordinator
 from qubo_prune.backends.branch_and_bound.subtrees import Explored, Subtrees
 from qubo_prune.backends.common.dask_workers import DaskWorkers

@@ -16,7 +16,8 @@ import numpy as np
 
 from benchmarks.clock import processor_clock
 from benchmarks.record import markdown, save
-from qubo_prune import Problem, get_backend, solve
+from benchmarks.solves import solve
+from qubo_prune import Problem, get_backend
 
 RANK = 64
 CASES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import enumeration, gpu, published
+from benchmarks import enumeration, gpu, published, solves
 from benchmarks.plain_walker import walk
-from qubo_prune import Problem, solve
+from qubo_prune import Problem, Progress, StopReason, solve
 from qubo_prune.backends.enumeration.cuda.host import compiler
 from qubo_prune.bench import Instance
 
@@ -119,3 +120,15 @@ def test_published_energies_are_those_of_our_problems(tmp_path: Path) -> None:
     [few] = published.instances(tmp_path)
     assert published.measure(few, 60.0)["lowest"] == few.energy == 1.0
     assert "| few | 4 | 2 | 1 | 1 |" in published.table([published.measure(few, 60.0)])
+
+
+def test_ctrl_c_ends_a_study_and_not_only_a_solve() -> None:
+    problem = Problem.load("bytelm-40-branch", remove=40)
+
+    def interrupt(_: Progress) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    options = {"num_states": 2, "backend": "enumeration", "progress": interrupt}
+    assert solve(problem, **options).stop_reason is StopReason.INTERRUPTED
+    with pytest.raises(KeyboardInterrupt):
+        solves.solve(problem, **options)
