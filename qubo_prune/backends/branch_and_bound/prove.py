@@ -17,6 +17,7 @@ from qubo_prune.backends.branch_and_bound.arrays import (
 from qubo_prune.backends.branch_and_bound.kernels.tables import Tables
 from qubo_prune.backends.branch_and_bound.race import load_kernels as load_kernels_of_the_race
 from qubo_prune.backends.branch_and_bound.search_at_once import (
+    MORE_WALKS,
     SearchAtOnce,
     fair_evaluations,
     is_shallow,
@@ -65,10 +66,8 @@ def prove(
     wanted = min(num_states + 1, problem.num_states)
     clock = Phases("warm_start", "preparation", "search")
     walks = Walks(problem, wanted, seed, stop, warm_start, threads)
-    # The shifts may take all the time that there is, and then this is the answer.
-    limited = stop.time_limit is not None and not is_shallow(problem)
-    num_variables = sum(len(group.indices) for group in problem.groups)
-    good = walks.start(fair_evaluations(num_variables, 0) if limited else 0)
+    sharing = Sharing(executor, scheduler, checkpoint, threads)
+    good = walks.start(_evaluations(problem, stop, sharing))
     start = good.states(in_order=False)
     stop.offer(0, start.copy)
     large = problem.num_blocks > _LARGE or wanted > _MANY or walks.has_begun
@@ -96,7 +95,6 @@ def prove(
     clock.begin("search")
     best = float(energies.min(initial=np.inf))
     known = Standing(best, last, -np.inf, 0, num_states)
-    sharing = Sharing(executor, scheduler, checkpoint, threads)
     job = Job(problem, wanted, max_steps, anchor_interval, tables.block_of)
     if sharing.is_plain:
         found = SearchAtOnce(
@@ -128,6 +126,17 @@ def prove(
         timings=clock.timings(),
         proof=_facts(problem, found, tables, sharing),
     )
+
+
+def _evaluations(problem: Problem, stop: Stop, sharing: Sharing) -> int:
+    """Return how many states walks may evaluate before the proof begins, after their first round:
+    the shifts may take all of a limit, and then theirs is the answer. What is shared, or may be
+    resumed, is a long proof.
+    """
+    if is_shallow(problem) or (stop.time_limit is None and sharing.is_plain):
+        return 0
+    num_variables = sum(len(group.indices) for group in problem.groups)
+    return (1 if sharing.is_plain else MORE_WALKS) * fair_evaluations(num_variables, 0)
 
 
 def _lower_bound(problem: Problem, found: Found, tables: Tables) -> float:

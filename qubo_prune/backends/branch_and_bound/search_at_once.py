@@ -40,7 +40,7 @@ _LARGEST_SIDE = 1000
 """Variables above which shifts are cheap, and not worth more walks."""
 _WALK_AFTER = 1000
 """Walks go on after this many nodes, and whenever twice as many are visited."""
-_MORE_WALKS = 100
+MORE_WALKS = 100
 """So many times longer they go on where the tree is long by estimate. They mostly end by themselves
 before, and estimates and choices that rest on a bad state are bad.
 """
@@ -207,7 +207,7 @@ class SearchAtOnce:
     def _better(self, expected: float) -> Cut | None:
         """Return a lower cut, sought longer, if a tree of so many nodes is worth it."""
         is_worth = is_long(len(self._tables.matrix), expected)
-        return self._cut if is_worth and self._walk(_MORE_WALKS) else None
+        return self._cut if is_worth and self._walk(MORE_WALKS) else None
 
     def _catch_up(self) -> None:
         """Let the walks have their share of the time, a larger one where the tree will not be

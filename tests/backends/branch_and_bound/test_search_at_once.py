@@ -277,7 +277,7 @@ def test_a_long_tree_is_worth_better_states_before_orders_are_compared(
     monkeypatch.setattr("qubo_prune.search.tabu_walks.default_steps", lambda _n: 1)
     monkeypatch.setattr(search_at_once, "_WALK_AFTER", np.inf)
     monkeypatch.setattr(search_at_once, "_EVALUATIONS", 1e-6)
-    monkeypatch.setattr(search_at_once, "_MORE_WALKS", 10**9)
+    monkeypatch.setattr(search_at_once, "MORE_WALKS", 10**9)
     monkeypatch.setattr(race, "RACE_AFTER", 0.05)
     nodes = []
     for long in (False, True):
