@@ -105,7 +105,9 @@ def without_products(tables: Tables, problem: Problem, should_stop: Callable[[],
     """Return tables whose free variables meet with ``Q - S``, S the multipliers of ``X >= 0``; the
     same ones where there are none, or it is to stop.
     """
-    multipliers = product_multipliers(tables.matrix, tables.group_of, tables.counts, should_stop)
+    multipliers = product_multipliers(
+        tables.matrix, tables.group_of, tables.counts, tables.shifts[0], should_stop
+    )
     if should_stop() or not multipliers.any():
         return tables
     relaxed = tables.matrix - multipliers  # rounded, but nowhere above the matrix

@@ -77,7 +77,9 @@ def relaxed_and_ordered(
     """Return tables whose entries are relaxed, by decisiveness of what is left; None if it is to
     stop.
     """
-    multipliers = product_multipliers(tables.matrix, tables.group_of, tables.counts, should_stop)
+    multipliers = product_multipliers(
+        tables.matrix, tables.group_of, tables.counts, tables.shifts[0], should_stop
+    )
     here = np.argsort(tables.block_of)  # positions, in the order of the problem
     # Rounded, but nowhere above the matrix.
     relaxed = (tables.matrix - multipliers)[np.ix_(here, here)]

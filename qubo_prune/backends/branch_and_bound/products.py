@@ -26,6 +26,7 @@ def product_multipliers(
     matrix: NDArray[np.float64],
     group_of: NDArray[np.int64],
     counts: NDArray[np.int64],
+    shifts: NDArray[np.float64],
     should_stop: Callable[[], bool],
 ) -> NDArray[np.float64]:
     """Return S, symmetric and nowhere negative, with which the relaxation of ``Q - S`` has about
@@ -39,20 +40,24 @@ def product_multipliers(
         Group of each variable.
     counts : ndarray of int64, shape (g,)
         How many variables of each group are 1.
+    shifts : ndarray of float64, shape (n,)
+        Those of the relaxation of Q, to start from.
     should_stop : callable
         Asked between steps; what there is by then is returned.
 
     Examples
     --------
     >>> triangle = np.ones((3, 3)) - np.eye(3)
-    >>> multipliers = product_multipliers(triangle, np.zeros(3, int), np.array([1]), lambda: False)
+    >>> multipliers = product_multipliers(
+    ...     triangle, np.zeros(3, int), np.array([1]), np.full(3, -1.0), lambda: False
+    ... )
     >>> bool((multipliers >= 0.0).all()), bool((multipliers == multipliers.T).all())
     (True, True)
     """
     form = Form.of_matrix(matrix, group_of, counts)
     # On matrices of this size more BLAS threads cost more than they give.
     with threadpool_limits(1, user_api="blas"):
-        products = Products(form)
+        products = Products(form, shifts / form.scale)
         products.run(_STEPS, should_stop)
     multipliers = products.multipliers
     multipliers[multipliers < _NEGLIGIBLE] = 0.0

@@ -26,8 +26,12 @@ _SINGLE = 300
 """Variables above which steps are in single precision: half the time, and as good for as many steps
 as there is time for.
 """
-_WEIGHT = 2.0
-"""Of the first step, over the largest entry of the scaled matrix."""
+_WEIGHT = 0.3
+"""Of the first step, over what would make the primal and the dual equally large: less, as it is the
+dual that bounds.
+"""
+_MOST = 2.0
+"""The first step at most, over the largest entry of the scaled matrix."""
 _START_STEPS = 100
 _INSIDE = 0.2
 """Part of the first point that is the uniform one."""
@@ -123,7 +127,8 @@ class Products:
         np.einsum("ii->i", prices)[1:] = shifts
         prices[0, 0] = least
         self._dual = (prices / both / self._unit).astype(self._kind) - self._cost
-        self._step = _WEIGHT * float(np.abs(self._cost).max()) or 1.0
+        sizes = np.linalg.norm(self._kept(self._dual)) / np.linalg.norm(self._primal)
+        self._step = min(_WEIGHT * float(sizes), _MOST * float(np.abs(self._cost).max())) or 1.0
 
     def run(self, steps: int, should_stop: Callable[[], bool]) -> None:
         """Take so many steps more, each an eigendecomposition."""

@@ -34,6 +34,7 @@ from qubo_prune.backends.branch_and_bound.kernels.explore import branch
 from qubo_prune.backends.branch_and_bound.kernels.points import anchor, begin_node
 from qubo_prune.backends.branch_and_bound.kernels.tables import Tables, Workspace
 from qubo_prune.backends.branch_and_bound.products import product_multipliers
+from qubo_prune.backends.branch_and_bound.relaxation import diagonal_shifts
 from qubo_prune.testing import brute_force
 from qubo_prune.testing.harness import ranked
 from tests.strategies import all_states, problems, symmetric
@@ -74,8 +75,9 @@ def test_multipliers_are_not_negative(problem: Problem, questions: int) -> None:
         return
     reduced = problem.reduced()
     answers = iter([False] * questions)
+    shifts = diagonal_shifts(reduced.matrix, reduced.group_of, len(reduced.matrix), never)[0]
     found = product_multipliers(
-        reduced.matrix, reduced.group_of, reduced.counts, lambda: next(answers, True)
+        reduced.matrix, reduced.group_of, reduced.counts, shifts, lambda: next(answers, True)
     )
     assert np.isfinite(found).all()
     assert (found >= 0.0).all()
