@@ -40,6 +40,8 @@ TABLES = (
                 "branching",
                 "counts",
                 "products",
+                "published",
+                "choices",
                 "budgets",
                 "bounds",
                 "large_bounds",
