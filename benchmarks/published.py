@@ -105,17 +105,17 @@ def main() -> None:
     if arguments.smoke:
         print(table([first]))
         return
-    rows = []
+    rows: dict[str, dict[str, Any]] = {}  # what is in two folders is solved once
     for folder in arguments.folders:
         for instance in instances(folder):
-            if arguments.only and not instance.name.startswith(tuple(arguments.only)):
-                continue
-            rows.append(measure(instance, arguments.limit))
-            print(rows[-1], flush=True)
+            is_asked = instance.name.startswith(tuple(arguments.only) or "")
+            if is_asked and instance.name not in rows:
+                rows[instance.name] = measure(instance, arguments.limit)
+                print(rows[instance.name], flush=True)
     command = f"python -m benchmarks.published --limit {arguments.limit:g}"
     command += f" --only {' '.join(arguments.only)}" if arguments.only else ""
-    save("published", f"{command} FOLDER...", rows)
-    print(table(rows))
+    save("published", f"{command} FOLDER...", [*rows.values()])
+    print(table([*rows.values()]))
 
 
 if __name__ == "__main__":
