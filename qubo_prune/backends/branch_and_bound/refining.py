@@ -14,7 +14,10 @@ _LARGEST = 500
 _WORTH = 24
 """So many nodes times n^2 a tree has to have, or the multipliers cost more than they can save.
 """
-_WIDTH = 64
+_WIDTH, _WIDER = 64, 8
+"""Nodes of each depth that a sample of the least such tree has, and how many times as many that of
+a larger one has at most: in proportion to the tree, as a small sample may be off by any factor.
+"""
 _MARGIN = 1.2
 """So many times fewer nodes the multipliers have to promise: an estimate scatters, and a node takes
 a little longer with them.
@@ -47,8 +50,11 @@ def refined(
     if n <= _LARGEST and not tables.is_relaxed:
         expected = tree_size(tables, cut, should_stop, _WIDTH)
         if is_long(n, expected):
+            width = _WIDTH * min(_WIDER, int(expected / (_WORTH * n**2 or 1)))
+            if width > _WIDTH:
+                expected = tree_size(tables, cut, should_stop, width)
             without = without_products(tables, problem, should_stop)
             most = expected / _MARGIN
-            promised = tree_size(without, cut, should_stop, _WIDTH, most)
+            promised = tree_size(without, cut, should_stop, width, most)
             tables = without if promised <= most and not should_stop() else tables
     return refine_tables(tables, problem, should_stop)

@@ -191,8 +191,10 @@ def test_they_are_used_where_a_sample_says_that_they_pay(pays: bool) -> None:
     problem = graph(30, 10)
     tables = make_tables(problem, 40, 512, never)
     cut = race.Cut(np.full(1, np.inf), tables.base_word)
-    with mock.patch.object(refining, "tree_size", side_effect=[1e6, 5e5 if pays else 9e5]):
+    estimates = [6e4, 1e6, 5e5 if pays else 9e5]  # the first one is off
+    with mock.patch.object(refining, "tree_size", side_effect=estimates) as size:
         found = refining.refined(tables, problem, cut, never)
+    assert [call.args[3] for call in size.call_args_list] == [64, 128, 128]
     assert found.is_relaxed == pays
     assert found.stride <= tables.stride
     assert found.epsilon >= tables.epsilon
