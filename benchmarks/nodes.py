@@ -111,11 +111,20 @@ def public(folder: Path, names: tuple[str, ...]) -> Problems:
         yield label, Problem.load(path, remove=remove)
 
 
-def measure(problem: Problem, num_states: int, max_nodes: int) -> dict[str, Any]:
-    """Solve with one thread, up to about so many nodes."""
+def measure(
+    problem: Problem,
+    num_states: int,
+    max_nodes: int | None = None,
+    time_limit: float | None = None,
+) -> dict[str, Any]:
+    """Solve with one thread, up to about so many nodes, or seconds by the clock."""
     begin = time.process_time()
     spectrum = solve(
-        problem, num_states=num_states, max_evaluations=max_nodes, options={"threads": 1}
+        problem,
+        num_states=num_states,
+        max_evaluations=max_nodes,
+        time_limit=time_limit,
+        options={"threads": 1},
     )
     proof = spectrum.proof or {}
     return {
@@ -148,7 +157,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(run: dict[str, Any]) -> str:
-    if run["proven"]:
-        return f"{run['nodes']:,}"
+    return f"{run['nodes']:,}" if run["proven"] else left_open(run)
+
+
+def left_open(run: dict[str, Any]) -> str:
+    """Return what a table says of a search that was stopped."""
     lowest = run["lowest"]
     return f"open, gap {(lowest - run['lower_bound']) / abs(lowest):.1%}"

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.nodes import public_files
+from benchmarks import nodes
 from benchmarks.record import markdown, save
-from benchmarks.solves import solve
-from qubo_prune import Problem, Status
+from qubo_prune import Problem
 
 LIMIT = 120.0
 """Seconds for each."""
@@ -34,12 +32,12 @@ class Published(NamedTuple):
 
 
 def instances(folder: Path) -> Iterator[Published]:
-    """Yield the instances of a folder, the smallest first."""
+    """Yield the instances of a folder: in the order of values.json, or of their names."""
     values = folder / "values.json"
     if values.exists():
         facts = json.loads(values.read_text())
         for (_, path, remove), fact in zip(
-            public_files(folder, tuple(facts)), facts.values(), strict=True
+            nodes.public_files(folder, tuple(facts)), facts.values(), strict=True
         ):
             value = fact["published"]
             energy = None if value is None else value * fact["sign"] * fact["scale"]
@@ -62,19 +60,12 @@ def graph(path: Path) -> Published:
 
 def measure(instance: Published, limit: float) -> dict[str, Any]:
     """Solve for the lowest state, with one thread; `limit` is in seconds by the clock."""
-    begin = time.process_time()
-    spectrum = solve(instance.problem, num_states=1, time_limit=limit, options={"threads": 1})
     return {
         "instance": instance.name,
         "N": instance.problem.num_blocks,
         "M": instance.problem.num_removed,
         "published": instance.energy,
-        "lowest": float(spectrum.energies[0]),
-        "proven": spectrum.status is Status.PROVEN,
-        "lower_bound": spectrum.lower_bound,
-        "seconds": time.process_time() - begin,
-        "nodes": spectrum.num_evaluated,
-        "order": (spectrum.proof or {}).get("order", ""),
+        **nodes.measure(instance.problem, 1, time_limit=limit),
     }
 
 
@@ -82,11 +73,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return a line for each instance."""
     body = []
     for row in rows:
-        lowest, seconds = row["lowest"], f"{row['seconds']:.1f}"
-        if not row["proven"]:
-            seconds = f"open, gap {(lowest - row['lower_bound']) / abs(lowest):.1%}"
+        seconds = f"{row['seconds']:.1f}" if row["proven"] else nodes.left_open(row)
         published = "-" if row["published"] is None else f"{row['published']:.9g}"
-        cells = [row["instance"], str(row["N"]), str(row["M"]), published, f"{lowest:.9g}"]
+        cells = [row["instance"], str(row["N"]), str(row["M"]), published, f"{row['lowest']:.9g}"]
         body.append([*cells, seconds, f"{row['nodes']:,}", row["order"]])
     columns = ["instance", "N", "M", "published", "lowest", "processor s", "nodes", "order"]
     return markdown(columns, body)
